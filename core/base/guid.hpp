@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <array>
+
+#include "core/base/types.hpp"
+
+namespace mm {
+
+/// EFI_GUID in its in-memory form: 16 bytes, the first three fields little-endian (UEFI 2.10 appendix A).
+struct Guid {
+  u32 data1 = 0;
+  u16 data2 = 0;
+  u16 data3 = 0;
+  std::array<u8, 8> data4{};
+
+  friend constexpr bool operator==(Guid const&, Guid const&) = default;
+  friend constexpr auto operator<=>(Guid const&, Guid const&) = default;
+  constexpr bool is_zero() const noexcept { return *this == Guid{}; }
+};
+static_assert(sizeof(Guid) == 16);
+
+namespace detail {
+consteval u8 hex_digit(char c) {
+  if (c >= '0' && c <= '9') {
+    return static_cast<u8>(c - '0');
+  }
+  if (c >= 'A' && c <= 'F') {
+    return static_cast<u8>(c - 'A' + 10);
+  }
+  if (c >= 'a' && c <= 'f') {
+    return static_cast<u8>(c - 'a' + 10);
+  }
+  throw "not a hexadecimal digit in a GUID literal";
+}
+}  // namespace detail
+
+/// "8C633B23-1260-4EA6-830F-7DDC97382111"_guid, checked at compile time.
+consteval Guid operator""_guid(char const* text, std::size_t length) {
+  if (length != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-') {
+    throw "a GUID literal has the form XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXXXXX";
+  }
+  auto number = [text](std::size_t from, std::size_t digits) {
+    u64 v = 0;
+    for (std::size_t i = 0; i < digits; ++i) {
+      v = v << 4 | detail::hex_digit(text[from + i]);
+    }
+    return v;
+  };
+  Guid g;
+  g.data1 = static_cast<u32>(number(0, 8));
+  g.data2 = static_cast<u16>(number(9, 4));
+  g.data3 = static_cast<u16>(number(14, 4));
+  g.data4[0] = static_cast<u8>(number(19, 2));
+  g.data4[1] = static_cast<u8>(number(21, 2));
+  for (std::size_t i = 0; i < 6; ++i) {
+    g.data4[2 + i] = static_cast<u8>(number(24 + 2 * i, 2));
+  }
+  return g;
+}
+
+}  // namespace mm
