@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "core/abi/comm.hpp"
+#include "core/abi/console.hpp"
+#include "core/abi/platform.hpp"
+#include "core/communication/normal_world.hpp"
+
+/// The binary step program: what the normal world does in one run, encoded by the runner, decoded and run by the same
+/// source in the simulator and in the ROM payload. Little-endian; every record is a multiple of 8 bytes.
+namespace mm::communication {
+
+inline constexpr u32 kStepMagic = 0x5053'4D4D;  // 'MMSP'
+inline constexpr u32 kStepVersion = 1;
+/// More steps than this are refused.
+inline constexpr u32 kMaxSteps = 65536;
+/// Longest run of bytes that one step writes, reads or sends.
+inline constexpr u64 kMaxStepBytes = platform::kCommPages * kPageSize;
+/// Data bytes in one StepResult frame; longer data comes in several frames, see StepResult::data_offset.
+inline constexpr u32 kResultChunk = 4096;
+
+/// First 16 bytes of a step program; `count` Step records follow.
+struct StepProgramHeader {
+  u32 magic = kStepMagic;
+  u32 version = kStepVersion;
+  u32 count = 0;
+  u32 total_bytes = 0;  ///< of the program, this header included
+};
+static_assert(sizeof(StepProgramHeader) == 16);
+
+enum class StepOp : u16 {
+  Invalid = 0,      ///< only in results: the program itself is malformed
+  Communicate = 1,  ///< a = abi::Channel, b = mailbox valid byte, c = most reply bytes to fetch; data = whole buffer content
+  Mailbox = 2,      ///< a = abi::Channel; data = up to 24 raw bytes for the start of the mailbox
+  RawMmi = 3,       ///< a = value for port 0xB2, b = value for port 0xB3 (written first)
+  SmiTo = 4,        ///< a = APIC ID
+  Read = 5,         ///< a = address, b = bytes -> data
+  Write = 6,        ///< a = address; data
+  Fill = 7,         ///< a = address, b = bytes, c = byte value
+  PortIn = 8,       ///< a = port, b = abi::IoWidth -> value
+  PortOut = 9,      ///< a = port, b = abi::IoWidth, c = value
+  ReadMsr = 10,     ///< a = MSR -> status, value
+  WriteMsr = 11,    ///< a = MSR, b = value -> status
+};
+
+/// One step; `data_bytes` bytes follow, padded with zeros to a multiple of 8.
+struct Step {
+  u16 op = 0;  ///< StepOp
+  u16 reserved = 0;
+  u32 data_bytes = 0;
+  u64 a = 0, b = 0, c = 0;
+};
+static_assert(sizeof(Step) == 32);
+
+/// What one step gave; `data` follows. Data longer than kResultChunk comes in several frames with the same header but for
+/// data_offset. A step refused by the decoder has status InvalidParameter and detail 1.
+struct StepResult {
+  u32 index = 0;
+  u32 op = 0;            ///< StepOp
+  u64 status = 0;        ///< Communicate: mailbox ReturnStatus; else EFI_STATUS of the access
+  u64 value = 0;         ///< Communicate: mailbox ReturnBufferSize; PortIn, ReadMsr: what was read
+  u64 detail = 0;        ///< Communicate: mailbox valid byte after the MMI
+  u32 data_bytes = 0;    ///< of the whole step
+  u32 data_offset = 0;   ///< of this frame's data
+};
+static_assert(sizeof(StepResult) == 40);
+
+constexpr PhysAddr comm_buffer(abi::Channel channel) noexcept {
+  return PhysAddr{channel == abi::Channel::Supervisor ? platform::kSupervisorCommBuffer : platform::kUserCommBuffer};
+}
+constexpr PhysAddr comm_mailbox(abi::Channel channel) noexcept {
+  return PhysAddr{channel == abi::Channel::Supervisor ? platform::kSupervisorCommStatus : platform::kUserCommStatus};
+}
+
+/// What the mailbox's ReturnStatus holds before the MMI: an MMI that does not answer leaves it.
+inline constexpr Status kUntouched = Status::NotStarted;
+
+/// Runs steps one at a time and reports each. One object a run; holds the only buffer (one frame).
+template <NormalWorld N>
+class StepRunner {
+ public:
+  explicit StepRunner(N& nw) noexcept : nw_(nw) {}
+
+  /// Runs every step of `program`; stops when the machine halted. Returns the number of steps that were run.
+  u32 run(std::span<std::byte const> program) noexcept {
+    StepProgramHeader head;
+    if (!take(program, head) || head.magic != kStepMagic || head.version != kStepVersion || head.count > kMaxSteps ||
+        head.total_bytes < sizeof head || head.total_bytes - sizeof head > program.size()) {
+      malformed(0);
+      return 0;
+    }
+    program = program.first(head.total_bytes - sizeof head);
+    for (u32 i = 0; i < head.count; ++i) {
+      Step step;
+      if (!take(program, step) || align_up(u64{step.data_bytes}, 8) > program.size()) {
+        malformed(i);
+        return i;
+      }
+      auto const data = program.first(step.data_bytes);
+      program = program.subspan(static_cast<std::size_t>(align_up(u64{step.data_bytes}, 8)));
+      result_ = StepResult{.index = i, .op = step.op};
+      run_one(step, data);
+      if (stopped()) {
+        return i + 1;  // as on hardware: a halted machine reports nothing
+      }
+    }
+    return head.count;
+  }
+
+ private:
+  template <typename T>
+  static bool take(std::span<std::byte const>& from, T& value) noexcept {
+    if (from.size() < sizeof(T)) {
+      return false;
+    }
+    copy(std::as_writable_bytes(std::span<T, 1>{&value, 1}), from.first(sizeof(T)));
+    from = from.subspan(sizeof(T));
+    return true;
+  }
+  static void copy(std::span<std::byte> to, std::span<std::byte const> from) noexcept {
+    for (std::size_t i = 0; i < from.size() && i < to.size(); ++i) {
+      to[i] = from[i];
+    }
+  }
+  bool stopped() noexcept {
+    if constexpr (requires { nw_.halted().has_value(); }) {
+      return nw_.halted().has_value();
+    } else {
+      return false;
+    }
+  }
+
+  void malformed(u32 index) noexcept {
+    result_ = StepResult{.index = index};
+    refuse();
+  }
+  void refuse() noexcept {
+    result_.status = static_cast<u64>(Status::InvalidParameter);
+    result_.detail = 1;
+    emit_plain();
+  }
+
+  void run_one(Step const& step, std::span<std::byte const> data) noexcept {
+    switch (static_cast<StepOp>(step.op)) {
+      case StepOp::Communicate:
+        return communicate(step, data);
+      case StepOp::Mailbox:
+        if (!is_channel(step.a) || data.size() > sizeof(abi::CommBufferStatus)) {
+          return refuse();
+        }
+        nw_.write(comm_mailbox(static_cast<abi::Channel>(step.a)), data);
+        return emit_plain();
+      case StepOp::RawMmi:
+        if (step.a > 0xFF || step.b > 0xFF) {
+          return refuse();
+        }
+        trigger(static_cast<u8>(step.a), static_cast<u8>(step.b));
+        return emit_plain();
+      case StepOp::SmiTo:
+        if (step.a > 0xFF) {
+          return refuse();
+        }
+        nw_.send_smi(static_cast<u32>(step.a));
+        return emit_plain();
+      default:
+        return run_access(step, data);
+    }
+  }
+
+  void run_access(Step const& step, std::span<std::byte const> data) noexcept {
+    switch (static_cast<StepOp>(step.op)) {
+      case StepOp::Read:
+        return in_memory(step.a, step.b) ? emit_memory(PhysAddr{step.a}, step.b) : refuse();
+      case StepOp::Write:
+        if (!in_memory(step.a, data.size())) {
+          return refuse();
+        }
+        nw_.write(PhysAddr{step.a}, data);
+        return emit_plain();
+      case StepOp::Fill:
+        return in_memory(step.a, step.b) && step.c <= 0xFF ? fill(step) : refuse();
+      case StepOp::PortIn:
+      case StepOp::PortOut:
+        return step.a <= 0xFFFF && step.b <= 2 && step.c <= 0xFFFF'FFFF ? port(step) : refuse();
+      case StepOp::ReadMsr:
+      case StepOp::WriteMsr:
+        return step.a <= 0xFFFF'FFFF ? msr(step) : refuse();
+      default:
+        return refuse();
+    }
+  }
+
+  static bool is_channel(u64 value) noexcept { return value <= static_cast<u64>(abi::Channel::User); }
+  /// The first 4 GiB only: what the ROM payload maps.
+  static bool in_memory(u64 addr, u64 bytes) noexcept {
+    constexpr u64 kTop = u64{1} << 32;
+    return bytes <= kMaxStepBytes && addr < kTop && bytes <= kTop - addr;
+  }
+  void trigger(u8 command, u8 data) noexcept {
+    nw_.port_out(platform::kPortApmSts, abi::IoWidth::Byte, data);
+    nw_.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, command);
+  }
+
+  void communicate(Step const& step, std::span<std::byte const> data) noexcept {
+    if (!is_channel(step.a) || step.b > 0xFF || data.size() > kMaxStepBytes) {
+      return refuse();
+    }
+    auto const channel = static_cast<abi::Channel>(step.a);
+    nw_.write(comm_buffer(channel), data);
+    abi::CommBufferStatus mailbox;
+    mailbox.is_comm_buffer_valid = static_cast<u8>(step.b);
+    mailbox.return_status = static_cast<u64>(kUntouched);
+    nw_.write(comm_mailbox(channel), std::as_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1}));
+    trigger(0, 0);
+    if (stopped()) {
+      return;
+    }
+    nw_.read(comm_mailbox(channel), std::as_writable_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1}));
+    result_.status = mailbox.return_status;
+    result_.value = mailbox.return_buffer_size;
+    result_.detail = mailbox.is_comm_buffer_valid;
+    u64 bytes = mailbox.return_buffer_size < step.c ? mailbox.return_buffer_size : step.c;
+    bytes = bytes < kMaxStepBytes ? bytes : kMaxStepBytes;
+    emit_memory(comm_buffer(channel), bytes);
+  }
+
+  void fill(Step const& step) noexcept {
+    for (auto& b : frame_) {
+      b = static_cast<std::byte>(step.c);
+    }
+    for (u64 done = 0; done < step.b;) {
+      u64 const n = step.b - done < frame_.size() ? step.b - done : frame_.size();
+      nw_.write(PhysAddr{step.a + done}, std::span<std::byte const>{frame_.data(), static_cast<std::size_t>(n)});
+      done += n;
+    }
+    emit_plain();
+  }
+
+  void port(Step const& step) noexcept {
+    auto const at = static_cast<u16>(step.a);
+    auto const width = static_cast<abi::IoWidth>(step.b);
+    if (static_cast<StepOp>(step.op) == StepOp::PortIn) {
+      result_.value = nw_.port_in(at, width);
+    } else {
+      nw_.port_out(at, width, static_cast<u32>(step.c));
+    }
+    emit_plain();
+  }
+
+  void msr(Step const& step) noexcept {
+    auto const number = static_cast<u32>(step.a);
+    if (static_cast<StepOp>(step.op) == StepOp::ReadMsr) {
+      Expected<u64> const got = nw_.read_msr(number);
+      result_.value = got.has_value() ? *got : 0;
+      result_.status = static_cast<u64>(got.has_value() ? Status::Success : got.error());
+    } else {
+      Expected<void> const done = nw_.write_msr(number, step.b);
+      result_.status = static_cast<u64>(done.has_value() ? Status::Success : done.error());
+    }
+    emit_plain();
+  }
+
+  void emit_plain() noexcept { emit_memory(PhysAddr{0}, 0); }
+
+  /// One result, with `bytes` of memory at `from` as its data, in as many frames as it takes.
+  void emit_memory(PhysAddr from, u64 bytes) noexcept {
+    if (stopped()) {
+      return;
+    }
+    result_.data_bytes = static_cast<u32>(bytes);
+    u64 offset = 0;
+    do {
+      u64 const n = bytes - offset < kResultChunk ? bytes - offset : kResultChunk;
+      result_.data_offset = static_cast<u32>(offset);
+      std::span<std::byte> const frame{frame_};
+      copy(frame, std::as_bytes(std::span<StepResult, 1>{&result_, 1}));
+      nw_.read(from + offset, frame.subspan(sizeof result_, static_cast<std::size_t>(n)));
+      nw_.emit(abi::FrameKind::StepResult, frame.first(sizeof result_ + static_cast<std::size_t>(n)));
+      offset += n;
+    } while (offset < bytes);
+  }
+
+  N& nw_;
+  StepResult result_;
+  std::array<std::byte, sizeof(StepResult) + kResultChunk> frame_{};
+};
+
+/// Decodes and runs `program` on `nw`; emits the StepResult frames of each step, in order. Returns the number of steps
+/// that were run. A malformed program gives one result with op Invalid and status InvalidParameter, and ends the run.
+template <NormalWorld N>
+u32 run_steps(N& nw, std::span<std::byte const> program) noexcept {
+  StepRunner<N> runner{nw};
+  return runner.run(program);
+}
+
+}  // namespace mm::communication

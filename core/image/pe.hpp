@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/image/bytes.hpp"
+
+/// PE32+ images (Microsoft PE/COFF specification; user-core-and-communication.md 2.1): validated once as a whole, then
+/// read without further checks by the caller.
+namespace mm::image {
+
+/// What is wrong with an image. Each comes with the byte offset in the file of the field that shows it.
+enum class PeProblem : u8 {
+  Truncated,            ///< a header reaches beyond the file
+  DosMagic,             ///< no "MZ"
+  HeaderOffset,         ///< e_lfanew overlaps the DOS header, is unaligned or outside the file
+  PeSignature,          ///< no "PE\0\0"
+  Machine,              ///< not x86-64
+  OptionalMagic,        ///< not PE32+
+  OptionalHeaderSize,   ///< too small for its fixed part or its data directories
+  SectionCount,         ///< none, or more than kMaxSections
+  SectionAlignment,     ///< not a power of two, or not a multiple of 4 KiB
+  FileAlignment,        ///< not a power of two, or larger than the section alignment
+  ImageSize,            ///< SizeOfImage is 0 or smaller than the headers
+  ImageTooLarge,        ///< SizeOfImage beyond kMaxImageBytes
+  HeaderSize,           ///< SizeOfHeaders is outside the file or ends before the section table
+  SectionRaw,           ///< raw data outside the file
+  SectionVirtual,       ///< virtual range unaligned, wrapping, inside the headers or outside the image
+  SectionOverlap,       ///< two sections share a page
+  SectionWriteExecute,  ///< writable and executable
+  NoCode,               ///< no executable section
+  EntryPoint,           ///< not inside an executable section
+  Imports,              ///< the import directory is not empty: nothing here would bind it
+  RelocationsStripped,  ///< fixed at its ImageBase
+  RelocationDirectory,  ///< the directory is not inside the raw data of one section
+  RelocationBlock,      ///< block size is odd, below 8 or beyond the directory
+  RelocationType,       ///< other than 0, 3 and 10
+  RelocationTarget,     ///< patches bytes outside the image, or the headers
+};
+
+struct PeError {
+  PeProblem problem{};
+  u64 offset = 0;
+  friend constexpr bool operator==(PeError const&, PeError const&) = default;
+};
+
+inline constexpr u64 kMaxImageBytes = 16ull << 20;
+inline constexpr u32 kMaxSections = 96;
+
+/// One section header, after validation.
+struct PeSection {
+  u32 rva = 0;
+  u32 virtual_size = 0;  ///< VirtualSize, or SizeOfRawData when that is 0
+  u32 raw_offset = 0;
+  u32 copy_size = 0;  ///< bytes to copy from the file: min(virtual_size, SizeOfRawData)
+  u32 characteristics = 0;
+
+  constexpr bool writable() const noexcept { return (characteristics & 0x8000'0000u) != 0; }
+  /// MEM_EXECUTE or CNT_CODE.
+  constexpr bool executable() const noexcept { return (characteristics & 0x2000'0020u) != 0; }
+};
+
+/// One base relocation: add the load delta to the integer of `width` bytes (4 or 8) at `rva`.
+struct PeRelocation {
+  u32 rva = 0;
+  u32 width = 0;
+};
+
+/// A validated view of an image file; the file must outlive it.
+class PeImage {
+ public:
+  /// Checks every header, section and relocation of `file`.
+  static constexpr std::expected<PeImage, PeError> parse(Bytes file) noexcept;
+
+  constexpr Bytes file() const noexcept { return file_; }
+  constexpr u32 entry_rva() const noexcept { return entry_; }
+  constexpr u64 image_base() const noexcept { return image_base_; }
+  constexpr u32 size_of_image() const noexcept { return size_of_image_; }
+  constexpr u32 size_of_headers() const noexcept { return size_of_headers_; }
+  constexpr u32 section_alignment() const noexcept { return section_alignment_; }
+  constexpr u32 section_count() const noexcept { return sections_; }
+  /// Section `i` < section_count().
+  constexpr PeSection section(u32 i) const noexcept {
+    u64 const at = header_of(i);
+    u32 const virtual_size = load_le<u32>(file_, at + 8);
+    u32 const raw_size = load_le<u32>(file_, at + 16);
+    PeSection s;
+    s.rva = load_le<u32>(file_, at + 12);
+    s.virtual_size = virtual_size != 0 ? virtual_size : raw_size;
+    s.raw_offset = load_le<u32>(file_, at + 20);
+    s.copy_size = raw_size < s.virtual_size ? raw_size : s.virtual_size;
+    s.characteristics = load_le<u32>(file_, at + 36);
+    return s;
+  }
+  /// The file bytes of a section that are copied to memory.
+  constexpr Bytes section_bytes(u32 i) const noexcept {
+    PeSection const s = section(i);
+    return slice(file_, s.raw_offset, s.copy_size);
+  }
+  /// Calls f(PeRelocation) for each entry that is not padding.
+  template <typename F>
+  constexpr void for_each_relocation(F&& f) const noexcept {
+    (void)walk_relocations([&f](PeRelocation r, u64) {
+      f(r);
+      return true;
+    });
+  }
+
+ private:
+  using Check = std::expected<void, PeError>;
+  static constexpr std::unexpected<PeError> fail(PeProblem p, u64 at) noexcept {
+    return std::unexpected(PeError{p, at});
+  }
+  static constexpr bool power_of_two(u32 v) noexcept { return v != 0 && (v & (v - 1)) == 0; }
+
+  constexpr u64 optional() const noexcept { return nt_ + 24; }
+  constexpr u64 header_of(u32 i) const noexcept { return section_table_ + u64{i} * 40; }
+  constexpr u64 virtual_limit() const noexcept { return align_up(size_of_image_, kPageSize); }
+
+  constexpr Check read_file_header() noexcept;
+  constexpr Check read_optional_header() noexcept;
+  constexpr Check check_section(u32 i) const noexcept;
+  constexpr Check check_sections() const noexcept;
+  constexpr Check check_directories() noexcept;
+  constexpr Check find_relocations(u32 rva, u32 size, u64 at) noexcept;
+
+  /// Visits relocations until visit(PeRelocation, file offset) returns false or a block is malformed.
+  template <typename F>
+  constexpr Check walk_relocations(F&& visit) const noexcept;
+
+  Bytes file_;
+  Bytes relocations_;
+  u64 nt_ = 0;
+  u64 section_table_ = 0;
+  u64 image_base_ = 0;
+  u64 relocations_at_ = 0;
+  u32 sections_ = 0;
+  u32 entry_ = 0;
+  u32 section_alignment_ = 0;
+  u32 size_of_image_ = 0;
+  u32 size_of_headers_ = 0;
+};
+
+constexpr PeImage::Check PeImage::read_file_header() noexcept {
+  if (!fits(file_, 0, 64)) {
+    return fail(PeProblem::Truncated, 0);
+  }
+  if (load_le<u16>(file_, 0) != 0x5A4D) {
+    return fail(PeProblem::DosMagic, 0);
+  }
+  nt_ = load_le<u32>(file_, 60);
+  if (nt_ < 64 || nt_ % 4 != 0 || !fits(file_, nt_, 24)) {
+    return fail(PeProblem::HeaderOffset, 60);
+  }
+  if (load_le<u32>(file_, nt_) != 0x0000'4550) {
+    return fail(PeProblem::PeSignature, nt_);
+  }
+  if (load_le<u16>(file_, nt_ + 4) != 0x8664) {
+    return fail(PeProblem::Machine, nt_ + 4);
+  }
+  sections_ = load_le<u16>(file_, nt_ + 6);
+  if (sections_ == 0 || sections_ > kMaxSections) {
+    return fail(PeProblem::SectionCount, nt_ + 6);
+  }
+  u32 const optional_bytes = load_le<u16>(file_, nt_ + 20);
+  if (optional_bytes < 112) {
+    return fail(PeProblem::OptionalHeaderSize, nt_ + 20);
+  }
+  section_table_ = optional() + optional_bytes;
+  if (!fits(file_, section_table_, u64{sections_} * 40)) {
+    return fail(PeProblem::Truncated, section_table_);
+  }
+  u32 const directories = load_le<u32>(file_, optional() + 108);
+  if (directories > (optional_bytes - 112) / 8) {
+    return fail(PeProblem::OptionalHeaderSize, optional() + 108);
+  }
+  return {};
+}
+
+constexpr PeImage::Check PeImage::read_optional_header() noexcept {
+  u64 const at = optional();
+  if (load_le<u16>(file_, at) != 0x020B) {
+    return fail(PeProblem::OptionalMagic, at);
+  }
+  entry_ = load_le<u32>(file_, at + 16);
+  image_base_ = load_le<u64>(file_, at + 24);
+  section_alignment_ = load_le<u32>(file_, at + 32);
+  size_of_image_ = load_le<u32>(file_, at + 56);
+  size_of_headers_ = load_le<u32>(file_, at + 60);
+  if (!power_of_two(section_alignment_) || section_alignment_ < kPageSize) {
+    return fail(PeProblem::SectionAlignment, at + 32);
+  }
+  u32 const file_alignment = load_le<u32>(file_, at + 36);
+  if (!power_of_two(file_alignment) || file_alignment > section_alignment_) {
+    return fail(PeProblem::FileAlignment, at + 36);
+  }
+  if (size_of_image_ > kMaxImageBytes || section_alignment_ > kMaxImageBytes) {
+    return fail(PeProblem::ImageTooLarge, at + 56);
+  }
+  if (size_of_image_ == 0 || size_of_image_ < size_of_headers_) {
+    return fail(PeProblem::ImageSize, at + 56);
+  }
+  if (size_of_headers_ > file_.size() || size_of_headers_ < section_table_ + u64{sections_} * 40) {
+    return fail(PeProblem::HeaderSize, at + 60);
+  }
+  return {};
+}
+
+constexpr PeImage::Check PeImage::check_section(u32 i) const noexcept {
+  u64 const at = header_of(i);
+  PeSection const s = section(i);
+  if (!fits(file_, s.raw_offset, load_le<u32>(file_, at + 16)) && s.copy_size != 0) {
+    return fail(PeProblem::SectionRaw, at + 16);
+  }
+  if (s.virtual_size == 0) {
+    return {};
+  }
+  u64 const end = u64{s.rva} + s.virtual_size;
+  if (s.rva % section_alignment_ != 0 || s.rva < size_of_headers_ || end > virtual_limit()) {
+    return fail(PeProblem::SectionVirtual, at + 12);
+  }
+  if (s.writable() && s.executable()) {
+    return fail(PeProblem::SectionWriteExecute, at + 36);
+  }
+  for (u32 j = 0; j < i; ++j) {
+    PeSection const other = section(j);
+    u64 const pages = align_up(s.virtual_size, kPageSize);
+    u64 const other_pages = align_up(other.virtual_size, kPageSize);
+    if (Range{s.rva, pages}.overlaps(Range{other.rva, other_pages})) {
+      return fail(PeProblem::SectionOverlap, at + 12);
+    }
+  }
+  return {};
+}
+
+constexpr PeImage::Check PeImage::check_sections() const noexcept {
+  bool code = false;
+  bool entry = false;
+  for (u32 i = 0; i < sections_; ++i) {
+    if (Check const checked = check_section(i); !checked) {
+      return checked;
+    }
+    PeSection const s = section(i);
+    if (s.executable() && s.virtual_size != 0) {
+      code = true;
+      entry = entry || (entry_ >= s.rva && entry_ - s.rva < s.virtual_size);
+    }
+  }
+  if (!code) {
+    return fail(PeProblem::NoCode, section_table_);
+  }
+  if (!entry) {
+    return fail(PeProblem::EntryPoint, optional() + 16);
+  }
+  return {};
+}
+
+constexpr PeImage::Check PeImage::check_directories() noexcept {
+  u32 const count = load_le<u32>(file_, optional() + 108);
+  u64 const table = optional() + 112;
+  if (count > 1 && load_le<u32>(file_, table + 8 + 4) != 0) {
+    return fail(PeProblem::Imports, table + 8);
+  }
+  u32 const rva = count > 5 ? load_le<u32>(file_, table + 40) : 0;
+  u32 const size = count > 5 ? load_le<u32>(file_, table + 44) : 0;
+  if (size != 0) {
+    return find_relocations(rva, size, table + 40);
+  }
+  if ((load_le<u16>(file_, nt_ + 22) & 1) != 0) {
+    return fail(PeProblem::RelocationsStripped, nt_ + 22);
+  }
+  return {};
+}
+
+constexpr PeImage::Check PeImage::find_relocations(u32 rva, u32 size, u64 at) noexcept {
+  for (u32 i = 0; i < sections_; ++i) {
+    PeSection const s = section(i);
+    if (rva >= s.rva && rva - s.rva <= s.copy_size && size <= s.copy_size - (rva - s.rva)) {
+      relocations_at_ = u64{s.raw_offset} + (rva - s.rva);
+      relocations_ = slice(file_, relocations_at_, size);
+      return walk_relocations([](PeRelocation, u64) { return true; });
+    }
+  }
+  return fail(PeProblem::RelocationDirectory, at);
+}
+
+template <typename F>
+constexpr PeImage::Check PeImage::walk_relocations(F&& visit) const noexcept {
+  for (u64 block = 0; block < relocations_.size();) {
+    u64 const page = load_le<u32>(relocations_, block);
+    u64 const size = load_le<u32>(relocations_, block + 4);
+    if (size < 8 || size % 2 != 0 || !fits(relocations_, block, size)) {
+      return fail(PeProblem::RelocationBlock, relocations_at_ + block + 4);
+    }
+    for (u64 entry = block + 8; entry < block + size; entry += 2) {
+      u32 const value = load_le<u16>(relocations_, entry);
+      u32 const type = value >> 12;
+      u64 const at = relocations_at_ + entry;
+      if (type == 0) {
+        continue;
+      }
+      if (type != 3 && type != 10) {
+        return fail(PeProblem::RelocationType, at);
+      }
+      u64 const target = page + (value & 0xFFF);
+      u32 const width = type == 10 ? 8 : 4;
+      if (target < size_of_headers_ || target + width > size_of_image_) {
+        return fail(PeProblem::RelocationTarget, at);
+      }
+      if (!visit(PeRelocation{static_cast<u32>(target), width}, at)) {
+        return {};
+      }
+    }
+    block += size;
+  }
+  return {};
+}
+
+constexpr std::expected<PeImage, PeError> PeImage::parse(Bytes file) noexcept {
+  PeImage image;
+  image.file_ = file;
+  if (Check const c = image.read_file_header(); !c) {
+    return std::unexpected(c.error());
+  }
+  if (Check const c = image.read_optional_header(); !c) {
+    return std::unexpected(c.error());
+  }
+  if (Check const c = image.check_sections(); !c) {
+    return std::unexpected(c.error());
+  }
+  if (Check const c = image.check_directories(); !c) {
+    return std::unexpected(c.error());
+  }
+  return image;
+}
+
+}  // namespace mm::image

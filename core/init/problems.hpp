@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/image/fv.hpp"
+#include "core/image/pe.hpp"
+#include "core/init/types.hpp"
+
+namespace mm::init {
+
+/// Problem of the loader for a problem of a PE image.
+constexpr LoadProblem load_problem(image::PeProblem p) noexcept {
+  using image::PeProblem;
+  switch (p) {
+    case PeProblem::Machine:
+    case PeProblem::OptionalMagic:
+      return LoadProblem::ImageMachine;
+    case PeProblem::SectionAlignment:
+    case PeProblem::FileAlignment:
+      return LoadProblem::ImageAlignment;
+    case PeProblem::ImageSize:
+    case PeProblem::ImageTooLarge:
+    case PeProblem::HeaderSize:
+      return LoadProblem::ImageSize;
+    case PeProblem::SectionRaw:
+    case PeProblem::SectionVirtual:
+    case PeProblem::SectionOverlap:
+      return LoadProblem::ImageSections;
+    case PeProblem::SectionWriteExecute:
+      return LoadProblem::ImageWriteExecute;
+    case PeProblem::NoCode:
+    case PeProblem::EntryPoint:
+      return LoadProblem::ImageEntry;
+    case PeProblem::Imports:
+      return LoadProblem::ImageImports;
+    case PeProblem::RelocationsStripped:
+    case PeProblem::RelocationDirectory:
+    case PeProblem::RelocationBlock:
+    case PeProblem::RelocationType:
+    case PeProblem::RelocationTarget:
+      return LoadProblem::ImageRelocations;
+    default:
+      return LoadProblem::ImageHeader;
+  }
+}
+
+/// Problem of the loader for a problem of a firmware volume.
+constexpr LoadProblem load_problem(image::FvProblem p) noexcept {
+  using image::FvProblem;
+  switch (p) {
+    case FvProblem::FileHeaderChecksum:
+    case FvProblem::FileSize:
+    case FvProblem::FileLarge:
+    case FvProblem::FileChecksum:
+      return LoadProblem::FvFile;
+    case FvProblem::SectionSize:
+      return LoadProblem::FvSection;
+    default:
+      return LoadProblem::FvHeader;
+  }
+}
+
+}  // namespace mm::init

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <concepts>
+
+#include "core/base/types.hpp"
+#include "hal/roles/machine.hpp"
+
+/// 4-level identity page tables (Intel SDM vol. 3, 4.5): what MM may reach, and how.
+namespace mm::memory {
+
+/// Access rights of one page. `present == false` makes the other members meaningless (and false).
+struct PageAttr {
+  bool present = false;
+  bool writable = false;
+  bool user = false;
+  bool executable = false;
+  friend constexpr bool operator==(PageAttr const&, PageAttr const&) = default;
+};
+
+inline constexpr PageAttr kSupervisorData{true, true, false, false};
+inline constexpr PageAttr kSupervisorReadOnly{true, false, false, false};
+inline constexpr PageAttr kSupervisorCode{true, false, false, true};
+inline constexpr PageAttr kUserData{true, true, true, false};
+inline constexpr PageAttr kUserReadOnly{true, false, true, false};
+inline constexpr PageAttr kUserCode{true, false, true, true};
+
+/// Where new page-table pages come from: each call gives one zeroed 4 KiB page below 4 GiB, or OutOfResources.
+template <typename S>
+concept PageSource = requires(S& s) {
+  { s.take_page() } noexcept -> std::same_as<Expected<PhysAddr>>;
+};
+
+namespace pte {
+inline constexpr u64 kPresent = 1ull << 0;
+inline constexpr u64 kWritable = 1ull << 1;
+inline constexpr u64 kUser = 1ull << 2;
+inline constexpr u64 kAccessed = 1ull << 5;
+inline constexpr u64 kDirty = 1ull << 6;
+inline constexpr u64 kLarge = 1ull << 7;
+inline constexpr u64 kNoExecute = 1ull << 63;
+inline constexpr u64 kAddress = 0x000F'FFFF'FFFF'F000;
+inline constexpr u64 kTable = kPresent | kWritable | kUser | kAccessed;  ///< rights of an entry that points to a table
+}  // namespace pte
+
+/// Identity mapping reaches the lower canonical half only.
+inline constexpr u64 kAddressLimit = 1ull << 47;
+
+/// The leaf entry that maps the page at `addr` to itself with the rights of `attr`; 0 when not present.
+constexpr u64 leaf_entry(u64 addr, PageAttr attr) noexcept {
+  if (!attr.present) {
+    return 0;
+  }
+  return addr | pte::kPresent | pte::kAccessed | pte::kDirty | (attr.writable ? pte::kWritable : 0) |
+         (attr.user ? pte::kUser : 0) | (attr.executable ? 0 : pte::kNoExecute);
+}
+
+/// A view of the tables below `root`. Holds no state of its own: two views of one root are the same tables.
+template <hal::PhysMemory Mem>
+class PageTables {
+ public:
+  constexpr PageTables(Mem& memory, PhysAddr root) noexcept : memory_(memory), root_(root) {}
+
+  /// Physical address of the level-4 table.
+  constexpr PhysAddr root() const noexcept { return root_; }
+
+  /// Maps every page of `range` to itself with `attr`, or unmaps it. Tables that are missing come from `source`; a
+  /// large page on the way is split. The caller opens a hal::WriteWindow when the tables are read-only, and flushes.
+  /// InvalidParameter: not page aligned, empty, or beyond the lower canonical half. Errors of `source` end the walk
+  /// with the pages before it done.
+  template <PageSource Source>
+  Expected<void> set(Range range, PageAttr attr, Source& source) noexcept {
+    if (!valid(range) || (range.base & (kPageSize - 1)) != 0 || (range.size & (kPageSize - 1)) != 0) {
+      return std::unexpected(Status::InvalidParameter);
+    }
+    u64 const end = range.base + range.size;
+    for (u64 addr = range.base; addr < end;) {
+      u64 const stop = smaller(end, (addr | kLastTableMask) + 1);
+      MM_TRY_ASSIGN(u64 const table, last_table(addr, attr.present, source));
+      if (table == 0) {
+        addr = stop;
+        continue;
+      }
+      for (; addr < stop; addr += kPageSize) {
+        store(table, index(addr, 0), leaf_entry(addr, attr));
+      }
+    }
+    return {};
+  }
+
+  /// Effective rights of the page that holds `addr`: AND of writable and user, OR of no-execute over the levels.
+  /// NoMapping when absent, or beyond the lower canonical half.
+  Expected<PageAttr> query(u64 addr) noexcept {
+    if (addr >= kAddressLimit) {
+      return std::unexpected(Status::NoMapping);
+    }
+    u64 rights = kFullRights;
+    u64 table = raw(root_);
+    for (unsigned level = 3;; --level) {
+      u64 const entry = load(table, index(addr, level));
+      if ((entry & pte::kPresent) == 0) {
+        return std::unexpected(Status::NoMapping);
+      }
+      rights = combine(rights, entry);
+      if (level == 0 || is_large(entry, level)) {
+        return attributes(rights);
+      }
+      table = entry & pte::kAddress;
+    }
+  }
+
+  /// The one set of rights that every page touched by `range` has. NoMapping when one is absent or they differ;
+  /// InvalidParameter when `range` is empty or wraps.
+  Expected<PageAttr> query_uniform(Range range) noexcept {
+    if (range.size == 0 || range.base > UINT64_MAX - (range.size - 1)) {
+      return std::unexpected(Status::InvalidParameter);
+    }
+    if (!valid(range)) {
+      return std::unexpected(Status::NoMapping);
+    }
+    u64 const last = align_down(range.base + (range.size - 1), kPageSize);
+    u64 addr = align_down(range.base, kPageSize);
+    MM_TRY_ASSIGN(PageAttr const first, query(addr));
+    while (addr != last) {
+      addr += kPageSize;
+      MM_TRY_ASSIGN(PageAttr const other, query(addr));
+      if (!(other == first)) {
+        return std::unexpected(Status::NoMapping);
+      }
+    }
+    return first;
+  }
+
+  /// Calls f(Range, PageAttr) for each present leaf in ascending order; neighbours are not merged.
+  template <typename F>
+  void for_each_leaf(F&& f) noexcept {
+    walk(raw(root_), 3, 0, kFullRights, f);
+  }
+
+  /// Calls f(PhysAddr) for each page that holds a table, the root first.
+  template <typename F>
+  void for_each_table(F&& f) noexcept {
+    walk_tables(raw(root_), 3, f);
+  }
+
+ private:
+  static constexpr u64 kEntries = 512;
+  static constexpr u64 kLastTableMask = (kEntries << kPageShift) - 1;  ///< what one level-1 table maps, minus 1
+  static constexpr u64 kFullRights = pte::kWritable | pte::kUser;
+
+  static constexpr bool valid(Range r) noexcept {
+    return r.size != 0 && r.base < kAddressLimit && r.size <= kAddressLimit - r.base;
+  }
+  static constexpr u64 smaller(u64 a, u64 b) noexcept { return a < b ? a : b; }
+  static constexpr unsigned shift(unsigned level) noexcept { return 12 + 9 * level; }
+  static constexpr u64 index(u64 addr, unsigned level) noexcept { return addr >> shift(level) & (kEntries - 1); }
+  static constexpr bool is_large(u64 entry, unsigned level) noexcept {
+    return (level == 1 || level == 2) && (entry & pte::kLarge) != 0;
+  }
+  static constexpr u64 combine(u64 rights, u64 entry) noexcept {
+    return (rights & entry & kFullRights) | ((rights | entry) & pte::kNoExecute);
+  }
+  static constexpr PageAttr attributes(u64 rights) noexcept {
+    return {true, (rights & pte::kWritable) != 0, (rights & pte::kUser) != 0, (rights & pte::kNoExecute) == 0};
+  }
+
+  u64 load(u64 table, u64 i) noexcept { return hal::read_object<u64>(memory_, PhysAddr{table + i * 8}); }
+  void store(u64 table, u64 i, u64 entry) noexcept { hal::write_object(memory_, PhysAddr{table + i * 8}, entry); }
+
+  /// The level-1 table of `addr`; 0 when there is none and `create` is false.
+  template <PageSource Source>
+  Expected<u64> last_table(u64 addr, bool create, Source& source) noexcept {
+    u64 table = raw(root_);
+    for (unsigned level = 3; level > 0; --level) {
+      u64 const i = index(addr, level);
+      u64 entry = load(table, i);
+      if ((entry & pte::kPresent) == 0) {
+        if (!create) {
+          return 0;
+        }
+        MM_TRY_ASSIGN(PhysAddr const page, source.take_page());
+        entry = raw(page) | pte::kTable;
+        store(table, i, entry);
+      } else if (is_large(entry, level)) {
+        MM_TRY_ASSIGN(entry, split(entry, level, source));
+        store(table, i, entry);
+      }
+      table = entry & pte::kAddress;
+    }
+    return table;
+  }
+
+  /// A table of 512 smaller leaves that map what the large page `entry` maps.
+  template <PageSource Source>
+  Expected<u64> split(u64 entry, unsigned level, Source& source) noexcept {
+    MM_TRY_ASSIGN(PhysAddr const page, source.take_page());
+    u64 const base = entry & pte::kAddress & ~((1ull << shift(level)) - 1);
+    u64 const flags = entry & (pte::kNoExecute | 0x7F);
+    u64 const size_bit = level == 2 ? pte::kLarge : 0;
+    for (u64 i = 0; i < kEntries; ++i) {
+      store(raw(page), i, (base + (i << shift(level - 1))) | flags | size_bit);
+    }
+    return raw(page) | pte::kTable;
+  }
+
+  template <typename F>
+  void walk(u64 table, unsigned level, u64 base, u64 rights, F& f) noexcept {
+    u64 const count = level == 3 ? kEntries / 2 : kEntries;  // the lower canonical half
+    for (u64 i = 0; i < count; ++i) {
+      u64 const entry = load(table, i);
+      if ((entry & pte::kPresent) == 0) {
+        continue;
+      }
+      u64 const at = base + (i << shift(level));
+      u64 const now = combine(rights, entry);
+      if (level == 0 || is_large(entry, level)) {
+        f(Range{at, 1ull << shift(level)}, attributes(now));
+      } else {
+        walk(entry & pte::kAddress, level - 1, at, now, f);
+      }
+    }
+  }
+
+  template <typename F>
+  void walk_tables(u64 table, unsigned level, F& f) noexcept {
+    f(PhysAddr{table});
+    for (u64 i = 0; level != 0 && i < kEntries; ++i) {
+      u64 const entry = load(table, i);
+      if ((entry & pte::kPresent) != 0 && !is_large(entry, level)) {
+        walk_tables(entry & pte::kAddress, level - 1, f);
+      }
+    }
+  }
+
+  Mem& memory_;
+  PhysAddr root_;
+};
+
+}  // namespace mm::memory

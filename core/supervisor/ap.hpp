@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/supervisor/supervisor.hpp"
+
+/// Application processors: the holding pen and procedures run on request of the BSP (supervisor.md 3.6).
+namespace mm::supervisor {
+
+/// Waits in the pen until released. An MMI that the BSP does not join within the rendezvous time stops the machine.
+template <hal::Machine M>
+void Supervisor<M>::enter_ap(Cpu& cpu, u32 index) noexcept {
+  CpuSlot& slot = slots_[index];
+  u32 const generation = load(release_generation_);
+  bool alone = false;
+  u64 since = 0;
+  while (load(release_generation_) == generation && !stopped()) {
+    if (load(bsp_inside_) != 0) {
+      alone = false;
+    } else if (!alone) {
+      alone = true;
+      since = machine_.now_us();
+    } else if (machine_.now_us() - since >= kRendezvousUs) {
+      halt(index, hal::HaltReason::RendezvousTimeout, 1, cpu_count_);
+      return;
+    }
+    if (load(init_done_) != 0) {
+      if (slot.initialised == 0) {
+        if (index >= cpu_count_) {
+          halt(index, hal::HaltReason::InitFailed, static_cast<u64>(Status::InvalidParameter),
+               static_cast<u64>(InitStage::CpuIndex));
+          return;
+        }
+        slot.initialised = 1;
+        hal::write_object(cpu, PhysAddr{mm_initialized_ + index}, u8{1});
+        emit(index, hal::TraceKind::CpuInitialised);
+      }
+      store(slot.in_pen, 1);
+      if (load(slot.mailbox) == static_cast<u32>(Mailbox::Pending)) {
+        run_mailbox(cpu, index);
+        continue;
+      }
+    }
+    cpu.pause();
+  }
+  store(slot.in_pen, 0);
+  increment(released_);
+}
+
+template <hal::Machine M>
+void Supervisor<M>::run_mailbox(Cpu& cpu, u32 index) noexcept {
+  CpuSlot& slot = slots_[index];
+  cpu.flush_tlb();  // the BSP may have changed the tables since this CPU entered
+  emit(index, hal::TraceKind::ApProcedure, slot.procedure, slot.argument, slot.caller);
+  demote(cpu, index, abi::UserCommand::UserApProcedure, slot.procedure, slot.argument);
+  store(slot.mailbox, static_cast<u32>(Mailbox::Done));
+}
+
+/// START_AP_PROC: returns when the procedure has returned, or was contained.
+/// AccessDenied: not the BSP. InvalidParameter: no such AP, or an address that is not mapped. SecurityViolation: an
+/// address that is not ring 3's. Timeout: the procedure did not end within kApProcedureUs.
+template <hal::Machine M>
+SyscallResult Supervisor<M>::start_ap(Cpu& cpu, u32 index, u64 procedure, u64 target, u64 argument) noexcept {
+  if (index != bsp_index_) {
+    return refuse(Status::AccessDenied);
+  }
+  if (target >= cpu_count_ || target == index || procedure == 0) {
+    return refuse(Status::InvalidParameter);
+  }
+  for (u64 const address : {procedure, argument}) {
+    if (address != 0 && !user_owned(cpu, address, 8)) {
+      return refuse(tables(cpu).query(address) ? Status::SecurityViolation : Status::InvalidParameter);
+    }
+  }
+  CpuSlot& slot = slots_[target];
+  if (load(slot.mailbox) != static_cast<u32>(Mailbox::Empty)) {
+    return refuse(Status::InvalidParameter);
+  }
+  slot.procedure = procedure;
+  slot.argument = argument;
+  slot.caller = index;
+  store(slot.mailbox, static_cast<u32>(Mailbox::Pending));
+  u64 const start = machine_.now_us();
+  while (load(slot.mailbox) != static_cast<u32>(Mailbox::Done) && !stopped()) {
+    if (machine_.now_us() - start >= kApProcedureUs) {
+      return refuse(Status::Timeout);
+    }
+    cpu.pause();
+  }
+  store(slot.mailbox, static_cast<u32>(Mailbox::Empty));
+  return answer(Status::Success);
+}
+
+}  // namespace mm::supervisor

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/request/request.hpp"
+#include "core/supervisor/supervisor.hpp"
+
+/// Supervisor channel: ReadyToLock, ExitBootServices and supervisor requests (supervisor.md 3.5, 7, 10).
+/// Everything here works on the internal copy of the message, which is supervisor memory of MMRAM.
+namespace mm::supervisor {
+
+/// `reply` is the number of message bytes of the reply; it starts as those of the request. NotFound: no handler.
+template <hal::Machine M>
+Status Supervisor<M>::handle_supervisor_message(Cpu& cpu, u32 index, Message const& message, u64& reply) noexcept {
+  if (message.guid == guids::gMmSupervisorRequestHandlerGuid) {
+    return handle_request(cpu, index, message.message_bytes, reply);
+  }
+  if (message.guid == guids::gEfiDxeMmReadyToLockProtocolGuid && !locked_) {
+    auto const done = lock(cpu, index, hal::LockEvent::ReadyToLock);
+    return done ? Status::Success : done.error();
+  }
+  if (message.guid == guids::gEfiEventExitBootServicesGuid) {
+    runtime_ = true;
+    emit(index, hal::TraceKind::Lock, static_cast<u64>(hal::LockEvent::ExitBootServices));
+    return Status::Success;
+  }
+  return Status::NotFound;
+}
+
+/// Locks, and records the memory policy. The lock holds even when the snapshot fails.
+template <hal::Machine M>
+Expected<void> Supervisor<M>::lock(Cpu& cpu, u32 index, hal::LockEvent event) noexcept {
+  locked_ = true;
+  emit(index, hal::TraceKind::Lock, static_cast<u64>(event));
+  return snapshot_.take(tables(cpu), allocator_.span());
+}
+
+/// Envelope of a request. InvalidParameter: too short for the envelope or for the request's payload.
+template <hal::Machine M>
+Status Supervisor<M>::handle_request(Cpu& cpu, u32 index, u64 bytes, u64& reply) noexcept {
+  u64 const at = channel(abi::Channel::Supervisor).internal + sizeof(abi::CommunicateHeader);
+  if (bytes < sizeof(abi::SupervisorRequestHeader)) {
+    return Status::InvalidParameter;
+  }
+  auto header = hal::read_object<abi::SupervisorRequestHeader>(cpu, PhysAddr{at});
+  u64 const room = bytes - sizeof(header);
+  Status handler = Status::Success;
+  if (auto const envelope = request::check_envelope(header); !envelope) {
+    header.result = static_cast<u64>(envelope.error());
+  } else if (room < request::payload_minimum(header.request)) {
+    header.result = static_cast<u64>(Status::Aborted);
+    handler = Status::InvalidParameter;
+  } else {
+    auto const done = apply_request(cpu, index, header.request, at + sizeof(header), room);
+    header.result = static_cast<u64>(done ? Status::Success : done.error());
+    if (done && *done != 0) {
+      reply = sizeof(header) + *done;
+    }
+  }
+  if (header.result != 0) {
+    emit(index, hal::TraceKind::RequestRefused, static_cast<u64>(abi::Channel::Supervisor), header.result);
+  }
+  hal::write_object(cpu, PhysAddr{at}, header);
+  return handler;
+}
+
+/// Gives the payload bytes of the reply, 0 for "as long as the request". The error is the Result of the request.
+template <hal::Machine M>
+Expected<u64> Supervisor<M>::apply_request(Cpu& cpu, u32 index, u32 request, u64 payload, u64 room) noexcept {
+  switch (static_cast<abi::SupervisorRequest>(request)) {
+    case abi::SupervisorRequest::UnblockMem: {
+      auto const params = hal::read_object<abi::UnblockMemoryParams>(cpu, PhysAddr{payload});
+      auto const done = unblock(cpu, index, params);
+      emit(index, hal::TraceKind::Unblocked, params.descriptor.physical_start, params.descriptor.number_of_pages,
+           static_cast<u64>(done ? Status::Success : done.error()));
+      MM_TRY(done);
+      return 0;
+    }
+    case abi::SupervisorRequest::FetchPolicy:
+      return fetch_policy(cpu, index, payload, room);
+    case abi::SupervisorRequest::VersionInfo: {
+      MM_TRY_ASSIGN(abi::VersionInfo const info, version_);
+      hal::write_object(cpu, PhysAddr{payload}, info);
+      return 0;
+    }
+    case abi::SupervisorRequest::CommUpdate:
+      return std::unexpected(Status::AccessDenied);
+  }
+  return std::unexpected(Status::Unsupported);
+}
+
+/// AccessDenied after the lock. InvalidParameter and SecurityViolation of request::unblock_range. SecurityViolation: the
+/// range overlaps another region, or is mapped already. OutOfResources: tracker or page tables are full.
+template <hal::Machine M>
+Expected<void> Supervisor<M>::unblock(Cpu& cpu, u32, abi::UnblockMemoryParams const& params) noexcept {
+  if (locked_) {
+    return std::unexpected(Status::AccessDenied);
+  }
+  MM_TRY_ASSIGN(Range const range, request::unblock_range(params, allocator_.span()));
+  return open_region(cpu, range, (params.descriptor.attribute & abi::kMemorySp) != 0);
+}
+
+template <hal::Machine M>
+Expected<void> Supervisor<M>::open_region(Cpu& cpu, Range range, bool supervisor) noexcept {
+  memory::UnblockTracker::Entry const entry{range, supervisor};
+  if (unblocked_.has(entry)) {
+    return {};
+  }
+  if (range.base < kPageSize || unblocked_.overlaps(range)) {
+    return std::unexpected(Status::SecurityViolation);
+  }
+  if (unblocked_.full()) {
+    return std::unexpected(Status::OutOfResources);
+  }
+  if (range.base >= memory::kAddressLimit || range.size > memory::kAddressLimit - range.base) {
+    return std::unexpected(Status::InvalidParameter);
+  }
+  // Page by page up to what the pool of table pages could ever map.
+  constexpr u64 kLargest = memory::PageAllocator::kTablePages << 21;
+  if (range.size > kLargest) {
+    return std::unexpected(Status::OutOfResources);
+  }
+  for (u64 page = range.base; page < range.base + range.size; page += kPageSize) {
+    if (tables(cpu).query(page)) {
+      return std::unexpected(Status::SecurityViolation);
+    }
+  }
+  auto const attr = supervisor ? memory::kSupervisorData : memory::kUserData;
+  if (auto const mapped = allocator_.protect(cpu, PhysAddr{root_}, range, attr); !mapped) {
+    static_cast<void>(allocator_.protect(cpu, PhysAddr{root_}, range, memory::PageAttr{}));
+    return mapped;
+  }
+  return unblocked_.add(entry);
+}
+
+/// Firmware policy with the memory policy appended; MEM root and Size follow. NotReady: no policy. Otherwise the first
+/// fetch locks. BufferTooSmall: the payload is smaller than the block. NotFound: the blob has no MEM root.
+/// SecurityViolation: the tables differ from the snapshot. OutOfResources: too many regions for a snapshot.
+template <hal::Machine M>
+Expected<u64> Supervisor<M>::fetch_policy(Cpu& cpu, u32 index, u64 payload, u64 room) noexcept {
+  if (!locked_) {
+    MM_TRY(lock(cpu, index, hal::LockEvent::PolicyFetched));
+  }
+  if (policy_bytes_ == 0) {
+    return std::unexpected(Status::NotReady);
+  }
+  if (!snapshot_.taken()) {
+    return std::unexpected(Status::OutOfResources);
+  }
+  u64 const root = policy::find_root(policy_view(), policy::Type::Mem);
+  if (root == 0) {
+    return std::unexpected(Status::NotFound);
+  }
+  MM_TRY(snapshot_.compare(tables(cpu), allocator_.span()));
+  u64 const blob = policy_view().size();
+  u64 const total = blob + snapshot_.count() * policy::kMemDescriptorSize;
+  if (room < total) {
+    return std::unexpected(Status::BufferTooSmall);
+  }
+  auto const put = [&](u64 offset, auto value) noexcept { hal::write_object(cpu, PhysAddr{payload + offset}, value); };
+  cpu.write(PhysAddr{payload}, std::span(policy_).first(blob));
+  cpu.write(PhysAddr{payload + blob}, std::as_bytes(snapshot_.descriptors()));
+  put(4, static_cast<u32>(total));
+  put(root + 0, u32{1});
+  put(root + 4, static_cast<u32>(policy::kRootSize));
+  put(root + 12, static_cast<u32>(blob));
+  put(root + 16, snapshot_.count());
+  put(root + 20, static_cast<u8>(policy::AccessAttr::AllowList));
+  return total;
+}
+
+}  // namespace mm::supervisor

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <array>
+
+#include "core/abi/comm.hpp"
+#include "core/abi/platform.hpp"
+#include "core/base/types.hpp"
+
+namespace mm::supervisor {
+
+/// Where the first MMI failed: detail c of Halt(InitFailed).
+enum class InitStage : u64 {
+  CpuIndex = 1,   ///< more CPUs than platform::kMaxCpus, or an index beyond the MP information
+  HobList,        ///< malformed, or outside MMRAM
+  Mmram,          ///< MMRAM block HOB missing or malformed; allocator bookkeeping
+  PassDown,       ///< missing, short, wrong revision, or a pointer outside MMRAM
+  MpInformation,
+  Images,         ///< a module HOB outside MMRAM, supervisor or user core missing or mapped wrongly
+  Policy,         ///< larger than kPolicyLimit or outside MMRAM
+  SaveState,      ///< a save state that is not a supervisor page of MMRAM
+  CommBuffers,    ///< missing, inside MMRAM, or not supervisor-only
+  InternalBuffers,
+  UserHobList,
+  Unblock,
+};
+
+inline constexpr u64 kRendezvousUs = 1'000'000;
+inline constexpr u64 kApProcedureUs = 10'000'000;
+inline constexpr u64 kPolicyLimit = 4096;      ///< bytes of the largest policy blob
+inline constexpr u32 kMaxImages = 64;
+inline constexpr u64 kUserReturnGate = 0x63ull << 32;  ///< R15 of a demotion: far pointer 0x63:0
+inline constexpr u64 kHomeSpace = 0x20;
+/// Vectors of a UserFaultRecord beyond those of the CPU.
+inline constexpr u64 kVectorRefusedSyscall = 0x100;  ///< error_code = system call, cr2 = Status
+inline constexpr u64 kVectorBudget = 0x101;          ///< simulator: ring 3 ran longer than its budget
+
+/// Words shared by CPUs. On a uniprocessor host these are plain accesses.
+inline u32 load(u32 const& word) noexcept { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }
+inline void store(u32& word, u32 value) noexcept { __atomic_store_n(&word, value, __ATOMIC_RELEASE); }
+inline void increment(u32& word) noexcept { __atomic_fetch_add(&word, 1u, __ATOMIC_ACQ_REL); }
+
+enum class Mailbox : u32 { Empty = 0, Pending = 1, Done = 2 };
+
+/// State of one CPU.
+struct CpuSlot {
+  u32 mmis = 0;
+  u32 in_user = 0;      ///< set around ring 3; still set at entry: RSM was executed in ring 3
+  u32 initialised = 0;
+  u32 in_pen = 0;
+  u32 mailbox = 0;      ///< Mailbox
+  u32 apic_id = 0;
+  u64 procedure = 0;
+  u64 argument = 0;
+  u64 caller = 0;
+  u64 smbase = 0;
+  abi::UserFaultRecord fault;  ///< of the last contained fault
+};
+
+struct UserImage {
+  Range range;
+};
+
+/// One channel: external buffer and mailbox in the normal world, copy in MMRAM.
+struct CommChannel {
+  u64 external = 0;
+  u64 internal = 0;
+  u64 bytes = 0;       ///< of either buffer
+  u64 mailbox = 0;     ///< external status block
+  u64 high_water = 0;  ///< bytes of `internal` that may not be zero
+};
+
+/// Phase 1 of a save-state read (supervisor.md 5.3).
+struct SaveStateHolder {
+  u64 token = 0;
+  u64 reg = 0;
+  u32 cpu = 0;
+  u32 caller = 0;
+  bool valid = false;
+};
+
+/// Result of a system call: a `status` other than Success refuses it, ring 3 never sees `rax` then.
+struct SyscallResult {
+  u64 rax = 0;
+  Status status = Status::Success;
+};
+constexpr SyscallResult refuse(Status s) noexcept { return {0, s}; }
+constexpr SyscallResult answer(u64 rax) noexcept { return {rax, Status::Success}; }
+constexpr SyscallResult answer(Status s) noexcept { return {static_cast<u64>(s), Status::Success}; }
+
+/// FNV-1a-64, continued from `hash`.
+inline constexpr u64 kFnvBasis = 0xCBF2'9CE4'8422'2325;
+constexpr u64 fnv1a(std::byte value, u64 hash) noexcept { return (hash ^ std::to_integer<u64>(value)) * 0x100'0000'01B3; }
+
+}  // namespace mm::supervisor

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/supervisor/supervisor.hpp"
+
+/// Ring 3 as a call: demotion, system calls, faults and their containment (supervisor.md 3.7, 4.4, 5.2, 9).
+namespace mm::supervisor {
+
+/// Whether every byte of [address, address + size) is on a present page of ring 3, all with the same rights.
+/// Empty, wrapping and null-page ranges are not.
+template <hal::Machine M>
+bool Supervisor<M>::user_owned(Cpu& cpu, u64 address, u64 size, bool writable) noexcept {
+  if (address < kPageSize || size == 0) {
+    return false;
+  }
+  auto const attr = tables(cpu).query_uniform({address, size});
+  return attr.has_value() && attr->user && (attr->writable || !writable);
+}
+
+/// Load address of the ring-3 image that holds `rip`; 0 when none does.
+template <hal::Machine M>
+u64 Supervisor<M>::image_base(u64 rip) const noexcept {
+  for (u32 i = 0; i < image_count_; ++i) {
+    if (images_[i].range.contains({rip, 1})) {
+      return images_[i].range.base;
+    }
+  }
+  return 0;
+}
+
+/// Runs a command in ring 3 and gives its RAX. After a contained fault: Status::Aborted, and the user core was told
+/// (on an AP it is not: the procedure just ends).
+template <hal::Machine M>
+u64 Supervisor<M>::demote(Cpu& cpu, u32 index, abi::UserCommand command, u64 a1, u64 a2) noexcept {
+  u64 rax = static_cast<u64>(Status::Aborted);
+  if (!run_command(cpu, index, command, a1, a2, rax) && !stopped() && command != abi::UserCommand::UserApProcedure) {
+    report_fault(cpu, index);
+  }
+  return rax;
+}
+
+/// One demotion on a fresh stack. False: ring 3 faulted, the slot holds the record; or the machine was halted.
+template <hal::Machine M>
+bool Supervisor<M>::run_command(Cpu& cpu, u32 index, abi::UserCommand command, u64 a1, u64 a2, u64& rax) noexcept {
+  hal::UserContext user;
+  u64 const top = align_down(stack_base_ + stack_bytes_ * (index + u64{1}) - 8, 16);
+  user.rsp = top - kHomeSpace - 8;
+  user.rip = user_entry_;
+  user.rcx = static_cast<u64>(command);
+  user.rdx = a1;
+  user.r8 = a2;
+  user.r15 = kUserReturnGate;
+  emit(index, hal::TraceKind::UserEnter, static_cast<u64>(command), a1);
+  CpuSlot& slot = slots_[index];
+  for (;;) {
+    store(slot.in_user, 1);
+    hal::UserExit const exit = cpu.run_user(user);
+    store(slot.in_user, 0);
+    if (exit.kind == hal::UserExitKind::Syscall) {
+      if (!handle_syscall(cpu, index, command, user)) {
+        return false;
+      }
+      continue;
+    }
+    emit(index, hal::TraceKind::UserExit, static_cast<u64>(exit.kind), user.rax);
+    if (exit.kind == hal::UserExitKind::Return) {
+      rax = user.rax;
+      return true;
+    }
+    handle_fault(index, command, exit, user);
+    return false;
+  }
+}
+
+/// False: the system call was refused; ring 3 does not go on.
+template <hal::Machine M>
+bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command, hal::UserContext& user) noexcept {
+  u64 const number = user.rax;
+  SyscallResult const result = dispatch(cpu, index, number, user.rdx, user.r8, user.r9);
+  if (stopped()) {
+    return false;
+  }
+  user.rax = result.rax;
+  if (number != static_cast<u64>(abi::Syscall::TraceNote)) {
+    emit(index, hal::TraceKind::Syscall, number, user.rdx, user.r8, user.r9, result.rax, static_cast<u64>(result.status));
+  }
+  if (result.status == Status::Success) {
+    return true;
+  }
+  u64 const status = static_cast<u64>(result.status);
+  bool const fatal = options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain);
+  if (fatal || command == abi::UserCommand::UserFault) {
+    halt(index, hal::HaltReason::SyscallRefused, number, status);
+    return false;
+  }
+  contain(index, {kVectorRefusedSyscall, number, user.rip, status, static_cast<u64>(command), 0});
+  return false;
+}
+
+template <hal::Machine M>
+void Supervisor<M>::handle_fault(u32 index, abi::UserCommand command, hal::UserExit const& exit,
+                                 hal::UserContext const& user) noexcept {
+  bool const budget = exit.kind == hal::UserExitKind::Budget;
+  u64 const vector = budget ? kVectorBudget : exit.vector;
+  emit(index, hal::TraceKind::Fault, vector, exit.error_code, user.rip, exit.cr2, user.rsp, static_cast<u64>(command));
+  bool const fatal = options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain);
+  if (fatal || command == abi::UserCommand::UserFault) {
+    halt(index, budget ? hal::HaltReason::UserBudget : hal::HaltReason::UserFault, vector, user.rip);
+    return;
+  }
+  contain(index, {vector, exit.error_code, user.rip, exit.cr2, static_cast<u64>(command), 0});
+}
+
+template <hal::Machine M>
+void Supervisor<M>::contain(u32 index, abi::UserFaultRecord record) noexcept {
+  record.image_base = image_base(record.rip);
+  slots_[index].fault = record;
+  emit(index, hal::TraceKind::Contained, record.image_base);
+}
+
+/// Hands the fault record to the user core, which removes the driver and answers the request. A second fault halts.
+template <hal::Machine M>
+void Supervisor<M>::report_fault(Cpu& cpu, u32 index) noexcept {
+  {
+    hal::UserAccess access(cpu);
+    hal::write_object(cpu, PhysAddr{user_page_ + abi::kUserFaultOffset}, slots_[index].fault);
+  }
+  u64 rax = 0;
+  static_cast<void>(run_command(cpu, index, abi::UserCommand::UserFault, user_page_, 0, rax));
+}
+
+}  // namespace mm::supervisor

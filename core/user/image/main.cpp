@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+// Composition root of MmUserCore.efi: the one place of the image that owns an object.
+
+#include "core/user/mmst_thunks.hpp"
+
+extern "C" {
+/// SYSCALL with RAX = index and RDX, R8, R9 (entry.nasm).
+mm::u64 mm_user_syscall(mm::u64 index, mm::u64 a, mm::u64 b, mm::u64 c) noexcept;
+/// Calls a driver entry point so that both flavours return (entry.nasm).
+mm::u64 mm_user_call_driver(mm::u64 entry, mm::u64 image_handle, mm::u64 mmst) noexcept;
+mm::u64 user_core_main(mm::u64 command, mm::u64 a, mm::u64 b) noexcept;
+}
+
+namespace {
+
+struct HardwareRing3 {
+  static mm::u64 syscall(mm::u64 index, mm::u64 a, mm::u64 b, mm::u64 c) noexcept {
+    return mm_user_syscall(index, a, b, c);
+  }
+  static mm::u64 call_driver(mm::u64 entry, mm::u64 image_handle, mm::u64 mmst) noexcept {
+    return mm_user_call_driver(entry, image_handle, mmst);
+  }
+};
+
+struct Site;
+using Thunks = mm::user::MmstThunks<Site>;
+
+struct Root {
+  HardwareRing3 ring3;
+  mm::user::UserCore<HardwareRing3> core{ring3};
+  mm::user::MmCpuProtocol cpu_protocol;
+};
+constinit Root root;
+
+struct Site {
+  static mm::user::UserCore<HardwareRing3>& core() noexcept { return root.core; }
+  static mm::user::MmCpuProtocol* cpu_protocol() noexcept {
+    root.cpu_protocol = {Thunks::read_save_state, Thunks::write_save_state};
+    return &root.cpu_protocol;
+  }
+};
+
+}  // namespace
+
+mm::u64 user_core_main(mm::u64 command, mm::u64 a, mm::u64 b) noexcept {
+  return static_cast<mm::u64>(Thunks::command(command, a, b));
+}

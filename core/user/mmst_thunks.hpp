@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/user/user_core.hpp"
+
+namespace mm::user {
+
+/// The plain functions behind an MMST and the entry of the image. `Site::core()` returns the one core of the image.
+template <typename Site>
+struct MmstThunks {
+  /// user_core_main: RCX, RDX, R8 of a demotion; the result goes back in RAX. InvalidParameter: unknown command.
+  static Status command(u64 code, u64 a, u64 b) noexcept {
+    switch (static_cast<abi::UserCommand>(code)) {
+      case abi::UserCommand::StartUserCore:
+        return Site::core().start(a, table(), Site::cpu_protocol());
+      case abi::UserCommand::UserRequest:
+        return Site::core().request(a, b);
+      case abi::UserCommand::UserApProcedure:
+        return Site::core().ap_procedure(a, b);
+      case abi::UserCommand::UserFault:
+        return Site::core().fault(a);
+    }
+    return Status::InvalidParameter;
+  }
+
+  /// An MMST with every function in place and nothing else.
+  static MmSystemTable table() noexcept {
+    MmSystemTable t;
+    t.firmware_vendor = u"MM Supervisor";
+    t.firmware_revision = 0x00010000;
+    t.install_configuration_table = install_configuration_table;
+    t.mem_read = t.mem_write = t.io_read = t.io_write = no_io;
+    t.allocate_pool = allocate_pool;
+    t.free_pool = free_pool;
+    t.allocate_pages = allocate_pages_;
+    t.free_pages = free_pages;
+    t.startup_this_ap = startup_this_ap;
+    t.install_protocol = install_protocol;
+    t.uninstall_protocol = uninstall_protocol;
+    t.handle_protocol = handle_protocol;
+    t.register_protocol_notify = register_protocol_notify;
+    t.locate_handle = locate_handle;
+    t.locate_protocol = locate_protocol;
+    t.mmi_manage = mmi_manage;
+    t.mmi_handler_register = mmi_handler_register;
+    t.mmi_handler_unregister = mmi_handler_unregister;
+    return t;
+  }
+
+  static Status MM_EFIAPI read_save_state(MmCpuProtocol const* self, u64 width, u32 id, u64 cpu,
+                                          void* buffer) noexcept {
+    return Site::core().read_save_state(self, width, id, cpu, buffer);
+  }
+  static Status MM_EFIAPI write_save_state(MmCpuProtocol const*, u64, u32, u64, void*) noexcept {
+    return Status::Unsupported;
+  }
+
+ private:
+  static Status MM_EFIAPI install_configuration_table(MmSystemTable const*, Guid const* guid, void* what,
+                                                      u64) noexcept {
+    return Site::core().install_configuration_table(guid, what);
+  }
+  /// MmIo, until a CPU I/O driver puts its own functions here (C and edk2 answer the same).
+  static Status MM_EFIAPI no_io(void const*, u64, u64, u64, void*) noexcept { return Status::NotAvailableYet; }
+  static Status MM_EFIAPI allocate_pool(u32 type, u64 size, void** buffer) noexcept {
+    return Site::core().allocate_pool(type, size, buffer);
+  }
+  static Status MM_EFIAPI free_pool(void* buffer) noexcept { return Site::core().free_pool(buffer); }
+  static Status MM_EFIAPI allocate_pages_(u32 type, u32 memory_type, u64 pages, u64* memory) noexcept {
+    return Site::core().allocate_pages(type, memory_type, pages, memory);
+  }
+  static Status MM_EFIAPI free_pages(u64 memory, u64 pages) noexcept { return Site::core().free_pages(memory, pages); }
+  static Status MM_EFIAPI startup_this_ap(ApProcedureFn procedure, u64 cpu, void* argument) noexcept {
+    return Site::core().startup_this_ap(reinterpret_cast<u64>(procedure), cpu, address_of(argument));
+  }
+  static Status MM_EFIAPI install_protocol(Handle* handle, Guid const* protocol, u32 type, void* interface) noexcept {
+    return Site::core().install_protocol(handle, protocol, type, interface);
+  }
+  static Status MM_EFIAPI uninstall_protocol(Handle handle, Guid const* protocol, void* interface) noexcept {
+    return Site::core().uninstall_protocol(handle, protocol, interface);
+  }
+  static Status MM_EFIAPI handle_protocol(Handle handle, Guid const* protocol, void** interface) noexcept {
+    return Site::core().handle_protocol(handle, protocol, interface);
+  }
+  static Status MM_EFIAPI register_protocol_notify(Guid const* protocol, NotifyFn function, void** token) noexcept {
+    return Site::core().register_protocol_notify(protocol, function, token);
+  }
+  static Status MM_EFIAPI locate_handle(u32 search, Guid const* protocol, void* key, u64* size,
+                                        Handle* buffer) noexcept {
+    return Site::core().locate_handle(search, protocol, key, size, buffer);
+  }
+  static Status MM_EFIAPI locate_protocol(Guid const* protocol, void* registration, void** interface) noexcept {
+    return Site::core().locate_protocol(protocol, registration, interface);
+  }
+  static Status MM_EFIAPI mmi_manage(Guid const* type, void const* context, void* buffer, u64* size) noexcept {
+    return Site::core().mmi_manage(type, context, buffer, size);
+  }
+  static Status MM_EFIAPI mmi_handler_register(MmiHandlerFn function, Guid const* type, Handle* dispatch) noexcept {
+    return Site::core().mmi_handler_register(function, type, dispatch);
+  }
+  static Status MM_EFIAPI mmi_handler_unregister(Handle dispatch) noexcept {
+    return Site::core().mmi_handler_unregister(dispatch);
+  }
+};
+
+}  // namespace mm::user

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+// The secure policy: the first 16 bytes are a question, the rest is a blob. Whatever validate() accepts can be asked
+// anything, answers with one of three statuses, and gives the same answer again from a copy of its declared bytes.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "core/policy/policy.hpp"
+#include "fuzz/support/check.hpp"
+
+namespace {
+
+using namespace mm;
+
+struct Question {
+  u32 msr = 0;
+  u32 port = 0;
+  u32 width = 0;
+  u16 access = 0;
+  u16 index = 0;
+};
+static_assert(sizeof(Question) == 16);
+
+using Answers = std::array<Status, 9>;
+
+Answers ask(policy::View view, Question const& q) {
+  auto const field = static_cast<policy::SaveStateField>(q.index % 2);
+  auto const trap = static_cast<policy::IoTrap>(q.access % 3);
+  return {
+      policy::decide_msr(view, q.msr, q.access),
+      policy::decide_msr(view, q.msr, policy::kRead),
+      policy::decide_io(view, q.port, q.width, q.access),
+      policy::decide_io(view, q.port & 0xFFFF, 1, policy::kRead),
+      policy::decide_io(view, q.port & 0xFFFF, 4, policy::kWrite),
+      policy::decide_instruction(view, q.index),
+      policy::decide_instruction(view, static_cast<u16>(q.index % 3)),
+      policy::decide_save_state(view, field, trap),
+      policy::decide_save_state(view, policy::SaveStateField::Other, trap),
+  };
+}
+
+bool is_answer(Status s) { return s == Status::Success || s == Status::AccessDenied || s == Status::InvalidParameter; }
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+  Question question;
+  if (size < sizeof question) {
+    return 0;
+  }
+  std::memcpy(&question, data, sizeof question);
+  auto const blob = std::as_bytes(std::span{data + sizeof question, size - sizeof question});
+  policy::Finding const finding = policy::validate(blob);
+  if (finding.problem != policy::Problem::None) {
+    MM_FUZZ_CHECK(finding.offset <= blob.size() + policy::kRootSize);
+    return 0;
+  }
+  policy::View const view{blob};
+  Answers const answers = ask(view, question);
+  MM_FUZZ_CHECK(std::ranges::all_of(answers, is_answer));
+  std::vector<std::byte> const copy{blob.begin(), blob.begin() + view.size()};
+  MM_FUZZ_CHECK(policy::validate(copy).problem == policy::Problem::None);
+  MM_FUZZ_CHECK(ask(policy::View{copy}, question) == answers);
+  return 0;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/supervisor/supervisor.hpp"
+#include "hal/bare/machine.hpp"
+
+namespace mm::bare {
+
+/// Every object of the supervisor image; its two composition roots hold one each. Constant-initialised: the image has
+/// no start-up code.
+template <bool Traced>
+class Composition {
+ public:
+  constexpr Composition() noexcept = default;
+
+  /// One MMI of the calling CPU. An index that no CPU has, or a machine that was stopped, ends here.
+  void enter(u64 cpu_index, u64 hob_list) noexcept {
+    if (cpu_index >= platform::kMaxCpus || stop_.is_raised()) {
+      stop_cpu();
+    }
+    Cpu& cpu = cpus_[cpu_index];
+    cpu.begin_mmi();
+    supervisor_.enter(cpu, static_cast<u32>(cpu_index), PhysAddr{hob_list});
+    cpu.end_mmi();
+  }
+
+  /// A fault in ring 0. The CPU is the one whose gate block is in one of the two GS bases.
+  void fault(u64 vector, u64 error, u64 rip, u64 cr2) noexcept {
+    supervisor_.supervisor_fault(cpu_of_stack(), vector, error, rip, cr2);
+    machine_.halt(hal::HaltReason::SupervisorFault);
+  }
+
+ private:
+  Cpu& cpu_of_stack() noexcept {
+    u64 const block = read_known_msr(kMsrGsBase);
+    u64 const other = read_known_msr(kMsrKernelGsBase);
+    for (Cpu& cpu : cpus_) {
+      if (cpu.owns(block) || cpu.owns(other)) {
+        return cpu;
+      }
+    }
+    return cpus_[0];
+  }
+
+  StopFlag stop_;
+  Machine<Traced> machine_{stop_};
+  std::array<Cpu, platform::kMaxCpus> cpus_{Cpu{stop_}, Cpu{stop_}, Cpu{stop_}, Cpu{stop_},
+                                            Cpu{stop_}, Cpu{stop_}, Cpu{stop_}, Cpu{stop_}};
+  supervisor::Supervisor<Machine<Traced>> supervisor_{machine_};
+};
+
+}  // namespace mm::bare

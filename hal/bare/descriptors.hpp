@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/base/types.hpp"
+
+/// Descriptor and MSR layouts that the bare machine fills in (supervisor.md 4.2 and 4.3; Intel SDM vol. 3, 5.8 and 6.14).
+namespace mm::bare {
+
+inline constexpr u32 kMsrApicBase = 0x1B;
+inline constexpr u32 kMsrEfer = 0xC000'0080;
+inline constexpr u32 kMsrStar = 0xC000'0081;
+inline constexpr u32 kMsrLstar = 0xC000'0082;
+inline constexpr u32 kMsrFmask = 0xC000'0084;
+inline constexpr u32 kMsrGsBase = 0xC000'0101;
+inline constexpr u32 kMsrKernelGsBase = 0xC000'0102;
+
+inline constexpr u64 kEferSce = 1;
+inline constexpr u64 kCr0WriteProtect = 1ull << 16;
+inline constexpr u64 kCr4Smap = 1ull << 21;
+
+inline constexpr u16 kSelectorCode64 = 0x38;
+inline constexpr u64 kGdtCallGate = 0x60;
+inline constexpr u64 kGdtTss = 0x70;
+inline constexpr u64 kTssRsp0 = 4;
+inline constexpr u64 kStarSelectors = 0x004B'0038ull << 32;  ///< SYSRET base 0x4B, SYSCALL base 0x38
+inline constexpr u64 kFmask = 0x5'7700;                      ///< IF TF DF AC NT RF IOPL
+/// Flags that ring 3 owns: CF PF AF ZF SF TF DF OF AC ID. IF stays clear, IOPL 0.
+inline constexpr u64 kUserFlags = 0x24'0DD5;
+
+/// A gate as two words: interrupt gate (type 0xE, DPL 0) or call gate (type 0xC, DPL 3).
+struct Gate {
+  u64 low = 0;
+  u64 high = 0;
+};
+constexpr Gate make_gate(u64 target, u8 ist, u8 access) noexcept {
+  return {(target & 0xFFFF) | u64{kSelectorCode64} << 16 | u64{ist} << 32 | u64{access} << 40 | (target >> 16 & 0xFFFF) << 48,
+          target >> 32};
+}
+constexpr Gate interrupt_gate(u64 target, u8 ist) noexcept { return make_gate(target, ist, 0x8E); }
+constexpr Gate call_gate(u64 target) noexcept { return make_gate(target, 0, 0xEC); }
+
+/// Vectors that must not run on the stack of whom they interrupt: #DB (on a SYSCALL edge), NMI, #DF, #MC.
+constexpr u8 stack_of_vector(u32 vector) noexcept {
+  return vector == 1 || vector == 2 || vector == 8 || vector == 18 ? u8{1} : u8{0};
+}
+
+}  // namespace mm::bare

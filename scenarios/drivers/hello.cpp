@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+// Hello and HelloSupervised: the reply is the message with the case of each ASCII letter flipped (XOR 0x20), same
+// length.
+
+#include "scenarios/drivers/sdk/mm_driver.hpp"
+
+namespace {
+
+constexpr mm::Guid handler_guid() {
+  mm::Guid guid = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0000", 36);
+  guid.data4[7] = MM_HELLO_NUMBER;
+  return guid;
+}
+constexpr mm::Guid kHandler = handler_guid();
+
+constexpr bool is_letter(mm::u8 c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+
+mm::Status MM_EFIAPI on_message(mm::driver::Handle, void const*, void* buffer, mm::u64* size) {
+  if (buffer == nullptr || size == nullptr) {
+    return mm::Status::InvalidParameter;
+  }
+  auto* const bytes = static_cast<mm::u8*>(buffer);
+  for (mm::u64 i = 0; i < *size; ++i) {
+    if (is_letter(bytes[i])) {
+      bytes[i] = static_cast<mm::u8>(bytes[i] ^ 0x20);
+    }
+  }
+  return mm::Status::Success;
+}
+
+}  // namespace
+
+mm::Status mm_driver_main(mm::driver::Handle, mm::driver::MmSystemTable* mmst) noexcept {
+  mm::driver::Handle dispatch = 0;
+  return mmst->mmi_handler_register(on_message, &kHandler, &dispatch);
+}

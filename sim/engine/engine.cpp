@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/engine/engine.hpp"
+
+#include <unicorn/unicorn.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include "core/memory/page_tables.hpp"
+#include "sim/engine/calibration.hpp"
+
+namespace mm::sim {
+namespace {
+
+namespace pte = memory::pte;
+
+/// Engine-private physical memory above RAM (and below 64 GiB: the engine has 36 address bits): the stub, its tables and its GDT (first entry only).
+constexpr u64 kPrivateBase = 8ull << 30;
+constexpr u64 kPrivatePages = 8;
+enum PrivatePage : u64 { kPml4, kPdpt, kPd, kPt, kStub, kStack, kUserCode, kPrivateGdt };
+
+constexpr u64 kCr0 = 0x80010033;
+constexpr u64 kCr4 = 0x668;
+constexpr u64 kEferValue = 0xD01;
+constexpr u32 kEferMsr = 0xC0000080;
+constexpr u64 kUserFlags = 0x240CD5 | 0x200;  ///< what ring 3 may hold in RFLAGS, IF included
+constexpr u64 kTrapFlag = 0x100;
+constexpr u64 kVmFlag = 0x20000;
+constexpr u32 kCodeBufferBytes = 32u << 20;
+constexpr u64 kGateAccessByte = kGateSelector + 5;
+
+constexpr u64 private_address(PrivatePage page) { return kPrivateBase + page * kPageSize; }
+
+constexpr std::array kRegisters = {
+    UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
+    UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,  UC_X86_REG_R10, UC_X86_REG_R11,
+    UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15, UC_X86_REG_RFLAGS, UC_X86_REG_RIP,
+    UC_X86_REG_CS};
+constexpr int kWritten = 17;  ///< RIP is given to uc_emu_start, CS never changes
+
+/// Descriptors of supervisor.md 4.2 that the stub and ring 3 need.
+void write_gdt(std::byte* page) {
+  auto put = [page](u64 at, u64 v) { std::memcpy(page + at, &v, 8); };
+  put(0x38, 0x00AF9B000000FFFF);
+  put(0x40, 0x00CF93000000FFFF);
+  put(0x48, 0x00AF7B000000FFFF);
+  put(0x50, 0x00CFF3000000FFFF);
+  put(0x58, 0x00AFFB000000FFFF);
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  EngineConfig config;
+  uc_engine* uc = nullptr;
+  uc_context* scratch = nullptr;   ///< at a fault
+  uc_context* io = nullptr;        ///< at the first IN/OUT of a run
+  uc_context* saved = nullptr;     ///< save_state()
+  std::byte* private_memory = nullptr;
+  std::vector<std::byte*> overlay_pages;
+  std::vector<u64> overlays;  ///< physical addresses, [0] is the GDT page
+  std::array<u64, kRegisters.size()> values{};
+  std::array<void*, kRegisters.size()> pointers{};
+  u64 cr3 = 0;
+  u64 budget_end = 0;
+  u64 slice_end = 0;
+  u64 block_limit = 0;
+  u64 block_count = 0;
+  u64 previous_block = 0;
+
+  // What the hooks of the current run recorded.
+  enum class Reason { None, Syscall, Interrupt, Io, Limit };
+  Reason reason = Reason::None;
+  u32 vector = 0;
+  u64 cr2 = 0;
+
+  ~Impl() {
+    if (uc != nullptr) {
+      for (uc_context* context : {scratch, io, saved}) {
+        if (context != nullptr) {
+          uc_context_free(context);
+        }
+      }
+      uc_close(uc);
+    }
+    std::free(private_memory);
+    for (std::byte* page : overlay_pages) {
+      std::free(page);
+    }
+  }
+
+  std::expected<void, std::string> open();
+  std::expected<void, std::string> enter_first_time();
+  std::expected<void, std::string> overlay(u64 page, std::byte*& copy);
+  std::expected<void, std::string> add_hooks();
+  EngineExit run(hal::UserContext& user) noexcept;
+  EngineExit fault_exit(hal::UserContext& user) noexcept;
+  EngineExit invalid_opcode(hal::UserContext& user) noexcept;
+  void load(hal::UserContext const& user) noexcept;
+  void store(hal::UserContext& user) noexcept;
+  void forget_exception(uc_context* context) noexcept;
+  bool read_code(u64 at, std::span<u8> out) const noexcept;
+  u64 leaf(u64 address) const noexcept;
+  void hide_untranslatable() noexcept;
+};
+
+namespace {
+
+using Impl = Engine::Impl;
+
+void on_block(uc_engine* uc, uint64_t address, uint32_t, void* user) {
+  auto& e = *static_cast<Impl*>(user);
+  if (e.block_count >= e.block_limit) {
+    if (e.reason == Impl::Reason::None) {
+      e.reason = Impl::Reason::Limit;
+    }
+    uc_emu_stop(uc);
+    return;
+  }
+  ++e.block_count;
+  if (!e.config.coverage.empty()) {
+    u64 const here = (address >> 1) * 0x9E3779B97F4A7C15 >> 32;
+    ++e.config.coverage[(here ^ e.previous_block) & (e.config.coverage.size() - 1)];
+    e.previous_block = here >> 1;
+  }
+}
+
+void on_syscall(uc_engine* uc, void* user) {
+  auto& e = *static_cast<Impl*>(user);
+  if (e.reason == Impl::Reason::None) {
+    e.reason = Impl::Reason::Syscall;
+  }
+  uc_emu_stop(uc);
+}
+
+void on_interrupt(uc_engine* uc, uint32_t vector, void* user) {
+  auto& e = *static_cast<Impl*>(user);
+  if (e.reason == Impl::Reason::None) {
+    e.reason = Impl::Reason::Interrupt;
+    e.vector = vector;
+    uc_reg_read(uc, UC_X86_REG_CR2, &e.cr2);
+    uc_context_save(uc, e.scratch);
+  }
+  uc_emu_stop(uc);
+}
+
+/// Port I/O at CPL 3: the engine does not ask. Remember the state before the instruction and take every mapping away, so
+/// that nothing that the rest of the block does can have an effect.
+void deny_io(uc_engine* uc, Impl& e) {
+  if (e.reason == Impl::Reason::None) {
+    e.reason = Impl::Reason::Io;
+    uc_context_save(uc, e.io);
+    u64 empty = kPrivateBase + kPrivatePages * kPageSize - kPageSize;
+    uc_reg_write(uc, UC_X86_REG_CR3, &empty);
+  }
+  uc_emu_stop(uc);
+}
+uint32_t on_in(uc_engine* uc, uint32_t, int, void* user) {
+  deny_io(uc, *static_cast<Impl*>(user));
+  return 0;
+}
+void on_out(uc_engine* uc, uint32_t, int, uint32_t, void* user) { deny_io(uc, *static_cast<Impl*>(user)); }
+
+int on_rdtsc(uc_engine* uc, void* user) {
+  auto& e = *static_cast<Impl*>(user);
+  u64 const ticks = e.block_count * 4 + (e.config.time_ns != nullptr ? *e.config.time_ns : 0);
+  u64 const low = ticks & 0xFFFFFFFF;
+  u64 const high = ticks >> 32;
+  uc_reg_write(uc, UC_X86_REG_RAX, &low);
+  uc_reg_write(uc, UC_X86_REG_RDX, &high);
+  return 1;
+}
+
+template <typename F>
+void* erase(F* function) {
+  return reinterpret_cast<void*>(function);
+}
+
+std::string problem(char const* what, uc_err error) {
+  return std::string("simulator engine: ") + what + ": " + uc_strerror(error);
+}
+
+}  // namespace
+
+#define MM_UC(what, call)                                    \
+  if (uc_err const mm_uc_error = (call); mm_uc_error != UC_ERR_OK) { \
+    return std::unexpected(problem(what, mm_uc_error));      \
+  }
+
+std::expected<void, std::string> Engine::Impl::open() {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    pointers[i] = &values[i];
+  }
+  MM_UC("cannot open it", uc_open(UC_ARCH_X86, UC_MODE_64, &uc));
+  MM_UC("CPU model", uc_ctl_set_cpu_model(uc, UC_CPU_X86_WESTMERE));
+  MM_UC("code buffer", uc_ctl_set_tcg_buffer_size(uc, kCodeBufferBytes));
+  // One page more than the enumerated ones: an empty level-4 table.
+  private_memory = static_cast<std::byte*>(std::aligned_alloc(kPageSize, (kPrivatePages + 1) * kPageSize));
+  std::memset(private_memory, 0, (kPrivatePages + 1) * kPageSize);
+  MM_UC("map RAM", uc_mem_map_ptr(uc, 0, config.ram.size(), UC_PROT_ALL, config.ram.data()));
+  MM_UC("map the private pages",
+        uc_mem_map_ptr(uc, kPrivateBase, (kPrivatePages + 1) * kPageSize, UC_PROT_ALL, private_memory));
+  MM_UC("context", uc_context_alloc(uc, &scratch));
+  MM_UC("context", uc_context_alloc(uc, &io));
+  MM_UC("context", uc_context_alloc(uc, &saved));
+  MM_TRY(enter_first_time());
+  return add_hooks();
+}
+
+/// Gets the CPU to CPL 3 by an IRETQ on private page tables, and leaves it there for good.
+std::expected<void, std::string> Engine::Impl::enter_first_time() {
+  auto page = [this](PrivatePage p) { return private_memory + p * kPageSize; };
+  auto put = [](std::byte* at, u64 index, u64 v) { std::memcpy(at + index * 8, &v, 8); };
+  put(page(kPml4), 0, private_address(kPdpt) | pte::kTable);
+  put(page(kPdpt), kPrivateBase >> 30 & 511, private_address(kPd) | pte::kTable);
+  put(page(kPd), 0, private_address(kPt) | pte::kTable);
+  for (u64 i = 0; i < kPrivatePages; ++i) {
+    u64 const user = i == kUserCode ? pte::kUser : 0;
+    put(page(kPt), i, (kPrivateBase + i * kPageSize) | pte::kPresent | pte::kWritable | pte::kAccessed | pte::kDirty | user);
+  }
+  page(kStub)[0] = std::byte{0x48};
+  page(kStub)[1] = std::byte{0xCF};
+  std::memset(page(kUserCode), 0x90, 16);
+  write_gdt(page(kPrivateGdt));
+  // Not at the start of the page: after the stop the engine looks at the byte before.
+  u64 const user_code = private_address(kUserCode) + 8;
+  std::array<u64, 5> const frame{user_code, kUserCodeSelector, 2, private_address(kStack) + 0x100,
+                                 kUserDataSelector};
+  std::memcpy(page(kStack), frame.data(), sizeof(frame));
+
+  uc_x86_msr efer{kEferMsr, kEferValue};
+  u64 const cr0 = kCr0;
+  u64 const cr4 = kCr4;
+  u64 const tables = private_address(kPml4);
+  u64 const stack = private_address(kStack);
+  uc_x86_mmr const gdtr{0, private_address(kPrivateGdt), 0x7F, 0};
+  MM_UC("EFER", uc_reg_write(uc, UC_X86_REG_MSR, &efer));
+  MM_UC("CR4", uc_reg_write(uc, UC_X86_REG_CR4, &cr4));
+  MM_UC("CR3", uc_reg_write(uc, UC_X86_REG_CR3, &tables));
+  MM_UC("CR0", uc_reg_write(uc, UC_X86_REG_CR0, &cr0));
+  MM_UC("GDTR", uc_reg_write(uc, UC_X86_REG_GDTR, &gdtr));
+  MM_UC("RSP", uc_reg_write(uc, UC_X86_REG_RSP, &stack));
+  MM_UC("first entry", uc_emu_start(uc, private_address(kStub), user_code, 0, 0));
+  u64 cs = 0;
+  uc_reg_read(uc, UC_X86_REG_CS, &cs);
+  if ((cs & 0xFFFF) != kUserCodeSelector) {
+    return std::unexpected("simulator engine: the first entry did not reach CPL 3");
+  }
+  MM_UC("exits", uc_ctl_exits_enable(uc));
+  MM_UC("save", uc_context_save(uc, saved));
+  cr3 = tables;
+  forget_exception(saved);
+  return {};
+}
+
+std::expected<void, std::string> Engine::Impl::add_hooks() {
+  uc_hook hook = 0;
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_BLOCK, erase(on_block), this, 1, 0));
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INTR, erase(on_interrupt), this, 1, 0));
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_syscall), this, 1, 0, UC_X86_INS_SYSCALL));
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_in), this, 1, 0, UC_X86_INS_IN));
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_out), this, 1, 0, UC_X86_INS_OUT));
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_rdtsc), this, 1, 0, UC_X86_INS_RDTSC));
+  return {};
+}
+
+/// Lets the engine see a private copy of one physical page of RAM.
+std::expected<void, std::string> Engine::Impl::overlay(u64 page, std::byte*& copy) {
+  auto const known = std::ranges::find(overlays, page);
+  if (known != overlays.end()) {
+    copy = overlay_pages[static_cast<std::size_t>(known - overlays.begin())];
+    std::memcpy(copy, config.ram.data() + page, kPageSize);
+    return {};
+  }
+  copy = static_cast<std::byte*>(std::aligned_alloc(kPageSize, kPageSize));
+  std::memcpy(copy, config.ram.data() + page, kPageSize);
+  MM_UC("unmap", uc_mem_unmap(uc, page, kPageSize));
+  MM_UC("overlay", uc_mem_map_ptr(uc, page, kPageSize, UC_PROT_ALL, copy));
+  overlays.push_back(page);
+  overlay_pages.push_back(copy);
+  return {};
+}
+
+void Engine::Impl::load(hal::UserContext const& user) noexcept {
+  values = {user.rax, user.rcx, user.rdx, user.rbx, user.rsp, user.rbp, user.rsi, user.rdi, user.r8,  user.r9,
+            user.r10, user.r11, user.r12, user.r13, user.r14, user.r15, (user.rflags & (kUserFlags | kTrapFlag)) | 2, 0, 0};
+  uc_reg_write_batch(uc, const_cast<int*>(reinterpret_cast<int const*>(kRegisters.data())), pointers.data(), kWritten);
+}
+
+void Engine::Impl::store(hal::UserContext& user) noexcept {
+  values[17] = 0;
+  values[18] = 0;
+  uc_reg_read_batch(uc, const_cast<int*>(reinterpret_cast<int const*>(kRegisters.data())), pointers.data(),
+                    static_cast<int>(kRegisters.size()));
+  user = {.rax = values[0], .rcx = values[1], .rdx = values[2], .rbx = values[3], .rsp = values[4], .rbp = values[5],
+          .rsi = values[6], .rdi = values[7], .r8 = values[8], .r9 = values[9], .r10 = values[10], .r11 = values[11],
+          .r12 = values[12], .r13 = values[13], .r14 = values[14], .r15 = values[15], .rip = values[17],
+          .rflags = values[16]};
+}
+
+/// The engine never delivers, so it would count the next fault as a double one: mark the saved state as fault-free.
+void Engine::Impl::forget_exception(uc_context* context) noexcept {
+  int const none = -1;
+  std::memcpy(reinterpret_cast<std::byte*>(context) + calibration().old_exception, &none, sizeof(none));
+  uc_context_restore(uc, context);
+  uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
+}
+
+u64 Engine::Impl::leaf(u64 address) const noexcept {
+  u64 table = cr3 & pte::kAddress;
+  u64 rights = pte::kWritable | pte::kUser;
+  for (int shift = 39;; shift -= 9) {
+    u64 const at = table + (address >> shift & 511) * 8;
+    if (at + 8 > config.ram.size()) {
+      return 0;
+    }
+    u64 entry = 0;
+    std::memcpy(&entry, config.ram.data() + at, 8);
+    if ((entry & pte::kPresent) == 0) {
+      return 0;
+    }
+    rights &= entry;
+    if (shift == 12 || (shift < 39 && (entry & pte::kLarge) != 0)) {
+      u64 const inside = address & ((1ull << shift) - 1) & ~(kPageSize - 1);
+      return ((entry & pte::kAddress & ~((1ull << shift) - 1)) + inside) | rights | pte::kPresent |
+             (entry & pte::kNoExecute);
+    }
+    table = entry & pte::kAddress;
+  }
+}
+
+bool Engine::Impl::read_code(u64 at, std::span<u8> out) const noexcept {
+  for (u8& byte : out) {
+    u64 const entry = leaf(at);
+    u64 const physical = (entry & pte::kAddress) + (at & (kPageSize - 1));
+    if (entry == 0 || physical >= config.ram.size()) {
+      return false;
+    }
+    byte = static_cast<u8>(config.ram[physical]);
+    ++at;
+  }
+  return true;
+}
+
+EngineExit Engine::Impl::invalid_opcode(hal::UserContext& user) noexcept {
+  // No exception state is left behind in the engine, but be sure.
+  uc_context_save(uc, scratch);
+  forget_exception(scratch);
+  std::array<u8, 2> code{};
+  if (read_code(user.rip, code) && code[0] == 0x0F && code[1] == 0xAA) {
+    return {.stop = EngineStop::Rsm};
+  }
+  return {.stop = EngineStop::Fault, .vector = 6};
+}
+
+EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
+  auto const* blob = reinterpret_cast<std::byte const*>(scratch);
+  int error = 0;
+  int software = 0;
+  std::memcpy(&error, blob + calibration().error_code, sizeof(error));
+  std::memcpy(&software, blob + calibration().is_int, sizeof(software));
+  forget_exception(scratch);
+  store(user);
+  auto const code = static_cast<u64>(static_cast<u32>(error));
+  if (software != 0) {
+    // INT n and INT3 through gates that ring 3 may not use: #GP at the instruction.
+    std::array<u8, 1> last{};
+    bool const one_byte = vector == 3 && read_code(user.rip - 1, last) && last[0] == 0xCC;
+    user.rip -= one_byte ? 1 : 2;
+    return {.stop = EngineStop::Fault, .vector = 13, .error_code = u64{vector} * 8 + 2};
+  }
+  if (vector == 11 && (code & ~u64{7}) == kGateSelector) {
+    return {.stop = EngineStop::Return};
+  }
+  bool const has_code = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+  return {.stop = EngineStop::Fault, .vector = vector, .error_code = has_code ? code : 0, .cr2 = vector == 14 ? cr2 : 0};
+}
+
+EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
+  if (block_count >= budget_end) {
+    return {.stop = EngineStop::Budget};
+  }
+  slice_end = config.slice_blocks == 0 ? budget_end : std::min(budget_end, block_count + std::max<u64>(2, config.slice_blocks));
+  block_limit = slice_end;
+  reason = Reason::None;
+  load(user);
+  uc_err const error = uc_emu_start(uc, user.rip, 0, 0, 0);
+  if (reason == Reason::Io) {
+    uc_context_restore(uc, io);
+    uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
+    store(user);
+    return {.stop = EngineStop::Fault, .vector = 13};
+  }
+  if (reason == Reason::Interrupt) {
+    return fault_exit(user);
+  }
+  store(user);
+  if ((values[18] & 0xFFFF) != kUserCodeSelector || (user.rflags & kVmFlag) != 0) {
+    uc_context_restore(uc, saved);
+    uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
+    return {.stop = EngineStop::Fault, .vector = 13};
+  }
+  switch (reason) {
+    case Reason::Syscall:
+      user.rcx = user.rip;
+      user.r11 = user.rflags;
+      return {.stop = EngineStop::Syscall};
+    case Reason::Limit:
+      return {.stop = block_count >= budget_end ? EngineStop::Budget : EngineStop::Slice};
+    default:
+      break;
+  }
+  if (error == UC_ERR_INSN_INVALID) {
+    return invalid_opcode(user);
+  }
+  // An access to a physical address without memory behind it, or a stop without reason: a machine check.
+  return {.stop = EngineStop::Fault, .vector = 18};
+}
+
+/// The engine aborts the process when it translates LOCK BT/BTS/BTR/BTC with a register operand (they are #UD on a CPU).
+/// Where those bytes are in an executable user page, at whatever offset, the engine gets a copy of the page with an
+/// invalid opcode in place of the prefix.
+void Engine::Impl::hide_untranslatable() noexcept {
+  auto is_bit_test = [](u8 const* p) {  // behind F0
+    std::size_t i = 0;
+    while (i < 4 && (p[i] == 0x66 || p[i] == 0xF2 || p[i] == 0xF3 || p[i] == 0xF0 || (p[i] & 0xF0) == 0x40)) {
+      ++i;
+    }
+    if (p[i] != 0x0F || p[i + 2] < 0xC0) {
+      return false;
+    }
+    u8 const op = p[i + 1];
+    return op == 0xA3 || op == 0xAB || op == 0xB3 || op == 0xBB || (op == 0xBA && (p[i + 2] & 0x20) != 0);
+  };
+  for (u64 page = 0; page < config.ram.size(); page += kPageSize) {
+    u64 const entry = leaf(page);
+    if ((page & 0x1FFFFF) == 0 && entry == 0) {
+      bool any = false;
+      for (u64 next = page; next < page + 0x200000 && !any; next += kPageSize) {
+        any = leaf(next) != 0;
+      }
+      if (!any) {
+        page += 0x200000 - kPageSize;
+        continue;
+      }
+    }
+    if (entry == 0 || (entry & pte::kUser) == 0 || (entry & pte::kNoExecute) != 0) {
+      continue;
+    }
+    u64 const physical = entry & pte::kAddress;
+    if (physical + kPageSize > config.ram.size()) {
+      continue;
+    }
+    auto const* bytes = reinterpret_cast<u8 const*>(config.ram.data() + physical);
+    std::byte* copy = nullptr;
+    for (u64 i = 0; i < kPageSize; ++i) {
+      if (bytes[i] != 0xF0) {
+        continue;
+      }
+      std::array<u8, 8> tail{};
+      u64 const here = std::min<u64>(tail.size(), kPageSize - 1 - i);
+      std::memcpy(tail.data(), bytes + i + 1, here);
+      if (here < tail.size()) {
+        read_code(page + kPageSize, std::span(tail).subspan(here));
+      }
+      if (is_bit_test(tail.data()) && (copy != nullptr || overlay(physical, copy).has_value())) {
+        copy[i] = std::byte{0x06};
+      }
+    }
+  }
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+std::expected<std::unique_ptr<Engine>, std::string> Engine::create(EngineConfig const& config) {
+  MM_TRY(calibrate());
+  auto impl = std::make_unique<Impl>();
+  impl->config = config;
+  MM_TRY(impl->open());
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+std::expected<void, std::string> Engine::set_gdt(PhysAddr page) {
+  Impl& e = *impl_;
+  if (raw(page) % kPageSize != 0 || raw(page) + kPageSize > e.config.ram.size()) {
+    return std::unexpected("simulator engine: the GDT page is not in RAM");
+  }
+  std::byte* copy = nullptr;
+  MM_TRY(e.overlay(raw(page), copy));
+  copy[kGateAccessByte] = std::byte{0x6C};  // DPL 3, 64-bit call gate, not present
+  uc_x86_mmr const gdtr{0, raw(page), 0x7F, 0};
+  uc_x86_mmr const tr{0x70, raw(page) + 0x80, 0x67, 0x8B00};
+  MM_UC("GDTR", uc_reg_write(e.uc, UC_X86_REG_GDTR, &gdtr));
+  MM_UC("TR", uc_reg_write(e.uc, UC_X86_REG_TR, &tr));
+  // Changing the memory map walks the page tables and may leave an exception behind.
+  MM_UC("save", uc_context_save(e.uc, e.saved));
+  e.forget_exception(e.saved);
+  flush_tlb();
+  return {};
+}
+
+void Engine::set_cr3(u64 cr3) noexcept {
+  impl_->cr3 = cr3;
+  uc_reg_write(impl_->uc, UC_X86_REG_CR3, &cr3);
+  uc_context_save(impl_->uc, impl_->saved);
+}
+
+void Engine::begin_entry() noexcept { impl_->budget_end = impl_->block_count + impl_->config.budget_blocks; }
+
+EngineExit Engine::run(hal::UserContext& user) noexcept { return impl_->run(user); }
+
+void Engine::flush_tlb() noexcept { uc_ctl_flush_tlb(impl_->uc); }
+
+void Engine::flush_code() noexcept {
+  impl_->hide_untranslatable();
+  uc_ctl_flush_tb(impl_->uc);
+  uc_context_save(impl_->uc, impl_->scratch);
+  impl_->forget_exception(impl_->scratch);
+  uc_ctl_flush_tlb(impl_->uc);
+}
+
+void Engine::save_state() noexcept { uc_context_save(impl_->uc, impl_->saved); }
+void Engine::restore_state() noexcept {
+  uc_context_restore(impl_->uc, impl_->saved);
+  uc_reg_write(impl_->uc, UC_X86_REG_CR3, &impl_->cr3);
+}
+u64 Engine::blocks() const noexcept { return impl_->block_count; }
+
+std::string engine_version() {
+  unsigned const v = uc_version(nullptr, nullptr);
+  return std::to_string(v >> 24 & 0xFF) + "." + std::to_string(v >> 16 & 0xFF) + "." + std::to_string(v >> 8 & 0xFF);
+}
+
+}  // namespace mm::sim

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/base/types.hpp"
+#include "hal/roles/machine.hpp"
+
+namespace mm::sim {
+
+/// Selectors of the GDT that the loader builds (supervisor.md 4.2).
+inline constexpr u16 kUserCodeSelector = 0x5B;
+inline constexpr u16 kUserDataSelector = 0x53;
+inline constexpr u16 kGateSelector = 0x60;
+
+/// Why ring 3 stopped, as the engine sees it: UserExitKind and two more reasons that only the simulator knows.
+enum class EngineStop : u64 {
+  Syscall,
+  Return,
+  Fault,
+  Budget,
+  Slice,  ///< `slice_blocks` blocks have run; run() again with the same context continues
+  Rsm,    ///< RSM at CPL 3: leaves MM (qemu-q35.md 5, trap 2)
+};
+
+struct EngineExit {
+  EngineStop stop{};
+  u64 vector = 0;
+  u64 error_code = 0;
+  u64 cr2 = 0;
+};
+
+struct EngineConfig {
+  std::span<std::byte> ram{};     ///< physical memory from address 0, page aligned; must outlive the engine
+  u64 budget_blocks = 5'000'000;  ///< per entry
+  u64 slice_blocks = 0;           ///< 0: no slices
+  u64 const* time_ns = nullptr;   ///< virtual time that RDTSC derives from (1 tick per ns plus blocks); null: blocks only
+  std::span<u8> coverage{};       ///< edge counters, power-of-two size, or empty
+};
+
+/// One CPU in ring 3: a Unicorn engine over the machine's RAM and real guest page tables. The event loop is outside the
+/// engine: run() enters ring 3 and says why it came back. Exits that Unicorn does not deliver as a CPU would are mended
+/// here or listed in fidelity.hpp.
+class Engine {
+ public:
+  struct Impl;
+
+  /// The error is a sentence: library missing a feature, or the start-up calibration did not hold.
+  static std::expected<std::unique_ptr<Engine>, std::string> create(EngineConfig const& config);
+  ~Engine();
+  Engine(Engine const&) = delete;
+  Engine& operator=(Engine const&) = delete;
+
+  /// Points the CPU at its GDT page (GDT limit 0x7F, TSS behind it). The engine sees a private copy of this page in which
+  /// the call gate is not present, so that a far call through it is an exit.
+  std::expected<void, std::string> set_gdt(PhysAddr page);
+  /// Page tables to use; also flushes the TLB.
+  void set_cr3(u64 cr3) noexcept;
+  /// Starts a new entry of ring 3: the block budget is full again.
+  void begin_entry() noexcept;
+  /// Runs ring 3 from `user` and brings `user` up to date.
+  EngineExit run(hal::UserContext& user) noexcept;
+  /// After every edit of the page tables by the host.
+  void flush_tlb() noexcept;
+  /// After the host changed code that ring 3 may have run. Also scans executable user pages for encodings that the engine
+  /// cannot translate and hides them.
+  void flush_code() noexcept;
+  /// Remembers and brings back what is not in UserContext (x87, SSE).
+  void save_state() noexcept;
+  void restore_state() noexcept;
+  /// Blocks of ring 3 since creation.
+  u64 blocks() const noexcept;
+
+ private:
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Tries on a scratch machine what the simulator relies on: exact exits, error codes, page protections. The error names
+/// the first thing that does not hold.
+std::expected<void, std::string> engine_self_test();
+
+/// Version of the engine library, "2.1.4".
+std::string engine_version();
+
+}  // namespace mm::sim

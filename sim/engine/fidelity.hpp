@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace mm::sim {
+
+/// One known difference between the simulator and a machine. `id` is stable.
+struct FidelityGap {
+  std::string_view id;
+  std::string_view text;
+};
+
+/// Everything known to differ at CPL 3, in devices and in timing.
+inline constexpr std::array kFidelityGaps = {
+    FidelityGap{"umip", "SGDT, SIDT, SLDT, STR and SMSW run in ring 3 whatever CR4.UMIP says"},
+    FidelityGap{"alignment-check", "RFLAGS.AC does not raise #AC, and a misaligned MOVDQA runs"},
+    FidelityGap{"lock-prefix", "LOCK before register forms of XADD, XCHG and MOV runs instead of raising #UD"},
+    FidelityGap{"lock-bit-test", "LOCK BT, BTS, BTR, BTC with a register operand is #UD by hiding the prefix byte from the fetch"},
+    FidelityGap{"icebp", "ICEBP raises #UD instead of #DB"},
+    FidelityGap{"monitor", "RDPMC, MONITOR and MWAIT raise #UD instead of #GP"},
+    FidelityGap{"sse-exceptions", "an unmasked SSE exception is not raised"},
+    FidelityGap{"non-canonical-jump", "#GP of a jump to a non-canonical address reports the target as RIP"},
+    FidelityGap{"int-n", "INT n and INT3 raise #GP(n*8+2) as with gates of DPL 0; prefixed forms report RIP one byte late"},
+    FidelityGap{"cpuid", "CPUID is the engine's Westmere, not recorded from QEMU"},
+    FidelityGap{"bus-hole", "a ring-3 access to a mapped address without memory is vector 18"},
+    FidelityGap{"tseg-qword", "an 8-byte normal-world read of locked TSEG gives FF; q35 gives 0"},
+    FidelityGap{"rsm-changes", "changes of the save state are not honoured at the end of an MMI"},
+    FidelityGap{"pended-mmi", "an MMI raised by a write to 0xB2 inside MM is lost"},
+    FidelityGap{"time", "time is virtual: it advances by blocks of ring 3 and by scheduling points"},
+};
+
+}  // namespace mm::sim

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/abi/boot.hpp"
+#include "core/abi/console.hpp"
+#include "core/abi/syscalls.hpp"
+#include "core/base/types.hpp"
+#include "core/memory/page_tables.hpp"
+#include "hal/roles/trace.hpp"
+
+namespace mm::init {
+struct LoadResult;  // core/init/loader.hpp
+}
+
+namespace mm::sim {
+
+/// What the simulated platform behaves like.
+enum class Profile {
+  Q35Tcg,     ///< QEMU q35 under TCG: unknown MSRs read 0 and writes to them are ignored, AMD64 save state
+  Reference,  ///< the manuals: an MSR that was not declared faults
+};
+
+/// Everything a simulated machine is made from. The spans need to live only during Simulator::create().
+struct MachineConfig {
+  abi::BootConfig boot;
+  Profile profile = Profile::Q35Tcg;
+  u64 seed = 1;                        ///< of the scheduler: same seed, same run
+  u64 user_budget_blocks = 5'000'000;  ///< basic blocks of ring 3 per entry before UserExitKind::Budget
+  bool record_trace = true;            ///< false: trace() drops events (benchmarks, fuzzing)
+  std::span<std::byte const> mmi_entry;  ///< MmiEntry.bin
+  /// Optional edge counters of ring 3 for a fuzzer, incremented per executed block; power-of-two size.
+  std::span<u8> coverage{};
+};
+
+/// One frame that the normal world emitted.
+struct Frame {
+  abi::FrameKind kind{};
+  std::vector<std::byte> payload;
+};
+
+/// One 4 KiB page of the live page tables.
+struct PageInfo {
+  u64 addr = 0;
+  memory::PageAttr attr;
+};
+
+/// The composition root of the simulator: RAM, devices, CPUs, the native supervisor, and the normal world.
+/// Satisfies communication::NormalWorld. Not thread-safe; several simulators may live in one process.
+class Simulator {
+ public:
+  /// Makes a machine that has not booted. The error is a sentence for the user: bad sizes, CPU count, engine trouble.
+  static std::expected<std::unique_ptr<Simulator>, std::string> create(MachineConfig const& config);
+  ~Simulator();
+  Simulator(Simulator const&) = delete;
+  Simulator& operator=(Simulator const&) = delete;
+
+  /// Puts the firmware volume at platform::kFvBase, runs the loader, locks TSEG and delivers the first MMI to all CPUs.
+  /// The error is a sentence: why the loader refused, or that the machine halted in the first MMI.
+  std::expected<void, std::string> boot(std::span<std::byte const> fv);
+
+  /// Normal-world memory access: locked MMRAM reads FF and drops writes, as do addresses without memory.
+  void read(PhysAddr at, std::span<std::byte> out) noexcept;
+  void write(PhysAddr at, std::span<std::byte const> in) noexcept;
+  u32 port_in(u16 port, abi::IoWidth width) noexcept;
+  /// A write to 0xB2 returns after all CPUs have served the MMI; after a halt MMIs do nothing.
+  void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
+  Expected<u64> read_msr(u32 msr) noexcept;                ///< of the boot processor
+  Expected<void> write_msr(u32 msr, u64 value) noexcept;   ///< of the boot processor
+  /// SMI IPI to one CPU; an unknown APIC ID does nothing.
+  void send_smi(u32 apic_id) noexcept;
+  void emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept;
+
+  std::vector<hal::TraceEvent> const& trace() const noexcept;
+  void clear_trace() noexcept;
+  std::vector<Frame> const& frames() const noexcept;
+  void clear_frames() noexcept;
+  /// Bytes written to the 16550 at 0x3F8 and to the debug console at 0x402.
+  std::string const& serial_output() const noexcept;
+  std::string const& debug_output() const noexcept;
+  std::optional<hal::HaltReason> halted() const noexcept;
+  /// Where the loader put things; valid after boot() got that far.
+  init::LoadResult const& layout() const noexcept;
+  MachineConfig const& config() const noexcept;
+
+  /// Remembers the whole machine between two MMIs; the trace and the frames are not part of it.
+  void snapshot();
+  /// Back to the snapshot by copying only what changed. Also clears trace and frames, and revives a halted machine.
+  void reset();
+
+  /// The live page tables, one entry per present 4 KiB page, ascending.
+  std::vector<PageInfo> page_map() const;
+  /// Memory as MM sees it, for inspection by tests and tools: no guard, no side effect.
+  void peek(PhysAddr at, std::span<std::byte> out) const noexcept;
+  /// Ring-3 basic blocks executed so far on all CPUs.
+  u64 user_blocks() const noexcept;
+
+ private:
+  struct Impl;
+  explicit Simulator(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mm::sim

@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/machine/sim_machine.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace mm::sim {
+namespace {
+
+namespace pte = memory::pte;
+
+constexpr u64 kNsPerStep = 1000;      ///< of virtual time for a scheduling point
+constexpr u64 kNsPerBlock = 5;        ///< of virtual time for a block of ring 3
+constexpr u64 kNsPerClockRead = 100;  ///< so that a loop over the clock alone ends
+constexpr u64 kSliceBlocks = 2000;    ///< of ring 3 while other CPUs wait
+constexpr u32 kApicBase = 0x1B;
+constexpr u32 kSmiCount = 0x34;
+constexpr u64 kSaveStateMap = 0xFE00;
+
+constexpr std::array<u32, 26> kDeclaredMsrs = {
+    0x10,  0x17,  0x1B,  0x3A,  0x8B,       0x174,      0x175,      0x176,      0x1A0,      0x1D9,      0x277,      0x2FF,      0xFE,
+    0x9E,  0x6E0, 0xCE,  0x3B,  0xC0000080, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
+    0xC0000103};
+
+}  // namespace
+
+// --- MsrFile
+
+MsrFile::MsrFile(Profile profile, bool bsp) noexcept : profile_(profile) {
+  for (u32 msr : kDeclaredMsrs) {
+    entries_[used_++] = {msr, 0};
+  }
+  for (u32 i = 0; i < 16; ++i) {
+    entries_[used_++] = {0x200 + i, 0};
+  }
+  if (profile == Profile::Reference) {
+    entries_[used_++] = {0x1F2, 0};
+    entries_[used_++] = {0x1F3, 0};
+  }
+  *find(kApicBase) = 0xFEE00800 | (bsp ? 0x100u : 0u);
+  *find(0xFE) = profile == Profile::Reference ? 0xD08 : 0x508;
+  *find(0x277) = 0x0007040600070406;
+  *find(0x1A0) = 1;
+  *find(0xC0000080) = 0xD01;
+}
+
+u64* MsrFile::find(u32 msr) noexcept {
+  for (u32 i = 0; i < used_; ++i) {
+    if (entries_[i].msr == msr) {
+      return &entries_[i].value;
+    }
+  }
+  return nullptr;
+}
+
+Expected<u64> MsrFile::read(u32 msr) const noexcept {
+  if (msr == kSmiCount) {
+    return smi_count_;
+  }
+  for (u32 i = 0; i < used_; ++i) {
+    if (entries_[i].msr == msr) {
+      return entries_[i].value;
+    }
+  }
+  if (profile_ == Profile::Reference) {
+    return std::unexpected(Status::Unsupported);
+  }
+  return u64{0};
+}
+
+Expected<void> MsrFile::write(u32 msr, u64 value) noexcept {
+  bool const read_only = msr == kSmiCount || msr == 0xFE || msr == 0x17 || msr == 0xCE;
+  u64* const slot = read_only ? nullptr : find(msr);
+  if (slot != nullptr) {
+    *slot = value;
+  } else if (profile_ == Profile::Reference) {
+    return std::unexpected(Status::Unsupported);
+  }
+  return {};
+}
+
+// --- SimMachine
+
+SimMachine::SimMachine(MachineConfig const& config)
+    : config_(config), ram_(config.boot.ram_bytes), devices_(config.boot.ram_bytes, config.boot.tseg_bytes),
+      random_(config.seed * 2 + 1) {
+  config_.mmi_entry = {};
+  events_.reserve(4096);
+}
+
+SimMachine::~SimMachine() = default;
+
+std::expected<void, std::string> SimMachine::make_cpus(Handler handler) {
+  if (!ram_.valid()) {
+    return std::unexpected("there is no host memory for " + std::to_string(ram_.size() >> 20) + " MiB of guest RAM");
+  }
+  handler_ = handler;
+  for (u32 i = 0; i < config_.boot.cpus; ++i) {
+    auto engine = Engine::create({.ram = ram_.bytes(),
+                                  .budget_blocks = config_.user_budget_blocks,
+                                  .slice_blocks = config_.boot.cpus > 1 ? kSliceBlocks : 0,
+                                  .time_ns = &time_ns_,
+                                  .coverage = config_.coverage});
+    if (!engine.has_value()) {
+      return std::unexpected(engine.error());
+    }
+    cpus_.push_back(std::make_unique<Cpu>(*this, i, std::move(*engine)));
+    if (!cpus_.back()->restart()) {
+      return std::unexpected("there is no host memory for a CPU's stack");
+    }
+  }
+  return {};
+}
+
+std::expected<void, std::string> SimMachine::place(Placement const& placement) {
+  placement_ = placement;
+  for (auto& cpu : cpus_) {
+    cpu->engine_->set_cr3(placement.cr3);
+    MM_TRY(cpu->engine_->set_gdt(PhysAddr{placement.gdt0 + cpu->index_ * kPageSize}));
+    cpu->engine_->flush_code();
+  }
+  flush_all();
+  return {};
+}
+
+void SimMachine::trace(hal::TraceEvent const& event) noexcept {
+  if (config_.record_trace) {
+    events_.push_back(event);
+  }
+}
+
+u64 SimMachine::now_us() noexcept {
+  time_ns_ += kNsPerClockRead;
+  return time_ns_ / 1000;
+}
+
+void SimMachine::halt(hal::HaltReason why) noexcept {
+  if (!halted_.has_value()) {
+    halted_ = why;
+  }
+  runnable_ = 0;
+  while (current_ != nullptr) {
+    current_->state_ = Cpu::State::Left;
+    current_->fiber_.suspend();
+  }
+}
+
+u32 SimMachine::next_random() noexcept {
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 7;
+  random_ ^= random_ << 17;
+  return static_cast<u32>(random_ >> 32);
+}
+
+void SimMachine::run_one(u32 index) noexcept {
+  Cpu& cpu = *cpus_[index];
+  current_ = &cpu;
+  cpu.fiber_.resume();
+  current_ = nullptr;
+  if (cpu.state_ != Cpu::State::Running) {
+    runnable_ &= ~(1u << index);
+    if (cpu.state_ == Cpu::State::Left && !halted_.has_value()) {
+      cpu.restart();
+    }
+  }
+}
+
+void SimMachine::deliver(u32 mask) noexcept {
+  if (halted_.has_value() || current_ != nullptr) {
+    return;
+  }
+  mask &= cpus() >= 32 ? ~0u : (1u << cpus()) - 1;
+  time_ns_ += kNsPerStep;
+  for (auto& cpu : cpus_) {
+    if ((mask >> cpu->index_ & 1) != 0) {
+      cpu->msrs_.count_smi();
+      cpu->fill_save_state();
+      cpu->state_ = Cpu::State::Running;
+    }
+  }
+  runnable_ = mask;
+  while (runnable_ != 0) {
+    u32 const count = static_cast<u32>(std::popcount(runnable_));
+    u32 rest = runnable_;
+    for (u32 skip = count > 1 ? next_random() % count : 0; skip != 0; --skip) {
+      rest &= rest - 1;
+    }
+    run_one(static_cast<u32>(std::countr_zero(rest)));
+  }
+}
+
+void SimMachine::flush_all() noexcept {
+  for (auto& cpu : cpus_) {
+    cpu->engine_->flush_tlb();
+    cpu->translations_.fill({});
+  }
+}
+
+u64 SimMachine::user_blocks() const noexcept {
+  u64 sum = 0;
+  for (auto const& cpu : cpus_) {
+    sum += cpu->engine_->blocks();
+  }
+  return sum;
+}
+
+/// Finds the leaf entries of all pages that ring 3 can write.
+void SimMachine::collect_user_pages(std::vector<UserPage>& out, std::vector<u8>* is_table) const {
+  auto visit = [&](auto& self, u64 table, u64 base, int shift, u64 rights) -> void {
+    if (!ram_.holds(table, kPageSize)) {
+      return;
+    }
+    if (is_table != nullptr) {
+      (*is_table)[table >> kPageShift] = 1;
+    }
+    for (u64 i = 0; i < 512; ++i) {
+      u64 entry = 0;
+      std::memcpy(&entry, ram_.at(table + i * 8), 8);
+      if ((entry & pte::kPresent) == 0) {
+        continue;
+      }
+      u64 const here = rights & entry;
+      if (shift > 12 && (entry & pte::kLarge) == 0) {
+        self(self, entry & pte::kAddress, base + (i << shift), shift - 9, here);
+      } else if (shift == 12 && (here & pte::kUser) != 0 && (here & pte::kWritable) != 0) {
+        u64 const page = entry & pte::kAddress;
+        if (ram_.holds(page, kPageSize)) {
+          out.push_back({table + i * 8, page});
+        }
+      }
+    }
+  };
+  visit(visit, placement_.cr3 & pte::kAddress, 0, 39, pte::kUser | pte::kWritable);
+}
+
+void SimMachine::snapshot() {
+  saved_.user_pages.clear();
+  saved_.is_table.assign(ram_.size() >> kPageShift, 0);
+  collect_user_pages(saved_.user_pages, &saved_.is_table);
+  std::vector<u64> more;
+  for (UserPage const& p : saved_.user_pages) {
+    u64 entry = 0;
+    std::memcpy(&entry, ram_.at(p.entry), 8);
+    entry &= ~pte::kDirty;
+    std::memcpy(ram_.at(p.entry), &entry, 8);
+    more.push_back(p.page >> kPageShift);
+    more.push_back(p.entry >> kPageShift);
+  }
+  ram_.snapshot(more);
+  saved_.devices = devices_.state();
+  saved_.time_ns = time_ns_;
+  saved_.random = random_;
+  saved_.halted = halted_;
+  for (auto& cpu : cpus_) {
+    cpu->saved_msrs_ = cpu->msrs_;
+    cpu->engine_->save_state();
+  }
+  flush_all();
+}
+
+void SimMachine::reset() {
+  bool tables_changed = false;
+  for (u64 page : ram_.dirty_pages()) {
+    tables_changed = tables_changed || saved_.is_table[page] != 0;
+  }
+  bool any = tables_changed;
+  if (tables_changed) {
+    std::vector<UserPage> now;
+    collect_user_pages(now, nullptr);
+    for (UserPage const& p : now) {
+      ram_.restore_page(p.page >> kPageShift);
+    }
+  }
+  for (UserPage const& p : saved_.user_pages) {
+    u64 entry = 0;
+    std::memcpy(&entry, ram_.at(p.entry), 8);
+    if (tables_changed || (entry & pte::kDirty) != 0) {
+      ram_.restore_page(p.page >> kPageShift);
+      entry &= ~pte::kDirty;
+      std::memcpy(ram_.at(p.entry), &entry, 8);
+      any = true;
+    }
+  }
+  ram_.restore_dirty();
+  devices_.restore(saved_.devices);
+  time_ns_ = saved_.time_ns;
+  random_ = saved_.random;
+  bool const was_halted = halted_.has_value();
+  halted_ = saved_.halted;
+  runnable_ = 0;
+  for (auto& cpu : cpus_) {
+    cpu->msrs_ = cpu->saved_msrs_;
+    cpu->engine_->restore_state();
+    if (was_halted || cpu->state_ != Cpu::State::Idle) {
+      cpu->restart();
+    }
+    if (tables_changed) {
+      cpu->engine_->flush_code();
+    }
+  }
+  if (any) {
+    flush_all();
+  }
+}
+
+// --- Cpu
+
+SimMachine::Cpu::Cpu(SimMachine& machine, u32 index, std::unique_ptr<Engine> engine) noexcept
+    : machine_(machine), index_(index), engine_(std::move(engine)), msrs_(machine.config_.profile, index == 0) {}
+
+void SimMachine::Cpu::body(void* self) {
+  auto& cpu = *static_cast<Cpu*>(self);
+  auto const& handler = cpu.machine_.handler_;
+  for (;;) {
+    handler.serve(handler.self, cpu, cpu.index_);
+    cpu.state_ = State::Idle;
+    cpu.fiber_.suspend();
+  }
+}
+
+bool SimMachine::Cpu::restart() noexcept {
+  state_ = State::Idle;
+  write_protect_ = true;
+  user_access_ = false;
+  faulting_ = false;
+  return fiber_.start(&Cpu::body, this);
+}
+
+void SimMachine::Cpu::yield() noexcept {
+  machine_.time_ns_ += kNsPerStep;
+  if ((machine_.runnable_ & ~(1u << index_)) != 0) {
+    fiber_.suspend();
+  }
+}
+
+void SimMachine::Cpu::pause() noexcept { yield(); }
+
+/// Entry of the leaf that maps `address`, its rights the conjunction over all levels; 0 when not present.
+u64 SimMachine::Cpu::walk(u64 address) const noexcept {
+  u64 table = machine_.placement_.cr3 & pte::kAddress;
+  u64 rights = pte::kWritable | pte::kUser;
+  if (address >= memory::kAddressLimit) {
+    return 0;
+  }
+  for (int shift = 39;; shift -= 9) {
+    u64 const at = table + (address >> shift & 511) * 8;
+    if (!machine_.ram_.holds(at, 8)) {
+      return 0;
+    }
+    u64 entry = 0;
+    std::memcpy(&entry, machine_.ram_.at(at), 8);
+    if ((entry & pte::kPresent) == 0) {
+      return 0;
+    }
+    rights &= entry;
+    if (shift == 12 || (shift < 39 && (entry & pte::kLarge) != 0)) {
+      u64 const inside = address & ((u64{1} << shift) - 1) & ~(kPageSize - 1);
+      return ((entry & pte::kAddress & ~((u64{1} << shift) - 1)) + inside) | rights | pte::kPresent;
+    }
+    table = entry & pte::kAddress;
+  }
+}
+
+void SimMachine::Cpu::fault(u64 address, u64 error) noexcept {
+  auto const& handler = machine_.handler_;
+  if (!faulting_) {
+    faulting_ = true;
+    handler.fault(handler.self, *this, 14, error, 0, address);
+  }
+  machine_.halt(hal::HaltReason::SupervisorFault);
+}
+
+/// The host's view of the bytes from `address` to the end of its page, when ring 0 may access them; else a ring-0 page
+/// fault, which does not return in management mode.
+std::byte* SimMachine::Cpu::access(u64 address, bool write) noexcept {
+  u64 const page = address & ~(kPageSize - 1);
+  Translation& cached = translations_[address >> kPageShift & (translations_.size() - 1)];
+  if (cached.page != page) {
+    u64 const entry = walk(address);
+    if (entry == 0) {
+      fault(address, write ? 2 : 0);
+      return nullptr;
+    }
+    cached = {page, entry};
+  }
+  u64 const entry = cached.entry;
+  bool const smap = machine_.config_.boot.smap != 0 && (entry & pte::kUser) != 0 && !user_access_;
+  if (smap || (write && write_protect_ && (entry & pte::kWritable) == 0)) {
+    fault(address, write ? 3 : 1);
+    return nullptr;
+  }
+  u64 const physical = (entry & pte::kAddress) + (address & (kPageSize - 1));
+  if (!machine_.ram_.holds(physical, 1)) {
+    return nullptr;
+  }
+  if (write) {
+    machine_.ram_.mark(physical);
+  }
+  return machine_.ram_.at(physical);
+}
+
+void SimMachine::Cpu::read(PhysAddr at, std::span<std::byte> out) noexcept {
+  for (u64 address = raw(at); !out.empty();) {
+    u64 const chunk = std::min<u64>(out.size(), kPageSize - (address & (kPageSize - 1)));
+    if (std::byte const* from = access(address, false); from != nullptr) {
+      std::memcpy(out.data(), from, chunk);
+    } else {
+      std::memset(out.data(), 0xFF, chunk);
+    }
+    out = out.subspan(chunk);
+    address += chunk;
+  }
+}
+
+void SimMachine::Cpu::write(PhysAddr at, std::span<std::byte const> in) noexcept {
+  for (u64 address = raw(at); !in.empty();) {
+    u64 const chunk = std::min<u64>(in.size(), kPageSize - (address & (kPageSize - 1)));
+    if (std::byte* to = access(address, true); to != nullptr) {
+      std::memcpy(to, in.data(), chunk);
+    }
+    in = in.subspan(chunk);
+    address += chunk;
+  }
+}
+
+void SimMachine::Cpu::copy(PhysAddr to, PhysAddr from, u64 bytes) noexcept {
+  for (u64 d = raw(to), s = raw(from); bytes != 0;) {
+    u64 const room = kPageSize - std::max(d & (kPageSize - 1), s & (kPageSize - 1));
+    u64 const chunk = std::min(bytes, room);
+    std::byte const* source = access(s, false);
+    std::byte* target = access(d, true);
+    if (target != nullptr) {
+      if (source != nullptr) {
+        std::memmove(target, source, chunk);
+      } else {
+        std::memset(target, 0xFF, chunk);
+      }
+    }
+    d += chunk;
+    s += chunk;
+    bytes -= chunk;
+  }
+}
+
+void SimMachine::Cpu::zero(PhysAddr at, u64 bytes) noexcept {
+  for (u64 address = raw(at); bytes != 0;) {
+    u64 const chunk = std::min<u64>(bytes, kPageSize - (address & (kPageSize - 1)));
+    if (std::byte* to = access(address, true); to != nullptr) {
+      std::memset(to, 0, chunk);
+    }
+    address += chunk;
+    bytes -= chunk;
+  }
+}
+
+Expected<u64> SimMachine::Cpu::read_msr(u32 msr) noexcept {
+  if (msr == 0x10) {
+    return machine_.time_ns_;
+  }
+  return msrs_.read(msr);
+}
+
+Expected<void> SimMachine::Cpu::write_msr(u32 msr, u64 value) noexcept { return msrs_.write(msr, value); }
+
+u32 SimMachine::Cpu::port_in(u16 port, abi::IoWidth width) noexcept {
+  return machine_.devices_.in(port, width, machine_.time_ns_);
+}
+
+void SimMachine::Cpu::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
+  machine_.devices_.out(port, width, value);  // an MMI raised in MM would be pended: not modelled
+}
+
+hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
+  yield();
+  engine_->begin_entry();
+  for (;;) {
+    u64 const before = engine_->blocks();
+    EngineExit const exit = engine_->run(user);
+    machine_.time_ns_ += (engine_->blocks() - before) * kNsPerBlock;
+    switch (exit.stop) {
+      case EngineStop::Syscall: return {.kind = hal::UserExitKind::Syscall};
+      case EngineStop::Return: return {.kind = hal::UserExitKind::Return};
+      case EngineStop::Budget: return {.kind = hal::UserExitKind::Budget};
+      case EngineStop::Fault:
+        return {.kind = hal::UserExitKind::Fault, .vector = exit.vector, .error_code = exit.error_code, .cr2 = exit.cr2};
+      case EngineStop::Slice: yield(); break;
+      case EngineStop::Rsm:
+        // The CPU is back in the normal world; what ring 0 was doing is never resumed.
+        state_ = State::Left;
+        for (;;) {
+          fiber_.suspend();
+        }
+    }
+  }
+}
+
+/// The AMD64 map as QEMU writes it (qemu-q35.md 4): the fields that a supervisor reads.
+void SimMachine::Cpu::fill_save_state() noexcept {
+  u64 const smbase = machine_.placement_.smbase[index_];
+  u64 const map = smbase + kSaveStateMap;
+  if (smbase == 0 || !machine_.ram_.holds(map, 0x200)) {
+    return;
+  }
+  machine_.ram_.mark(map);
+  std::byte* const area = machine_.ram_.at(map);
+  auto put64 = [area](u64 offset, u64 v) { std::memcpy(area + (offset - kSaveStateMap), &v, 8); };
+  auto put32 = [area](u64 offset, u32 v) { std::memcpy(area + (offset - kSaveStateMap), &v, 4); };
+  for (u64 offset : {0xFE00u, 0xFE20u, 0xFE30u, 0xFE40u, 0xFE50u}) {
+    put64(offset, 0xFFFFFFFF'0C93'0018);
+    put64(offset + 8, 0);
+  }
+  put64(0xFE10, 0xFFFFFFFF'0A9B'0010);
+  put64(0xFE18, 0);
+  put64(0xFED0, 0xD00);
+  put32(0xFEFC, 0x00020064);
+  put32(0xFF00, static_cast<u32>(smbase));
+  put32(0xFF48, 0x620);
+  put64(0xFF50, 0);
+  put32(0xFF58, 0x80010033);
+  put32(0xFF60, 0x400);
+  put32(0xFF68, 0xFFFF0FF0);
+  put32(0xFF70, 0x2);
+  for (u64 offset = 0xFF78; offset <= 0xFFF8; offset += 8) {
+    put64(offset, 0);
+  }
+  if (index_ == 0) {
+    put64(0xFFE8, platform::kPortApmCnt);
+    put64(0xFFF8, machine_.devices_.state().apm_command);
+  }
+}
+
+}  // namespace mm::sim

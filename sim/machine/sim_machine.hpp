@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <array>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/abi/platform.hpp"
+#include "core/memory/page_tables.hpp"
+#include "hal/roles/machine.hpp"
+#include "sim/devices/devices.hpp"
+#include "sim/engine/engine.hpp"
+#include "sim/machine/fiber.hpp"
+#include "sim/machine/machine.hpp"
+#include "sim/machine/ram.hpp"
+
+namespace mm::sim {
+
+/// Model-specific registers of one CPU. Trivially copyable.
+class MsrFile {
+ public:
+  MsrFile() noexcept = default;
+  MsrFile(Profile profile, bool bsp) noexcept;
+  /// Unsupported: the CPU would raise #GP (Reference profile only).
+  Expected<u64> read(u32 msr) const noexcept;
+  Expected<void> write(u32 msr, u64 value) noexcept;
+  void count_smi() noexcept { ++smi_count_; }
+
+ private:
+  struct Entry {
+    u32 msr = 0;
+    u64 value = 0;
+  };
+  u64* find(u32 msr) noexcept;
+  std::array<Entry, 64> entries_{};
+  u32 used_ = 0;
+  Profile profile_ = Profile::Q35Tcg;
+  u64 smi_count_ = 0;
+};
+
+/// RAM, devices and CPUs in management mode; satisfies hal::Machine. The scheduler that gives CPUs their turn is here.
+class SimMachine {
+ public:
+  static constexpr bool kTraced = true;
+  class Cpu;
+  /// What a CPU runs at an MMI, and whom a ring-0 fault is reported to. `self` is handed back.
+  struct Handler {
+    void* self = nullptr;
+    void (*serve)(void* self, Cpu& cpu, u32 index) = nullptr;
+    void (*fault)(void* self, Cpu& cpu, u64 vector, u64 error, u64 site, u64 cr2) = nullptr;
+  };
+  struct Placement {
+    u64 cr3 = 0;
+    u64 gdt0 = 0;
+    std::array<u64, platform::kMaxCpus> smbase{};
+  };
+
+  explicit SimMachine(MachineConfig const& config);
+  ~SimMachine();
+  SimMachine(SimMachine const&) = delete;
+  SimMachine& operator=(SimMachine const&) = delete;
+  /// Why the machine cannot be made; called once, right after construction.
+  std::expected<void, std::string> make_cpus(Handler handler);
+  /// The loader is done: CPUs get their page tables, GDT and SMBASE.
+  std::expected<void, std::string> place(Placement const& placement);
+
+  // hal::Machine
+  void trace(hal::TraceEvent const& event) noexcept;
+  u64 now_us() noexcept;
+  void halt(hal::HaltReason why) noexcept;
+
+  /// Delivers an MMI to the CPUs of the mask, bit = index, and returns when all of them have left MM or the machine halted.
+  void deliver(u32 mask) noexcept;
+  u32 cpus() const noexcept { return static_cast<u32>(cpus_.size()); }
+  Cpu& cpu(u32 index) noexcept { return *cpus_[index]; }
+  Ram& ram() noexcept { return ram_; }
+  Ram const& ram() const noexcept { return ram_; }
+  Devices& devices() noexcept { return devices_; }
+  Devices const& devices() const noexcept { return devices_; }
+  std::optional<hal::HaltReason> halted() const noexcept { return halted_; }
+  std::vector<hal::TraceEvent>& events() noexcept { return events_; }
+  std::vector<hal::TraceEvent> const& events() const noexcept { return events_; }
+  u64 time_ns() const noexcept { return time_ns_; }
+  u64 user_blocks() const noexcept;
+  u64 cr3() const noexcept { return placement_.cr3; }
+  MachineConfig const& config() const noexcept { return config_; }
+
+  void snapshot();
+  void reset();
+
+ private:
+  friend class Cpu;
+  struct UserPage {
+    u64 entry = 0;  ///< address of the page-table entry
+    u64 page = 0;
+  };
+  struct Saved {
+    DeviceState devices;
+    u64 time_ns = 0;
+    u64 random = 0;
+    std::vector<UserPage> user_pages;
+    std::vector<u8> is_table;  ///< by page number
+    std::optional<hal::HaltReason> halted;
+  };
+  void collect_user_pages(std::vector<UserPage>& out, std::vector<u8>* is_table) const;
+  u32 next_random() noexcept;
+  void run_one(u32 index) noexcept;
+  void flush_all() noexcept;
+
+  MachineConfig config_;
+  Ram ram_;
+  Devices devices_;
+  Handler handler_{};
+  Placement placement_{};
+  std::vector<std::unique_ptr<Cpu>> cpus_;
+  std::vector<hal::TraceEvent> events_;
+  std::optional<hal::HaltReason> halted_;
+  u64 time_ns_ = 0;
+  u64 random_ = 1;
+  u32 runnable_ = 0;
+  Cpu* current_ = nullptr;
+  Saved saved_;
+};
+
+/// One CPU in management mode; satisfies hal::Cpu. Memory access by ring 0 is checked against the live page tables.
+class SimMachine::Cpu {
+ public:
+  Cpu(SimMachine& machine, u32 index, std::unique_ptr<Engine> engine) noexcept;
+
+  void read(PhysAddr at, std::span<std::byte> out) noexcept;
+  void write(PhysAddr at, std::span<std::byte const> in) noexcept;
+  void copy(PhysAddr to, PhysAddr from, u64 bytes) noexcept;
+  void zero(PhysAddr at, u64 bytes) noexcept;
+  Expected<u64> read_msr(u32 msr) noexcept;
+  Expected<void> write_msr(u32 msr, u64 value) noexcept;
+  u32 port_in(u16 port, abi::IoWidth width) noexcept;
+  void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
+  void cli() noexcept {}
+  void hlt() noexcept { pause(); }
+  void wbinvd() noexcept {}
+  void pause() noexcept;
+  u64 read_cr3() noexcept { return machine_.placement_.cr3; }
+  void flush_tlb() noexcept { machine_.flush_all(); }
+  void set_write_protect(bool on) noexcept { write_protect_ = on; }
+  void set_user_access(bool on) noexcept { user_access_ = on; }
+  hal::UserExit run_user(hal::UserContext& user) noexcept;
+  bool is_bsp() noexcept { return index_ == 0; }
+  u32 apic_id() noexcept { return index_; }
+
+  u32 index() const noexcept { return index_; }
+  Engine& engine() noexcept { return *engine_; }
+  MsrFile& msrs() noexcept { return msrs_; }
+
+ private:
+  friend class SimMachine;
+  enum class State { Idle, Running, Left };
+  struct Translation {
+    u64 page = ~u64{0};
+    u64 entry = 0;
+  };
+  std::byte* access(u64 address, bool write) noexcept;
+  u64 walk(u64 address) const noexcept;
+  void fault(u64 address, u64 error) noexcept;
+  void yield() noexcept;
+  bool restart() noexcept;
+  void fill_save_state() noexcept;
+  static void body(void* self);
+
+  SimMachine& machine_;
+  u32 index_;
+  std::unique_ptr<Engine> engine_;
+  Fiber fiber_;
+  State state_ = State::Idle;
+  bool write_protect_ = true;
+  bool user_access_ = false;
+  bool faulting_ = false;
+  MsrFile msrs_;
+  MsrFile saved_msrs_;
+  std::array<Translation, 256> translations_{};
+};
+
+static_assert(hal::Machine<SimMachine>);
+
+}  // namespace mm::sim

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <cstring>
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/init/init.hpp"
+#include "core/supervisor/supervisor.hpp"
+#include "sim/machine/machine.hpp"
+#include "sim/machine/sim_machine.hpp"
+
+namespace mm::sim {
+
+using Supervisor = supervisor::Supervisor<SimMachine>;
+
+/// The objects of one simulated platform.
+struct Simulator::Impl {
+  explicit Impl(MachineConfig const& c)
+      : config(c), mmi_entry(c.mmi_entry.begin(), c.mmi_entry.end()), machine(c), core(machine) {
+    config.mmi_entry = mmi_entry;
+  }
+
+  static void serve(void* self, SimMachine::Cpu& cpu, u32 index) {
+    auto& impl = *static_cast<Impl*>(self);
+    impl.core.enter(cpu, index, PhysAddr{impl.placed.hob_list});
+  }
+  static void fault(void* self, SimMachine::Cpu& cpu, u64 vector, u64 error, u64 site, u64 cr2) {
+    static_cast<Impl*>(self)->core.supervisor_fault(cpu, vector, error, site, cr2);
+  }
+  u32 all_cpus() const noexcept { return (1u << machine.cpus()) - 1; }
+  /// Whether the normal world sees memory at `address`.
+  bool visible(u64 address) const noexcept {
+    Range const tseg = machine.devices().tseg();
+    bool const closed = machine.devices().tseg_closed() && address >= tseg.base && address < tseg.end();
+    return !closed && address < machine.ram().size();
+  }
+  /// Calls f(offset, chunk, visible) for the page-wise pieces of an access.
+  template <class F>
+  void pieces(u64 address, u64 bytes, F&& f) const {
+    for (u64 done = 0; done < bytes;) {
+      u64 const here = address + done;
+      u64 const chunk = std::min(bytes - done, kPageSize - (here & (kPageSize - 1)));
+      f(done, chunk, visible(here));
+      done += chunk;
+    }
+  }
+
+  MachineConfig config;
+  std::vector<std::byte> mmi_entry;
+  SimMachine machine;
+  Supervisor core;
+  init::LoadResult placed{};
+  std::vector<Frame> frames;
+  std::vector<std::byte> saved_core;
+};
+
+Simulator::Simulator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Simulator::~Simulator() = default;
+
+std::expected<std::unique_ptr<Simulator>, std::string> Simulator::create(MachineConfig const& config) {
+  abi::BootConfig const& boot = config.boot;
+  constexpr u64 kMiB = 1ull << 20;
+  if (boot.cpus == 0 || boot.cpus > platform::kMaxCpus) {
+    return std::unexpected(fmt::format("{} CPUs: the simulator takes 1 to {}", boot.cpus, platform::kMaxCpus));
+  }
+  if (boot.ram_bytes % kMiB != 0 || boot.ram_bytes < 128 * kMiB || boot.ram_bytes > 2048 * kMiB) {
+    return std::unexpected(fmt::format("{} bytes of RAM: the simulator takes whole MiB from 128 to 2048", boot.ram_bytes));
+  }
+  if (boot.tseg_bytes % kMiB != 0 || boot.tseg_bytes == 0 || boot.tseg_bytes > 64 * kMiB) {
+    return std::unexpected(fmt::format("{} bytes of TSEG: the simulator takes whole MiB up to 64", boot.tseg_bytes));
+  }
+  auto impl = std::make_unique<Impl>(config);
+  Impl* const self = impl.get();
+  MM_TRY(self->machine.make_cpus({.self = self, .serve = &Impl::serve, .fault = &Impl::fault}));
+  return std::unique_ptr<Simulator>(new Simulator(std::move(impl)));
+}
+
+std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv) {
+  Impl& s = *impl_;
+  Ram& ram = s.machine.ram();
+  if (fv.size() > platform::kFvLimit) {
+    return std::unexpected(fmt::format("the firmware volume has {} bytes; the platform takes {}", fv.size(),
+                                       platform::kFvLimit));
+  }
+  s.config.boot.fv_bytes = fv.size();
+  s.machine.devices().firmware_setup();
+  ram.write(PhysAddr{platform::kFvBase}, fv);
+  u64 const hob_bytes = init::write_boot_hobs(ram, s.config.boot);
+
+  init::BootInput input;
+  input.mmram = s.machine.devices().tseg();
+  input.cpus = s.config.boot.cpus;
+  for (u32 i = 0; i < platform::kMaxCpus; ++i) {
+    input.apic_ids[i] = i;
+  }
+  input.boot_hob_list = platform::kBootHobList;
+  input.boot_hobs = {ram.at(platform::kBootHobList), hob_bytes};
+  input.fv = {ram.at(platform::kFvBase), fv.size()};
+  input.mmi_entry = s.mmi_entry;
+  input.smap = s.config.boot.smap;
+  input.strict_rsm = s.config.boot.strict_rsm;
+  input.fault_policy = s.config.boot.fault_policy;
+  auto const loaded = init::load(ram, input, [&s](hal::TraceEvent const& e) { s.machine.trace(e); });
+  if (!loaded.has_value()) {
+    return std::unexpected(fmt::format("the loader refused: {} (status {:#x}, offset {:#x})",
+                                       init::describe(loaded.error().problem), static_cast<u64>(loaded.error().status),
+                                       loaded.error().offset));
+  }
+  s.placed = *loaded;
+  MM_TRY(s.machine.place({.cr3 = s.placed.cr3, .gdt0 = s.placed.gdt0, .smbase = s.placed.smbase}));
+  s.machine.devices().firmware_lock();
+  s.machine.deliver(s.all_cpus());
+  if (auto const why = s.machine.halted(); why.has_value()) {
+    return std::unexpected(fmt::format("the machine halted in the first MMI, reason {}", static_cast<u64>(*why)));
+  }
+  return {};
+}
+
+void Simulator::read(PhysAddr at, std::span<std::byte> out) noexcept {
+  Impl& s = *impl_;
+  s.pieces(raw(at), out.size(), [&](u64 done, u64 chunk, bool visible) {
+    if (visible) {
+      std::memcpy(out.data() + done, s.machine.ram().at(raw(at) + done), chunk);
+    } else {
+      std::memset(out.data() + done, 0xFF, chunk);
+    }
+  });
+}
+
+void Simulator::write(PhysAddr at, std::span<std::byte const> in) noexcept {
+  Impl& s = *impl_;
+  s.pieces(raw(at), in.size(), [&](u64 done, u64 chunk, bool visible) {
+    if (visible) {
+      s.machine.ram().write(at + done, in.subspan(done, chunk));
+    }
+  });
+}
+
+u32 Simulator::port_in(u16 port, abi::IoWidth width) noexcept {
+  return impl_->machine.devices().in(port, width, impl_->machine.time_ns());
+}
+
+void Simulator::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
+  if (impl_->machine.devices().out(port, width, value) == PortEffect::SoftwareMmi) {
+    impl_->machine.deliver(impl_->all_cpus());
+  }
+}
+
+Expected<u64> Simulator::read_msr(u32 msr) noexcept { return impl_->machine.cpu(0).read_msr(msr); }
+Expected<void> Simulator::write_msr(u32 msr, u64 value) noexcept { return impl_->machine.cpu(0).write_msr(msr, value); }
+
+void Simulator::send_smi(u32 apic_id) noexcept {
+  if (apic_id < impl_->machine.cpus()) {
+    impl_->machine.deliver(1u << apic_id);
+  }
+}
+
+void Simulator::emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept {
+  impl_->frames.push_back({kind, {payload.begin(), payload.end()}});
+}
+
+std::vector<hal::TraceEvent> const& Simulator::trace() const noexcept { return impl_->machine.events(); }
+void Simulator::clear_trace() noexcept { impl_->machine.events().clear(); }
+std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->frames; }
+void Simulator::clear_frames() noexcept { impl_->frames.clear(); }
+std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
+std::string const& Simulator::debug_output() const noexcept { return impl_->machine.devices().debug(); }
+std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
+init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
+MachineConfig const& Simulator::config() const noexcept { return impl_->config; }
+
+void Simulator::snapshot() {
+  Impl& s = *impl_;
+  s.saved_core.resize(sizeof(Supervisor));
+  std::memcpy(s.saved_core.data(), static_cast<void const*>(&s.core), sizeof(Supervisor));
+  s.machine.snapshot();
+}
+
+void Simulator::reset() {
+  Impl& s = *impl_;
+  if (s.saved_core.empty()) {
+    return;
+  }
+  std::memcpy(static_cast<void*>(&s.core), s.saved_core.data(), sizeof(Supervisor));
+  s.machine.reset();
+  s.machine.events().clear();
+  s.frames.clear();
+}
+
+std::vector<PageInfo> Simulator::page_map() const {
+  std::vector<PageInfo> pages;
+  if (impl_->placed.cr3 == 0) {
+    return pages;
+  }
+  memory::PageTables<Ram> tables(impl_->machine.ram(), PhysAddr{impl_->placed.cr3});
+  tables.for_each_leaf([&pages](Range range, memory::PageAttr attr) {
+    for (u64 at = range.base; at != range.end(); at += kPageSize) {
+      pages.push_back({at, attr});
+    }
+  });
+  return pages;
+}
+
+void Simulator::peek(PhysAddr at, std::span<std::byte> out) const noexcept { impl_->machine.ram().read(at, out); }
+u64 Simulator::user_blocks() const noexcept { return impl_->machine.user_blocks(); }
+
+}  // namespace mm::sim

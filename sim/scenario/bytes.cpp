@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/scenario/bytes.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <numeric>
+#include <utility>
+
+#include "core/abi/guids.hpp"
+
+namespace mm::scenario {
+namespace {
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') {
+    return c - '0';
+  }
+  if (c >= 'a' && c <= 'f') {
+    return c - 'a' + 10;
+  }
+  if (c >= 'A' && c <= 'F') {
+    return c - 'A' + 10;
+  }
+  return -1;
+}
+
+constexpr std::array kNamed{
+    std::pair<std::string_view, Guid>{"Hello", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0001"_guid},
+    std::pair<std::string_view, Guid>{"Second", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0002"_guid},
+    std::pair<std::string_view, Guid>{"HelloSupervised", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0003"_guid},
+    std::pair<std::string_view, Guid>{"Attacker", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0010"_guid},
+    std::pair<std::string_view, Guid>{"ApUser", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0020"_guid},
+    std::pair<std::string_view, Guid>{"FaultAtEntry", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0030"_guid},
+    std::pair<std::string_view, Guid>{"ErrorAtEntry", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0031"_guid},
+    std::pair<std::string_view, Guid>{"RsmDriver", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0040"_guid},
+    std::pair<std::string_view, Guid>{"DepexB", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0050"_guid},
+    std::pair<std::string_view, Guid>{"SupervisorRequest", guids::gMmSupervisorRequestHandlerGuid},
+    std::pair<std::string_view, Guid>{"dispatch", guids::gEventMmDispatchGuid},
+    std::pair<std::string_view, Guid>{"SupervisorDispatch", guids::gMmSupervisorDriverDispatchGuid},
+    std::pair<std::string_view, Guid>{"EndOfPei", guids::gEfiMmEndOfPeiProtocol},
+    std::pair<std::string_view, Guid>{"EndOfDxe", guids::gEfiEndOfDxeEventGroupGuid},
+    std::pair<std::string_view, Guid>{"ReadyToLock", guids::gEfiDxeMmReadyToLockProtocolGuid},
+    std::pair<std::string_view, Guid>{"ReadyToBoot", guids::gEfiEventReadyToBootGuid},
+    std::pair<std::string_view, Guid>{"ExitBootServices", guids::gEfiEventExitBootServicesGuid},
+    std::pair<std::string_view, Guid>{"SupervisorCore", guids::gMmSupervisorCoreGuid},
+    std::pair<std::string_view, Guid>{"UserCore", guids::gMmSupervisorUserGuid},
+    std::pair<std::string_view, Guid>{"Policy", guids::gMmSupervisorPolicyFileGuid},
+};
+
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      std::size_t const substitute = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, substitute});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+void append_int(Bytes& to, u64 value, unsigned width) {
+  for (unsigned i = 0; i < width; ++i) {
+    to.push_back(static_cast<std::byte>(value >> (8 * i)));
+  }
+}
+void append_bytes(Bytes& to, std::span<std::byte const> more) { to.insert(to.end(), more.begin(), more.end()); }
+void append_text(Bytes& to, std::string_view text) { append_bytes(to, std::as_bytes(std::span{text})); }
+void pad_to(Bytes& to, std::size_t align, std::byte fill) {
+  to.resize((to.size() + align - 1) / align * align, fill);
+}
+u64 load_int(std::span<std::byte const> from, std::size_t at, unsigned width) {
+  u64 v = 0;
+  for (unsigned i = 0; i < width && at + i < from.size(); ++i) {
+    v |= static_cast<u64>(from[at + i]) << (8 * i);
+  }
+  return v;
+}
+
+std::expected<Bytes, std::string> parse_hex(std::string_view text) {
+  Bytes out;
+  int high = -1;
+  for (char const c : text) {
+    if (c == ' ' || c == '_' || c == '\n' || c == '\t' || c == '\r') {
+      continue;
+    }
+    int const d = digit(c);
+    if (d < 0) {
+      return std::unexpected(fmt::format("'{}' is not a hexadecimal digit", c));
+    }
+    if (high < 0) {
+      high = d;
+    } else {
+      out.push_back(static_cast<std::byte>(high << 4 | d));
+      high = -1;
+    }
+  }
+  if (high >= 0) {
+    return std::unexpected(std::string{"an odd number of hexadecimal digits"});
+  }
+  return out;
+}
+std::string format_hex(std::span<std::byte const> bytes, std::size_t limit) {
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size() && i < limit; ++i) {
+    out += fmt::format("{}{:02x}", i == 0 ? "" : " ", static_cast<unsigned>(bytes[i]));
+  }
+  return bytes.size() > limit ? out + " ..." : out;
+}
+std::string hex_number(u64 value) { return fmt::format("0x{:x}", value); }
+
+std::expected<Bytes, std::string> read_file(std::filesystem::path const& path) {
+  std::ifstream in{path, std::ios::binary};
+  std::string text{std::istreambuf_iterator<char>{in}, {}};
+  if (!in && !in.eof()) {
+    return std::unexpected(fmt::format("{}: cannot be read", path.string()));
+  }
+  if (!std::filesystem::is_regular_file(path)) {
+    return std::unexpected(fmt::format("{}: no such file", path.string()));
+  }
+  Bytes out;
+  append_text(out, text);
+  return out;
+}
+std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes) {
+  std::string text;
+  for (std::byte const b : bytes) {
+    text.push_back(static_cast<char>(b));
+  }
+  std::ofstream out{path, std::ios::binary};
+  out.write(text.data(), static_cast<std::streamsize>(text.size()));
+  out.close();
+  if (!out) {
+    return std::unexpected(fmt::format("{}: cannot be written", path.string()));
+  }
+  return {};
+}
+
+std::expected<Guid, std::string> parse_guid(std::string_view text) {
+  auto const bad = [&] { return std::unexpected(fmt::format("'{}' is not a GUID", text)); };
+  if (text.size() != 36) {
+    return bad();
+  }
+  std::string digits;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    bool const dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (dash != (text[i] == '-') || (!dash && digit(text[i]) < 0)) {
+      return bad();
+    }
+    if (!dash) {
+      digits.push_back(text[i]);
+    }
+  }
+  auto const number = [&](std::size_t from, std::size_t count) {
+    u64 v = 0;
+    for (std::size_t i = from; i < from + count; ++i) {
+      v = v << 4 | static_cast<u64>(digit(digits[i]));
+    }
+    return v;
+  };
+  Guid g;
+  g.data1 = static_cast<u32>(number(0, 8));
+  g.data2 = static_cast<u16>(number(8, 4));
+  g.data3 = static_cast<u16>(number(12, 4));
+  for (std::size_t i = 0; i < 8; ++i) {
+    g.data4[i] = static_cast<u8>(number(16 + 2 * i, 2));
+  }
+  return g;
+}
+std::string format_guid(Guid const& g) {
+  return fmt::format("{:08X}-{:04X}-{:04X}-{:02X}{:02X}-{:02X}{:02X}{:02X}{:02X}{:02X}{:02X}", g.data1, g.data2, g.data3,
+                     g.data4[0], g.data4[1], g.data4[2], g.data4[3], g.data4[4], g.data4[5], g.data4[6], g.data4[7]);
+}
+std::string guid_name(Guid const& guid) {
+  for (auto const& [name, known] : kNamed) {
+    if (known == guid) {
+      return std::string{name};
+    }
+  }
+  return format_guid(guid);
+}
+std::expected<Guid, std::string> find_guid(std::string_view text) {
+  std::vector<std::string_view> names;
+  for (auto const& [name, known] : kNamed) {
+    if (name == text) {
+      return known;
+    }
+    names.push_back(name);
+  }
+  if (auto guid = parse_guid(text)) {
+    return guid;
+  }
+  auto const near = nearest(text, names);
+  return std::unexpected(fmt::format("'{}' is neither a GUID nor a known name{}", text,
+                                     near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+}
+
+std::string nearest(std::string_view word, std::span<std::string_view const> candidates) {
+  std::string_view best;
+  std::size_t best_distance = std::max<std::size_t>(3, word.size() / 2) + 1;
+  for (auto const candidate : candidates) {
+    if (auto const d = distance(word, candidate); d < best_distance) {
+      best = candidate;
+      best_distance = d;
+    }
+  }
+  return std::string{best};
+}
+
+u64 fnv1a(std::span<std::byte const> bytes) {
+  u64 hash = 0xCBF2'9CE4'8422'2325;
+  for (std::byte const b : bytes) {
+    hash = (hash ^ static_cast<u64>(b)) * 0x100'0000'01B3;
+  }
+  return hash;
+}
+
+}  // namespace mm::scenario

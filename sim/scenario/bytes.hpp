@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "core/base/guid.hpp"
+#include "core/base/types.hpp"
+
+/// Small host-side helpers of the scenario runner: byte strings, files, GUID text.
+namespace mm::scenario {
+
+using Bytes = std::vector<std::byte>;
+
+/// Appends `width` little-endian bytes of `value`.
+void append_int(Bytes& to, u64 value, unsigned width);
+void append_bytes(Bytes& to, std::span<std::byte const> more);
+void append_text(Bytes& to, std::string_view text);
+template <typename T>
+  requires std::is_trivially_copyable_v<T>
+void append_object(Bytes& to, T const& value) {
+  append_bytes(to, std::as_bytes(std::span<T const, 1>{&value, 1}));
+}
+/// Pads with `fill` to a multiple of `align`.
+void pad_to(Bytes& to, std::size_t align, std::byte fill = std::byte{0});
+/// Little-endian integer of up to 8 bytes; bytes beyond the end count as 0.
+u64 load_int(std::span<std::byte const> from, std::size_t at, unsigned width);
+
+/// "48 65 6c" or "48656c"; blanks and underscores are ignored. Error: a sentence.
+std::expected<Bytes, std::string> parse_hex(std::string_view text);
+std::string format_hex(std::span<std::byte const> bytes, std::size_t limit = 64);
+std::string hex_number(u64 value);
+
+/// Whole file. Error: a sentence with the path.
+std::expected<Bytes, std::string> read_file(std::filesystem::path const& path);
+std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes);
+
+/// Registry form, upper or lower case; nothing when malformed.
+std::expected<Guid, std::string> parse_guid(std::string_view text);
+std::string format_guid(Guid const& guid);
+/// A well-known name ("Hello", "dispatch", "EndOfDxe") or the registry form.
+std::string guid_name(Guid const& guid);
+/// A GUID by well-known name or registry form. The error names the nearest known name.
+std::expected<Guid, std::string> find_guid(std::string_view name_or_guid);
+
+/// The candidate with the smallest edit distance, or "" when none is near.
+std::string nearest(std::string_view word, std::span<std::string_view const> candidates);
+
+u64 fnv1a(std::span<std::byte const> bytes);
+
+}  // namespace mm::scenario

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <array>
+#include <utility>
+
+#include "sim/scenario/names.hpp"
+
+namespace mm::scenario {
+namespace {
+template <typename T, std::size_t N>
+std::string_view name_in(std::array<std::pair<std::string_view, T>, N> const& table, T value) {
+  for (auto const& [name, v] : table) {
+    if (v == value) {
+      return name;
+    }
+  }
+  return "";
+}
+}  // namespace
+
+std::string_view status_name(u64 status) { return name_in(kStatusNames, static_cast<Status>(status)); }
+std::string_view event_name(hal::TraceKind kind) { return name_in(kEventNames, kind); }
+std::string_view halt_name(hal::HaltReason reason) { return name_in(kHaltNames, reason); }
+
+}  // namespace mm::scenario

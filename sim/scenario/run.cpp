@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/scenario/run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/abi/guids.hpp"
+#include "sim/scenario/fv_writer.hpp"
+#include "sim/scenario/precheck.hpp"
+
+namespace mm::scenario {
+namespace {
+
+std::string named(u64 status) {
+  auto const name = status_name(status);
+  return name.empty() ? hex_number(status) : std::string{name};
+}
+
+std::expected<void, std::string> add_core(std::vector<FvFileSpec>& files, std::filesystem::path const& images,
+                                          std::string const& name, Guid const& guid) {
+  auto bytes = read_file(images / (name + ".efi"));
+  if (!bytes) {
+    return std::unexpected(bytes.error());
+  }
+  files.push_back({.name = guid, .type = 0x0F, .depex = {}, .pe32 = std::move(*bytes), .raw = {}, .ui = name});
+  return {};
+}
+
+std::expected<void, std::string> add_driver(Prepared& p, std::vector<FvFileSpec>& files, ImageSpec const& image) {
+  auto bytes = read_file(image.file);
+  if (!bytes) {
+    return std::unexpected(bytes.error());
+  }
+  auto const found = check_image(*bytes);
+  if (!found) {
+    return std::unexpected(fmt::format("{}: {}", image.file.string(), found.error()));
+  }
+  if (found->rsm_at_boundary && !p.refused) {
+    p.refused_image = image.name;
+    p.refused = fmt::format("image '{}' refused: RSM instruction at image offset {}", image.name,
+                            hex_number(*found->rsm_at_boundary));
+  }
+  if (found->rsm_inside != 0) {
+    p.warnings.push_back(fmt::format("image '{}': the bytes of RSM inside {} other instruction(s)", image.name, found->rsm_inside));
+  }
+  FvFileSpec file{.name = image.guid, .type = 0x0E, .depex = {}, .pe32 = std::move(*bytes), .raw = {}, .ui = image.name};
+  if (image.depex) {
+    auto depex = read_file(*image.depex);
+    if (!depex) {
+      return std::unexpected(depex.error());
+    }
+    file.depex = std::move(*depex);
+  }
+  files.push_back(std::move(file));
+  return {};
+}
+
+void check_bytes(StepExpectation const& e, std::span<std::byte const> got, std::string const& who,
+                 std::vector<std::string>& problems) {
+  for (auto const& want : e.bytes) {
+    std::size_t const end = want.at + want.bytes.size();
+    bool const same = end <= got.size() && std::ranges::equal(want.bytes, got.subspan(want.at, want.bytes.size()));
+    if (!same) {
+      auto const there = got.subspan(std::min(want.at, got.size()));
+      problems.push_back(fmt::format("{}: at byte {} expected {}, got {}", who, want.at, format_hex(want.bytes),
+                                     there.empty() ? "nothing" : format_hex(there.first(std::min(there.size(), want.bytes.size())))));
+    }
+  }
+}
+
+void check_step(ScenarioStep const& step, std::size_t number, StepOutcome const* got, std::vector<std::string>& problems) {
+  auto const who = fmt::format("step {} ({}, line {})", number + 1, step.title, step.line);
+  auto const& e = step.expect;
+  if (got == nullptr || e.halts) {
+    if ((got == nullptr) != e.halts) {
+      problems.push_back(who + (e.halts ? ": expected the machine to halt, but the step gave a result" : ": gave no result"));
+    }
+    return;
+  }
+  auto const compare = [&](char const* what, std::optional<u64> want, u64 have) {
+    if (want && *want != have) {
+      problems.push_back(fmt::format("{}: {} is {}, expected {}", who, what, hex_number(have), hex_number(*want)));
+    }
+  };
+  if (e.status && *e.status != got->head.status) {
+    problems.push_back(fmt::format("{}: status is {}, expected {}", who, named(got->head.status), named(*e.status)));
+  }
+  compare("size", e.size, got->head.value);
+  compare("message size", e.message_size, got->head.value - std::min<u64>(got->head.value, step.header_bytes));
+  compare("value", e.value, got->head.value);
+  compare("mailbox valid", e.valid, got->head.detail);
+  std::span<std::byte const> const data{got->data};
+  check_bytes(e, data.subspan(std::min(step.header_bytes, data.size())), who, problems);
+}
+
+bool matches(ExpectedEvent const& want, hal::TraceEvent const& e) {
+  auto const same = [](std::optional<u64> w, u64 h) { return !w || *w == h; };
+  return want.kind == e.kind && same(want.cpu, e.cpu) && same(want.a, e.a) && same(want.b, e.b) && same(want.c, e.c) &&
+         same(want.d, e.d) && same(want.e, e.e) && same(want.f, e.f);
+}
+
+void check_events(Expectation const& expect, std::vector<hal::TraceEvent> const& trace, std::vector<std::string>& problems) {
+  auto at = trace.begin();
+  for (std::size_t i = 0; i < expect.events.size(); ++i) {
+    auto const& want = expect.events[i];
+    at = std::find_if(at, trace.end(), [&](hal::TraceEvent const& e) { return matches(want, e); });
+    if (at == trace.end()) {
+      problems.push_back(fmt::format("expected event {} ({}) did not happen{}", i + 1, event_name(want.kind),
+                                     i == 0 ? "" : " after those before it"));
+      return;
+    }
+    ++at;
+  }
+  for (auto const kind : expect.no_events) {
+    if (std::ranges::any_of(trace, [&](hal::TraceEvent const& e) { return e.kind == kind; })) {
+      problems.push_back(fmt::format("event {} happened, and must not", event_name(kind)));
+    }
+  }
+}
+
+StepOutcome const* result_at(MachineRun const& run, std::size_t index) {
+  auto const at = std::ranges::find(run.results, static_cast<u32>(index), [](StepOutcome const& r) { return r.head.index; });
+  return at == run.results.end() ? nullptr : &*at;
+}
+
+void check_memory(Prepared const& p, MachineRun const& run, std::vector<std::string>& problems) {
+  for (std::size_t i = 0; i < p.scenario.expect.memory_unchanged.size(); ++i) {
+    auto const* before = result_at(run, p.program.reads_before + i);
+    auto const* after = result_at(run, p.program.reads_after + i);
+    auto const base = p.scenario.expect.memory_unchanged[i].address;
+    if (before == nullptr || after == nullptr) {
+      problems.push_back(fmt::format("memory at {}: not read, the machine stopped before", hex_number(base)));
+    } else if (before->data != after->data) {
+      auto const [x, y] = std::ranges::mismatch(before->data, after->data);
+      problems.push_back(fmt::format("memory at {} changed", hex_number(base + static_cast<u64>(x - before->data.begin()))));
+    }
+  }
+}
+
+}  // namespace
+
+std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem::path const& images) {
+  Prepared p;
+  p.scenario = std::move(scenario);
+  p.images = images;
+  std::vector<FvFileSpec> files;
+  for (auto const& [name, guid] : {std::pair{"MmSupervisorCore", guids::gMmSupervisorCoreGuid},
+                                   std::pair{"MmUserCore", guids::gMmSupervisorUserGuid}}) {
+    if (auto done = add_core(files, images, name, guid); !done) {
+      return std::unexpected(done.error());
+    }
+  }
+  files.push_back({.name = guids::gMmSupervisorPolicyFileGuid, .type = 0x02, .depex = {}, .pe32 = {},
+                   .raw = p.scenario.policy, .ui = {}});
+  for (auto const& image : p.scenario.images) {
+    if (image.fv) {
+      auto fv = read_file(*image.fv);
+      if (!fv) {
+        return std::unexpected(fv.error());
+      }
+      p.fv = std::move(*fv);
+      continue;
+    }
+    if (auto done = add_driver(p, files, image); !done) {
+      return std::unexpected(done.error());
+    }
+  }
+  if (p.fv.empty()) {
+    auto fv = write_fv(files);
+    if (!fv) {
+      return std::unexpected(fv.error());
+    }
+    p.fv = std::move(*fv);
+  }
+  if (p.fv.size() > platform::kFvLimit) {
+    return std::unexpected(fmt::format("{}: the images need {} bytes, the platform has {}", p.scenario.file.string(),
+                                       p.fv.size(), platform::kFvLimit));
+  }
+  auto entry = read_file(images / "MmiEntry.bin");
+  if (!entry) {
+    return std::unexpected(entry.error());
+  }
+  p.mmi_entry = std::move(*entry);
+  p.program = encode_program(p.scenario);
+  if (p.program.bytes.size() > platform::kStepProgramLimit) {
+    return std::unexpected(p.scenario.file.string() + ": too many steps for the platform");
+  }
+  p.scenario.boot.fv_bytes = p.fv.size();
+  p.scenario.boot.steps_bytes = p.program.bytes.size();
+  return p;
+}
+
+void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte const> payload) {
+  StepOutcome out;
+  if (payload.size() < sizeof out.head) {
+    return;
+  }
+  std::memcpy(&out.head, payload.data(), sizeof out.head);
+  auto const data = payload.subspan(sizeof out.head);
+  if (out.head.data_offset == 0) {
+    out.data.assign(data.begin(), data.end());
+    results.push_back(std::move(out));
+  } else if (!results.empty() && results.back().head.index == out.head.index &&
+             results.back().data.size() == out.head.data_offset) {
+    append_bytes(results.back().data, data);
+  }
+}
+
+std::vector<std::string> check(Prepared const& p, MachineRun const& run) {
+  std::vector<std::string> problems;
+  auto const& expect = p.scenario.expect;
+  if (expect.halted != run.halted) {
+    problems.push_back(fmt::format("the machine {}, expected {}",
+                                   run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"},
+                                   expect.halted ? std::string{halt_name(*expect.halted)} : std::string{"no halt"}));
+  }
+  if (run.boot_failed && !expect.halted) {
+    problems.push_back("the boot failed" + (run.text.empty() ? "" : ": " + run.text.back()));
+    return problems;
+  }
+  for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
+    auto const& step = p.scenario.steps[i];
+    auto const* got = result_at(run, p.program.last_of_step[i]);
+    check_step(step, i, got, problems);
+    if (got == nullptr) {
+      break;
+    }
+  }
+  bool const start_fault = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
+    return e.kind == hal::TraceKind::Fault && e.f == static_cast<u64>(abi::UserCommand::StartUserCore);
+  });
+  if (start_fault && !expect.halted) {
+    problems.push_back("the user core faulted while it started");
+  }
+  if (!run.complete && !run.halted && !run.boot_failed) {
+    problems.push_back("the machine stopped without saying why");
+  }
+  check_events(expect, run.trace, problems);
+  check_memory(p, run, problems);
+  return problems;
+}
+
+std::vector<std::string> describe_results(Prepared const& p, MachineRun const& run) {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
+    auto const& step = p.scenario.steps[i];
+    auto const* got = result_at(run, p.program.last_of_step[i]);
+    if (got == nullptr) {
+      lines.push_back(fmt::format("step {} {}: no result, the machine stopped", i + 1, step.title));
+      break;
+    }
+    std::span<std::byte const> const data{got->data};
+    auto const body = data.subspan(std::min(step.header_bytes, data.size()));
+    lines.push_back(fmt::format("step {} {}: {} value {}{}", i + 1, step.title, named(got->head.status), hex_number(got->head.value),
+                                body.empty() ? "" : " data " + format_hex(body, 32)));
+  }
+  return lines;
+}
+
+std::vector<std::string> differences(std::vector<std::string> const& a, std::vector<std::string> const& b) {
+  auto const [x, y] = std::ranges::mismatch(a, b);
+  if (x == a.end() && y == b.end()) {
+    return {};
+  }
+  auto const line = static_cast<std::size_t>(x - a.begin());
+  return {fmt::format("first difference in line {}", line + 1), "  sim:  " + (x == a.end() ? "(ends)" : *x),
+          "  qemu: " + (y == b.end() ? "(ends)" : *y)};
+}
+
+}  // namespace mm::scenario

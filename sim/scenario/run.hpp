@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <expected>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/communication/steps.hpp"
+#include "hal/roles/trace.hpp"
+#include "sim/scenario/scenario.hpp"
+
+namespace mm::scenario {
+
+/// What a machine is started with: the scenario, compiled.
+struct Prepared {
+  Scenario scenario;
+  Bytes fv;
+  Program program;
+  Bytes mmi_entry;
+  std::filesystem::path images;
+  std::optional<std::string> refused;   ///< an image the host refused: its name and why
+  std::string refused_image;
+  std::vector<std::string> warnings;
+};
+
+/// Bad input (exit code 2): a sentence. A refused image is not an error here.
+std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem::path const& images);
+
+/// One step's result, its frames joined.
+struct StepOutcome {
+  communication::StepResult head;
+  Bytes data;
+};
+
+/// What a machine reported.
+struct MachineRun {
+  std::vector<hal::TraceEvent> trace;
+  std::vector<StepOutcome> results;
+  std::vector<std::string> text;         ///< diagnostic lines, boot errors included
+  std::optional<hal::HaltReason> halted;
+  bool boot_failed = false;
+  bool complete = false;  ///< the machine said that it reached the end of the steps
+};
+
+/// Joins a StepResult frame to the results so far; frames that do not fit are ignored.
+void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte const> payload);
+
+/// Runs on the simulator / on QEMU. Error: the environment is at fault (exit code 3).
+std::expected<MachineRun, std::string> run_on_sim(Prepared const& prepared);
+std::expected<MachineRun, std::string> run_on_qemu(Prepared const& prepared);
+/// The simulator, or QEMU and the ROM, cannot be used: why.
+std::optional<std::string> sim_unavailable();
+std::optional<std::string> qemu_unavailable(std::filesystem::path const& images);
+
+/// The frames that the debug console received.
+MachineRun parse_console(std::span<std::byte const> console);
+
+/// Sentences about what was not as expected; empty = passed.
+std::vector<std::string> check(Prepared const& prepared, MachineRun const& run);
+
+/// One line an event, in the order of each CPU within each MMI.
+std::vector<std::string> transcript(Prepared const& prepared, MachineRun const& run);
+/// One line a step.
+std::vector<std::string> describe_results(Prepared const& prepared, MachineRun const& run);
+/// Differences of two runs of the same scenario, a few lines at most; empty = the same.
+std::vector<std::string> differences(std::vector<std::string> const& a, std::vector<std::string> const& b);
+
+}  // namespace mm::scenario

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "core/communication/steps.hpp"
+#include "sim/machine/machine.hpp"
+#include "sim/scenario/run.hpp"
+
+namespace mm::scenario {
+
+std::optional<std::string> sim_unavailable() { return std::nullopt; }
+
+std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
+  sim::MachineConfig config;
+  config.boot = p.scenario.boot;
+  config.profile = p.scenario.reference_profile ? sim::Profile::Reference : sim::Profile::Q35Tcg;
+  config.seed = p.scenario.seed;
+  config.mmi_entry = p.mmi_entry;
+  auto machine = sim::Simulator::create(config);
+  if (!machine) {
+    return std::unexpected(machine.error());
+  }
+  MachineRun run;
+  if (auto booted = (*machine)->boot(p.fv); booted) {
+    communication::run_steps(**machine, p.program.bytes);
+    run.complete = !(*machine)->halted().has_value();
+  } else {
+    run.boot_failed = true;
+    run.text.push_back(booted.error());
+  }
+  run.trace = (*machine)->trace();
+  run.halted = (*machine)->halted();
+  for (auto const& frame : (*machine)->frames()) {
+    if (frame.kind == abi::FrameKind::StepResult) {
+      add_result_frame(run.results, frame.payload);
+    }
+  }
+  return run;
+}
+
+}  // namespace mm::scenario

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <tuple>
+
+#include "sim/scenario/run.hpp"
+
+namespace mm::scenario {
+namespace {
+
+struct Region {
+  std::string name;
+  u64 base = 0;
+  u64 bytes = 0;
+};
+
+Guid guid_from(u64 low, u64 high) {
+  u64 const words[2] = {low, high};
+  Guid guid;
+  std::memcpy(&guid, words, sizeof guid);
+  return guid;
+}
+
+/// Renders events; addresses as region+offset.
+class Renderer {
+ public:
+  Renderer(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
+    for (auto const& e : trace) {
+      if (e.kind == hal::TraceKind::ImageLoaded) {
+        regions_.push_back({image_name(p, guid_from(e.c, e.d)), e.a, e.b});
+      }
+    }
+    auto const& boot = p.scenario.boot;
+    regions_.push_back({"user-comm", platform::kUserCommBuffer, platform::kCommPages * kPageSize});
+    regions_.push_back({"supervisor-comm", platform::kSupervisorCommBuffer, platform::kCommPages * kPageSize});
+    regions_.push_back({"scratch", platform::kScratch, platform::kScratchSize});
+    regions_.push_back({"mmram", boot.ram_bytes - boot.tseg_bytes, boot.tseg_bytes});
+  }
+
+  std::string line(hal::TraceEvent const& e) const {
+    return fmt::format("mmi {} cpu {} {}", e.mmi, e.cpu, body(e));
+  }
+
+ private:
+  static std::string image_name(Prepared const& p, Guid const& guid) {
+    for (auto const& image : p.scenario.images) {
+      if (image.guid == guid) {
+        return image.name;
+      }
+    }
+    return guid_name(guid);
+  }
+  std::string at(u64 address) const {
+    for (auto const& r : regions_) {
+      if (address - r.base < r.bytes) {
+        return fmt::format("{}+{:#x}", r.name, address - r.base);
+      }
+    }
+    return hex_number(address);
+  }
+  static std::string status(u64 value) {
+    auto const name = status_name(value);
+    return name.empty() ? hex_number(value) : std::string{name};
+  }
+  static std::string channel(u64 value) {
+    return value == 0 ? "supervisor" : value == 1 ? "user" : "none";
+  }
+  static std::string exit_kind(u64 value) {
+    constexpr std::string_view kNames[] = {"syscall", "return", "fault", "budget"};
+    return value < 4 ? std::string{kNames[value]} : hex_number(value);
+  }
+
+  std::string body(hal::TraceEvent const& e) const {
+    using K = hal::TraceKind;
+    switch (e.kind) {
+      case K::CopyIn: return fmt::format("CopyIn {} {} bytes", channel(e.a), e.b);
+      case K::RequestDecoded:
+        return fmt::format("RequestDecoded {} to {} {} bytes v{}", channel(e.a), guid_name(guid_from(e.b, e.c)), e.d, e.e);
+      case K::RequestRefused: return fmt::format("RequestRefused {} {}", channel(e.a), status(e.b));
+      case K::UserEnter: return fmt::format("UserEnter command {} {}", e.a, at(e.b));
+      case K::UserExit: return fmt::format("UserExit {} rax {}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status(e.b));
+      case K::Syscall:
+        return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(e.a), at(e.b), at(e.c), at(e.d), at(e.e), status(e.f));
+      case K::Fault:
+        return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.a, hex_number(e.b), at(e.c), at(e.d), e.f);
+      case K::SupervisorFault:
+        return fmt::format("SupervisorFault vector {} error {} at {} cr2 {}", e.a, hex_number(e.b), at(e.c), at(e.d));
+      case K::Contained: return fmt::format("Contained {}", at(e.a));
+      case K::ApProcedure: return fmt::format("ApProcedure {} argument {} for cpu {}", at(e.a), at(e.b), e.c);
+      case K::CopyOut: return fmt::format("CopyOut {} {} bytes hash {:016x}", channel(e.a), e.b, e.c);
+      case K::MmiExit: return fmt::format("MmiExit {} {} size {}", channel(e.a), status(e.b), e.c);
+      case K::Unblocked: return fmt::format("Unblocked {} pages {} {}", at(e.a), e.b, status(e.c));
+      case K::UserNote: return fmt::format("UserNote {} {} {}", note(e.a), at(e.b), e.a == 2 || e.a == 5 ? status(e.c) : at(e.c));
+      case K::ImageLoaded: return fmt::format("ImageLoaded {} {} bytes {}", at(e.a), hex_number(e.b), e.e == 1 ? "user" : "supervisor");
+      case K::ImageRefused: return fmt::format("ImageRefused {} {}", guid_name(guid_from(e.c, e.d)), status(e.b));
+      case K::Halt: {
+        bool const has_rip = e.a == 1 || e.a == 3;
+        return fmt::format("Halt {} {} {}", halt_name(static_cast<hal::HaltReason>(e.a)), hex_number(e.b), has_rip ? at(e.c) : status(e.c));
+      }
+      case K::UserPageAllocated:
+      case K::UserPageFreed: return fmt::format("{} {} pages {}", event_name(e.kind), at(e.a), e.b);
+      default: return plain(e);
+    }
+  }
+  static std::string note(u64 value) {
+    constexpr std::string_view kNames[] = {"?", "DriverEntered", "DriverReturned", "DriverWaiting", "HandlerEntered",
+                                           "HandlerReturned", "DriverContained"};
+    return value < 7 ? std::string{kNames[value]} : hex_number(value);
+  }
+  static std::string plain(hal::TraceEvent const& e) {
+    auto const name = event_name(e.kind);
+    std::string out = name.empty() ? fmt::format("Event{}", static_cast<unsigned>(e.kind)) : std::string{name};
+    u64 const values[] = {e.a, e.b, e.c, e.d, e.e, e.f};
+    std::size_t used = 6;
+    while (used > 0 && values[used - 1] == 0) {
+      --used;
+    }
+    for (std::size_t i = 0; i < used; ++i) {
+      out += " " + hex_number(values[i]);
+    }
+    return out;
+  }
+
+  std::vector<Region> regions_;
+};
+
+}  // namespace
+
+std::vector<std::string> transcript(Prepared const& prepared, MachineRun const& run) {
+  Renderer const renderer{prepared, run.trace};
+  std::vector<std::size_t> order(run.trace.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple{run.trace[i].mmi, run.trace[i].cpu, i}; });
+  std::vector<std::string> lines;
+  for (std::size_t const i : order) {
+    lines.push_back(renderer.line(run.trace[i]));
+  }
+  return lines;
+}
+
+}  // namespace mm::scenario

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "core/communication/steps.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <vector>
+
+namespace mm::communication {
+namespace {
+
+/// A normal world of bytes; an MMI answers Success with 5000 bytes of 0x42 in the user buffer.
+struct FakeWorld {
+  std::map<u64, std::byte> memory;
+  std::vector<std::vector<std::byte>> frames;
+  u32 mmis = 0;
+
+  void read(PhysAddr at, std::span<std::byte> out) noexcept {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i] = memory[raw(at) + i];
+    }
+  }
+  void write(PhysAddr at, std::span<std::byte const> in) noexcept {
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      memory[raw(at) + i] = in[i];
+    }
+  }
+  u32 port_in(u16, abi::IoWidth) noexcept { return 7; }
+  void port_out(u16 port, abi::IoWidth, u32) noexcept {
+    if (port != platform::kPortApmCnt) {
+      return;
+    }
+    ++mmis;
+    abi::CommBufferStatus const status{0, {}, 0, 5000};
+    write(comm_mailbox(abi::Channel::User), std::as_bytes(std::span{&status, 1}));
+    write(comm_buffer(abi::Channel::User), std::vector<std::byte>(5000, std::byte{0x42}));
+  }
+  Expected<u64> read_msr(u32) noexcept { return std::unexpected(Status::Unsupported); }
+  Expected<void> write_msr(u32, u64) noexcept { return {}; }
+  void send_smi(u32) noexcept { ++mmis; }
+  void emit(abi::FrameKind, std::span<std::byte const> payload) noexcept { frames.emplace_back(payload.begin(), payload.end()); }
+
+  StepResult result(std::size_t i) const {
+    StepResult r;
+    std::memcpy(&r, frames.at(i).data(), sizeof r);
+    return r;
+  }
+};
+static_assert(NormalWorld<FakeWorld>);
+
+std::vector<std::byte> program(Step const& step, std::size_t data) {
+  StepProgramHeader const head{.count = 1, .total_bytes = static_cast<u32>(48 + (data + 7) / 8 * 8)};
+  std::vector<std::byte> out(head.total_bytes);
+  std::memcpy(out.data(), &head, sizeof head);
+  std::memcpy(out.data() + 16, &step, sizeof step);
+  return out;
+}
+
+TEST(Steps, ALongReplyComesInSeveralFrames) {
+  FakeWorld world;
+  auto const bytes = program({1, 0, 25, 1, 1, 65536}, 25);
+  EXPECT_EQ(run_steps(world, bytes), 1u);
+  ASSERT_EQ(world.frames.size(), 2u);
+  EXPECT_EQ(world.mmis, 1u);
+  EXPECT_EQ(world.result(0).value, 5000u);
+  EXPECT_EQ(world.result(0).data_bytes, 5000u);
+  EXPECT_EQ(world.result(1).data_offset, kResultChunk);
+  EXPECT_EQ(world.frames[1].size(), sizeof(StepResult) + 5000 - kResultChunk);
+}
+
+TEST(Steps, EveryTruncationGivesOneErrorResult) {
+  auto const whole = program({6, 0, 24, platform::kScratch, 0, 0}, 24);
+  for (std::size_t n = 0; n < whole.size(); ++n) {
+    FakeWorld world;
+    EXPECT_EQ(run_steps(world, std::span{whole}.first(n)), 0u);
+    ASSERT_EQ(world.frames.size(), 1u);
+    EXPECT_EQ(world.result(0).status, static_cast<u64>(Status::InvalidParameter));
+  }
+}
+
+TEST(Steps, RefusesOperandsOutOfRange) {
+  constexpr u64 kMax = UINT64_MAX;
+  Step const bad[] = {{0, 0, 0, 0, 0, 0},    {99, 0, 0, 0, 0, 0},          {1, 0, 0, 2, 1, 0},   {2, 0, 0, kMax, 0, 0},
+                      {3, 0, 0, 256, 0, 0},  {4, 0, 0, 256, 0, 0},         {5, 0, 0, 0, kMax, 0}, {5, 0, 0, kMax, 1, 0},
+                      {7, 0, 0, 0, 1, 256},  {8, 0, 0, 0x10000, 0, 0},     {9, 0, 0, 0, 3, 0},   {10, 0, 0, kMax, 0, 0}};
+  for (auto const& step : bad) {
+    FakeWorld world;
+    EXPECT_EQ(run_steps(world, program(step, 0)), 1u);
+    ASSERT_EQ(world.frames.size(), 1u);
+    EXPECT_EQ(world.result(0).detail, 1u);
+    EXPECT_EQ(world.mmis, 0u);
+  }
+}
+
+}  // namespace
+}  // namespace mm::communication

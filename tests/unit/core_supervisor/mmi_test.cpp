@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <gtest/gtest.h>
+
+#include "tests/unit/core_supervisor/world.hpp"
+
+namespace mm::test {
+namespace {
+
+using abi::Channel;
+using hal::TraceKind;
+constexpr Guid kSomeGuid = "AAAAAAAA-2222-3333-4444-555555555555"_guid;
+constexpr u64 kBufferBytes = 16 * kPageSize;
+
+/// User core's part of one request: reply `bytes` with `status`.
+Script::Step reply(World& w, u64 bytes, u64 status = 0) {
+  return [&w, bytes, status](hal::UserContext& c) {
+    w.put(c.rdx + abi::kUserStatusOffset + 8, status);
+    w.put(c.rdx + abi::kUserStatusOffset + 16, bytes);
+    return Script::ret(c, 0);
+  };
+}
+/// Address of the internal user buffer, from the HOB list that ring 3 got.
+u64 internal_user_buffer(World& w, u64 hobs) {
+  for (u64 at = hobs;;) {
+    auto const h = w.get<abi::HobHeader>(at);
+    if (h.type == 4 && w.get<abi::HobGuid>(at).name == guids::gMmCommBufferHobGuid) {
+      return w.get<u64>(at + 24);
+    }
+    at += h.length;
+  }
+}
+
+TEST(FirstMmi, StartsUserCoreOnceWithCleanRegisters) {
+  World w;
+  Script s(*w.cpu[0]);
+  w.boot();
+  ASSERT_FALSE(w.machine.halted);
+  ASSERT_EQ(s.contexts.size(), 1u);
+  auto const& c = s.contexts[0];
+  EXPECT_EQ(c.rip, kUserCore + 0x1000);
+  EXPECT_EQ(c.rcx, 0u);
+  EXPECT_EQ(c.r15, 0x63ull << 32);
+  EXPECT_EQ(c.rsp % 16, 8u);
+  EXPECT_GE(c.rsp, kStacks);
+  EXPECT_LE(c.rsp + 8 + 0x20, kStacks + kStackBytes);
+  for (u64 const v : {c.rax, c.rbx, c.rbp, c.rsi, c.rdi, c.r8, c.r9, c.r10, c.r11, c.r12, c.r13, c.r14}) {
+    EXPECT_EQ(v, 0u);
+  }
+  EXPECT_EQ(*w.tables().query(c.rdx), memory::kUserReadOnly);
+  EXPECT_EQ(w.get<u8>(kData + 0x800), 1);
+  EXPECT_EQ(*w.tables().query(internal_user_buffer(w, c.rdx)), memory::kUserData);
+}
+
+TEST(FirstMmi, FailsClosed) {
+  auto const stage_of = [](auto&& spoil) {
+    World w;
+    Script s(*w.cpu[0]);
+    spoil(w);
+    w.rebuild();
+    w.boot();
+    EXPECT_EQ(w.machine.halted, hal::HaltReason::InitFailed);
+    EXPECT_TRUE(s.contexts.empty());
+    auto const halts = w.machine.of(TraceKind::Halt);
+    return halts.size() == 1 ? static_cast<supervisor::InitStage>(halts[0].c) : supervisor::InitStage{};
+  };
+  using supervisor::InitStage;
+  EXPECT_EQ(stage_of([](World& w) { w.pass_down_revision = 1; }), InitStage::PassDown);
+  EXPECT_EQ(stage_of([](World& w) { w.user_start = kMmram; }), InitStage::CommBuffers);
+  EXPECT_EQ(stage_of([](World& w) { w.user_start = 0; }), InitStage::CommBuffers);
+  EXPECT_EQ(stage_of([](World& w) { w.skip_mp = true; }), InitStage::MpInformation);
+  EXPECT_EQ(stage_of([](World& w) { w.map(platform::kUserCommStatus, kPageSize, memory::kUserData); }), InitStage::CommBuffers);
+  EXPECT_EQ(stage_of([](World& w) { w.map(kUserCore, kPageSize, memory::kSupervisorCode); }), InitStage::Images);
+  EXPECT_EQ(stage_of([](World& w) { w.map(kCore, kPageSize, memory::kUserCode); }), InitStage::Images);
+  EXPECT_EQ(stage_of([](World& w) { w.map(kMmram + 0xF000, kPageSize, memory::kUserData); }), InitStage::SaveState);
+  EXPECT_EQ(stage_of([](World& w) { w.map(kStacks, kPageSize, memory::kSupervisorData); }), InitStage::PassDown);
+}
+
+TEST(FirstMmi, RefusesMalformedHobList) {
+  World w;
+  w.put(kHobs + sizeof(abi::HobHandoff), abi::HobHeader{4, 7, 0});
+  w.boot();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::InitFailed);
+}
+
+TEST(FirstMmi, RefusesInvalidPolicy) {
+  World w;
+  w.set_policy(std::vector<u8>(40, 0));
+  w.boot();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::PolicyInvalid);
+}
+
+struct Mmi : ::testing::Test {
+  void SetUp() override {
+    w.boot();
+    ASSERT_FALSE(w.machine.halted);
+    internal = internal_user_buffer(w, s.contexts[0].rdx);
+    w.machine.events.clear();
+    w.machine.reads.clear();
+    s.contexts.clear();
+  }
+  u64 fetches_of(u64 address) const {
+    return static_cast<u64>(std::count_if(w.machine.reads.begin(), w.machine.reads.end(),
+                                          [&](Range r) { return r.contains({address, 1}); }));
+  }
+  World w;
+  Script s{*w.cpu[0]};
+  u64 internal = 0;
+};
+
+TEST_F(Mmi, UserRequestRoundTrip) {
+  w.request(Channel::User, kSomeGuid, {1, 2, 3, 4});
+  s.steps = {[&](hal::UserContext& c) {
+    EXPECT_EQ(c.rcx, 1u);
+    EXPECT_EQ(c.r8, 40u);
+    EXPECT_EQ(w.get<u64>(c.rdx + 16), 1u);
+    EXPECT_EQ(w.get<u8>(c.rdx + 40), 1u);
+    EXPECT_EQ(w.get<u32>(internal + 24), 0x04030201u);
+    w.put(internal + 24, u32{0x55667788});
+    return reply(w, 28)(c);
+  }};
+  w.mmi();
+  auto const st = w.status(Channel::User);
+  EXPECT_EQ(st.is_comm_buffer_valid, 0);
+  EXPECT_EQ(st.return_status, 0u);
+  EXPECT_EQ(st.return_buffer_size, 28u);
+  EXPECT_EQ(w.get<u32>(platform::kUserCommBuffer + 24), 0x55667788u);
+  for (u64 offset = 0; offset < 28; ++offset) {
+    EXPECT_EQ(fetches_of(platform::kUserCommBuffer + offset), 1u) << offset;
+  }
+  EXPECT_EQ(fetches_of(platform::kUserCommBuffer + 28), 0u);
+}
+
+TEST_F(Mmi, UserWinsAndSupervisorStaysPending) {
+  w.request(Channel::User, kSomeGuid, {1});
+  w.request(Channel::Supervisor, kSomeGuid, {1});
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::User).is_comm_buffer_valid, 0);
+  EXPECT_EQ(w.status(Channel::Supervisor).is_comm_buffer_valid, 1);
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::Supervisor).is_comm_buffer_valid, 0);
+  EXPECT_EQ(w.status(Channel::Supervisor).return_status, static_cast<u64>(Status::NotFound));
+}
+
+TEST_F(Mmi, EveryEdgeOfTheMessageLength) {
+  struct Case {
+    u64 length;
+    bool good;
+  };
+  for (auto const& [length, good] : {Case{0, true}, Case{1, true}, Case{kBufferBytes - 25, true}, Case{kBufferBytes - 24, true},
+                                     Case{kBufferBytes - 23, false}, Case{kBufferBytes, false}, Case{UINT64_MAX - 24, false},
+                                     Case{UINT64_MAX - 23, false}, Case{UINT64_MAX, false}}) {
+    for (Channel const which : {Channel::User, Channel::Supervisor}) {
+      w.request(which, kSomeGuid, {}, length);
+      w.mmi();
+      bool const bad = w.status(which).return_status == static_cast<u64>(Status::BadBufferSize);
+      EXPECT_EQ(bad, !good) << length;
+      EXPECT_EQ(w.status(which).is_comm_buffer_valid, 0);
+      if (bad) {
+        EXPECT_EQ(w.status(which).return_buffer_size, 0u);
+      }
+    }
+  }
+  EXPECT_FALSE(w.machine.halted);
+}
+
+TEST_F(Mmi, HeaderV3) {
+  abi::CommunicateHeaderV3 h{guids::gEfiMmCommunicateHeaderV3Guid, 0, 0, kSomeGuid, 0};
+  auto const status_of = [&](u64 buffer, u64 message, Channel which = Channel::User) {
+    h.buffer_size = buffer;
+    h.message_size = message;
+    w.put(which == Channel::User ? platform::kUserCommBuffer : platform::kSupervisorCommBuffer, h);
+    w.ring(which);
+    w.mmi();
+    return static_cast<Status>(w.status(which).return_status);
+  };
+  EXPECT_EQ(status_of(56, 0), Status{0x77});
+  EXPECT_EQ(status_of(60, 4), Status{0x77});
+  EXPECT_EQ(status_of(kBufferBytes, kBufferBytes - 56), Status{0x77});
+  EXPECT_EQ(status_of(55, 0), Status::BadBufferSize);
+  EXPECT_EQ(status_of(60, 5), Status::BadBufferSize);
+  EXPECT_EQ(status_of(kBufferBytes + 1, 0), Status::BadBufferSize);
+  EXPECT_EQ(status_of(UINT64_MAX, UINT64_MAX - 55), Status::BadBufferSize);
+  EXPECT_EQ(status_of(60, 4, Channel::Supervisor), Status::Unsupported);
+}
+
+TEST_F(Mmi, Ring3CannotInflateTheReply) {
+  for (u64 const size : {kBufferBytes + 1, UINT64_MAX}) {
+    w.request(Channel::User, kSomeGuid, {1});
+    w.put(platform::kUserCommBuffer + 100, u32{0xABCD});
+    s.steps.push_back(reply(w, size));
+    w.mmi();
+    EXPECT_EQ(w.status(Channel::User).return_status, static_cast<u64>(Status::BadBufferSize));
+    EXPECT_EQ(w.status(Channel::User).return_buffer_size, 0u);
+    EXPECT_TRUE(w.machine.of(TraceKind::CopyOut).empty());
+  }
+  w.request(Channel::User, kSomeGuid, {1});
+  s.steps.push_back(reply(w, kBufferBytes));
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::User).return_buffer_size, kBufferBytes);
+}
+
+TEST_F(Mmi, ShorterMessageDoesNotShowTheLongerOne) {
+  w.request(Channel::User, kSomeGuid, std::vector<u8>(5000, 0xEE));
+  s.steps = {reply(w, 0), [&](hal::UserContext& c) {
+               for (u64 at = 24 + 4; at < 5024; ++at) {
+                 EXPECT_EQ(w.get<u8>(internal + at), 0);
+               }
+               return reply(w, 0)(c);
+             }};
+  w.mmi();
+  w.request(Channel::User, kSomeGuid, {1, 2, 3, 4});
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 2u);
+}
+
+TEST_F(Mmi, AsynchronousWhenNothingIsPending) {
+  w.mmi();
+  ASSERT_EQ(s.contexts.size(), 1u);
+  EXPECT_EQ(s.contexts[0].rcx, 1u);
+  EXPECT_EQ(w.get<u8>(s.contexts[0].rdx + 40), 0);
+  EXPECT_EQ(w.machine.of(TraceKind::MmiExit).at(0).a, static_cast<u64>(Channel::None));
+}
+
+TEST_F(Mmi, ExitBootServicesClosesTheSupervisorChannel) {
+  w.request(Channel::Supervisor, guids::gEfiEventExitBootServicesGuid, {0});
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::Supervisor).return_status, 0u);
+  w.request(Channel::Supervisor, guids::gMmSupervisorRequestHandlerGuid, std::vector<u8>(40, 0));
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::Supervisor).return_status, static_cast<u64>(Status::AccessDenied));
+  EXPECT_EQ(w.status(Channel::Supervisor).is_comm_buffer_valid, 0);
+  EXPECT_EQ(w.status(Channel::Supervisor).return_buffer_size, 0u);
+  w.request(Channel::User, kSomeGuid, {1});
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::User).is_comm_buffer_valid, 0);
+}
+
+TEST_F(Mmi, RsmInRing3IsDetectedAtTheNextMmi) {
+  s.steps = {[&](hal::UserContext& c) {
+    w.mmi();  // what RSM and another MMI look like from inside
+    return Script::ret(c, 0);
+  }};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::RsmBreach);
+}
+
+TEST_F(Mmi, SupervisorFaultStops) {
+  w.sup.supervisor_fault(*w.cpu[0], 14, 2, 0x1234, 0x5678);
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::SupervisorFault);
+  EXPECT_EQ(w.machine.of(TraceKind::SupervisorFault).at(0).d, 0x5678u);
+}
+
+TEST_F(Mmi, FaultStopsByDefault) {
+  s.steps = {Script::fault(14, kDriver + 0x1010, 0x666)};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::UserFault);
+  EXPECT_EQ(w.machine.of(TraceKind::Fault).at(0).d, 0x666u);
+  EXPECT_TRUE(w.machine.of(TraceKind::Contained).empty());
+}
+
+
+TEST(Containment, UserCoreIsToldAndAnswers) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  w.request(Channel::User, kSomeGuid, {1, 2});
+  s.steps = {Script::fault(14, kDriver + 0x1010, 0x666), [&](hal::UserContext& c) {
+               EXPECT_EQ(c.rcx, static_cast<u64>(abi::UserCommand::UserFault));
+               auto const record = w.get<abi::UserFaultRecord>(c.rdx + abi::kUserFaultOffset);
+               EXPECT_EQ(record.vector, 14u);
+               EXPECT_EQ(record.cr2, 0x666u);
+               EXPECT_EQ(record.image_base, kDriver);
+               EXPECT_EQ(record.command, 1u);
+               return reply(w, 0, static_cast<u64>(Status::Aborted))(c);
+             }};
+  w.mmi();
+  EXPECT_FALSE(w.machine.halted);
+  EXPECT_EQ(w.status(Channel::User).return_status, static_cast<u64>(Status::Aborted));
+  EXPECT_EQ(w.status(Channel::User).is_comm_buffer_valid, 0);
+  EXPECT_EQ(w.machine.of(TraceKind::Contained).at(0).a, kDriver);
+}
+
+TEST(Containment, SecondFaultStops) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  s.steps = {Script::fault(13, kDriver + 0x1010), Script::fault(13, kUserCore + 0x1010)};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::UserFault);
+}
+
+TEST(Containment, RefusedSystemCall) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  s.steps = {Script::call(0x12345), [&](hal::UserContext& c) {
+               auto const record = w.get<abi::UserFaultRecord>(c.rdx + abi::kUserFaultOffset);
+               EXPECT_EQ(record.vector, supervisor::kVectorRefusedSyscall);
+               EXPECT_EQ(record.error_code, 0x12345u);
+               EXPECT_EQ(record.cr2, static_cast<u64>(Status::InvalidParameter));
+               return Script::ret(c, 0);
+             }};
+  w.mmi();
+  EXPECT_FALSE(w.machine.halted);
+}
+
+}  // namespace
+}  // namespace mm::test

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <gtest/gtest.h>
+
+#include <semaphore>
+#include <thread>
+
+#include "tests/unit/core_policy/blob.hpp"
+#include "tests/unit/core_supervisor/world.hpp"
+
+namespace mm::test {
+namespace {
+
+using abi::Channel;
+using hal::TraceKind;
+
+std::vector<u8> example_with_allow_io() {
+  return Blob::make({{2, 0, {Blob::io(0x80, 1, 3)}}, {3, 1, {Blob::msr(0x100, 1, 3)}}, {4, 0, {Blob::instruction(2, 4)}},
+                     {5, 0, {Blob::save_state(0, 0x10, 2), Blob::save_state(1, 1, 0)}}, {1, 1, {}}});
+}
+
+/// Runs one system call in a fresh world; nothing when it was refused.
+struct Outcome {
+  std::optional<u64> rax{};
+  Status refused = Status::Success;
+};
+struct SyscallTest : ::testing::Test {
+  SyscallTest() {
+    w.set_policy(example_with_allow_io());
+    w.boot();
+  }
+  Outcome call(u64 number, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) {
+    Outcome out;
+    w.machine.events.clear();
+    s.steps.push_back(Script::call(number, a1, a2, a3));
+    s.steps.push_back([&](hal::UserContext& c) {
+      out.rax = c.rax;
+      return Script::ret(c, 0);
+    });
+    w.mmi();
+    for (auto const& e : w.machine.of(TraceKind::Syscall)) {
+      out.refused = static_cast<Status>(e.f);
+    }
+    return out;
+  }
+  Status refusal(u64 number, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) {
+    World fresh;
+    fresh.set_policy(example_with_allow_io());
+    Script script(*fresh.cpu[0]);
+    fresh.boot();
+    script.steps = {Script::call(number, a1, a2, a3)};
+    fresh.mmi();
+    EXPECT_EQ(fresh.machine.halted, hal::HaltReason::SyscallRefused) << number;
+    auto const halts = fresh.machine.of(TraceKind::Halt);
+    return halts.empty() ? Status::Success : static_cast<Status>(halts[0].c);
+  }
+  World w;
+  Script s{*w.cpu[0]};
+};
+
+TEST_F(SyscallTest, PolicyGate) {
+  w.cpu[0]->msrs[0x10] = 0x1234;
+  w.cpu[0]->ports[0x80] = 0x5A;
+  EXPECT_EQ(call(0x0, 0x10).rax, 0x1234u);
+  EXPECT_EQ(call(0x1, 0x10, 0x99).rax, 0u);
+  EXPECT_EQ(w.cpu[0]->msrs[0x10], 0x99u);
+  EXPECT_EQ(call(0x3, 0x80, 0).rax, 0x5Au);
+  EXPECT_EQ(call(0x4, 0x80, 0, 0x77).rax, 0u);
+  EXPECT_EQ(w.cpu[0]->port_writes.back(), (fake::PortWrite{0x80, 1, 0x77}));
+  EXPECT_EQ(call(0x6).rax, 0u);
+  EXPECT_EQ(w.cpu[0]->hlt_count, 1u);
+  EXPECT_EQ(refusal(0x0, 0x100), Status::AccessDenied);
+  EXPECT_EQ(refusal(0x0, 0x11), Status::Unsupported);
+  EXPECT_EQ(refusal(0x0, 0x1'0000'0010), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x3, 0x80, 1), Status::AccessDenied);
+  EXPECT_EQ(refusal(0x3, 0x80, 3), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x3, 0x10080, 0), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x2), Status::AccessDenied);
+  EXPECT_EQ(refusal(0x5), Status::AccessDenied);
+}
+
+TEST_F(SyscallTest, UnknownNumbersAreRefused) {
+  for (u64 const n : {0x8ull, 0x9ull, 0xFFFFull, 0x10000ull, 0x10002ull, 0x20001ull, ~0ull}) {
+    EXPECT_EQ(refusal(n), Status::InvalidParameter);
+  }
+}
+
+TEST_F(SyscallTest, Pages) {
+  auto const at = call(0x10004, 0, 6, 2).rax;
+  ASSERT_TRUE(at);
+  EXPECT_EQ(*w.tables().query_uniform({*at, 0x2000}), memory::kUserData);
+  EXPECT_EQ(call(0x10005, *at, 2).rax, 0u);
+  EXPECT_FALSE(w.tables().query(*at));
+  EXPECT_EQ(call(0x10004, 0, 6, 1).rax, at);
+  EXPECT_EQ(refusal(0x10004, 1, 6, 1), Status::Unsupported);
+  EXPECT_EQ(refusal(0x10004, 0, 5, 1), Status::Unsupported);
+  EXPECT_EQ(refusal(0x10004, 0, 4, 1), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x10004, 0, 6, 0), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x10004, 0, 6, 1 << 20), Status::OutOfResources);
+  EXPECT_EQ(refusal(0x10004, 0, 6, ~0ull), Status::OutOfResources);
+  EXPECT_EQ(refusal(0x10005, kStacks, 1), Status::SecurityViolation);
+  EXPECT_EQ(refusal(0x10005, kCore, 1), Status::SecurityViolation);
+  EXPECT_EQ(refusal(0x10005, kFree + 0x800000, 1), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x10005, 0x1000, 1), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x10005, kStacks + 1, 1), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x10005, kStacks, 0), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x10005, kStacks, ~0ull), Status::SecurityViolation);
+}
+
+TEST_F(SyscallTest, BuffersLentToRing3CannotBeFreed) {
+  u64 const hobs = *call(0x1001B).rax;
+  EXPECT_EQ(refusal(0x10005, hobs, 1), Status::SecurityViolation);
+}
+
+TEST_F(SyscallTest, CommBufferAndUnblocked) {
+  u64 const hobs = *call(0x1001B).rax;
+  u64 buffer = 0;
+  for (u64 at = hobs; buffer == 0; at += w.get<abi::HobHeader>(at).length) {
+    if (w.get<abi::HobHeader>(at).type == 4 && w.get<abi::HobGuid>(at).name == guids::gMmCommBufferHobGuid) {
+      buffer = w.get<u64>(at + 24);
+    }
+  }
+  auto const bad = static_cast<u64>(Status::SecurityViolation);
+  EXPECT_EQ(call(0x10023, buffer, 0x10000).rax, 1u);
+  EXPECT_EQ(call(0x10023, buffer + 0xFFFF, 1).rax, 1u);
+  EXPECT_EQ(call(0x10023, buffer, 0x10001).rax, bad);
+  EXPECT_EQ(call(0x10023, buffer, 0).rax, bad);
+  EXPECT_EQ(call(0x10023, buffer + 1, ~0ull).rax, bad);
+  EXPECT_EQ(call(0x10023, buffer - 1, 2).rax, bad);
+  EXPECT_EQ(call(0x10022, platform::kScratch, 16).rax, 0u);
+  EXPECT_EQ(call(0x10022, platform::kUserCommBuffer, 16).rax, 0u);
+  EXPECT_EQ(call(0x10022, ~0ull, 16).rax, 0u);
+}
+
+TEST_F(SyscallTest, ErrorReportJumpOnce) {
+  EXPECT_EQ(call(0x1001C, kDriver + 0x100).rax, 0u);
+  EXPECT_EQ(call(0x1001C, kDriver + 0x100).refused, Status::AlreadyStarted);
+  EXPECT_EQ(refusal(0x1001C, kCore), Status::SecurityViolation);
+  EXPECT_EQ(refusal(0x1001C, kUserCore - 4), Status::SecurityViolation);
+}
+
+TEST_F(SyscallTest, SaveState) {
+  u64 const state = kMmram + 0xFC00;
+  w.put(state + 0x2FC, u32{0x00020064});
+  w.put(state + 0x3F8, u64{0x1122334455667788});
+  u64 const buffer = kStacks + 0x100;
+  auto const read = [&](u64 reg, u64 width) {
+    EXPECT_EQ(call(0x7, 0xABC, reg, 0).rax, 0u);
+    return static_cast<Status>(call(0x10021, 0xABC, width, buffer).rax.value_or(0xDEAD));
+  };
+  EXPECT_EQ(static_cast<Status>(*call(0x10021, 0xABC, 8, buffer).rax), Status::NotStarted);
+  EXPECT_EQ(read(514, 8), Status::Success);
+  EXPECT_EQ(static_cast<Status>(*call(0x10021, 0xABC, 8, buffer).rax), Status::NotStarted);
+  EXPECT_EQ(read(514, 4), Status::InvalidParameter);
+  EXPECT_EQ(read(38, 8), Status::NotFound);
+  EXPECT_EQ(read(512, 24), Status::NotFound);
+  EXPECT_EQ(read(39, 8), Status::AccessDenied);
+  w.put(state + 0x2C0, u32{0x00B2'0012});
+  EXPECT_EQ(read(38, 8), Status::Success);
+  EXPECT_EQ(w.get<u64>(buffer), 0x1122334455667788u);
+  EXPECT_EQ(read(38, 3), Status::Unsupported);
+  EXPECT_EQ(read(38, 9), Status::Unsupported);
+  EXPECT_EQ(read(38, 0), Status::InvalidParameter);
+  EXPECT_EQ(read(512, 23), Status::InvalidParameter);
+  EXPECT_EQ(read(512, 24), Status::Success);
+  EXPECT_EQ(w.get<u64>(buffer), 0x88u);
+  EXPECT_EQ(w.get<u16>(buffer + 8), 0xB2);
+  EXPECT_EQ(w.get<u32>(buffer + 16), 2u);
+  EXPECT_EQ(refusal(0x7, 0, 38, 0), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x7, 1, 515, 0), Status::InvalidParameter);
+  EXPECT_EQ(refusal(0x7, 1, 38, 1), Status::InvalidParameter);
+  call(0x7, 0xABC, 38, 0);
+  EXPECT_EQ(call(0x10021, 0xABC, 8, kDriver).refused, Status::SecurityViolation);
+}
+
+// --- supervisor channel
+
+struct RequestTest : ::testing::Test {
+  RequestTest() {
+    w.set_policy(example_with_allow_io());
+    w.boot();
+  }
+  u64 result(u32 request, std::vector<u8> const& payload, u32 revision = 1, u32 signature = abi::kRequestSignature) {
+    auto message = Blob::bytes({{signature, 4}, {revision, 4}, {request, 4}, {0, 4}, {0x99, 8}});
+    message.insert(message.end(), payload.begin(), payload.end());
+    w.request(Channel::Supervisor, guids::gMmSupervisorRequestHandlerGuid, message);
+    w.mmi();
+    return w.get<u64>(platform::kSupervisorCommBuffer + 24 + 16);
+  }
+  u64 unblock(u64 base, u64 pages, u64 attribute = 0, u64 guid = 1) {
+    return result(1, Blob::bytes({{6, 8}, {base, 8}, {0, 8}, {pages, 8}, {attribute, 8}, {guid, 8}, {0, 8}}));
+  }
+  static u64 code(Status s) { return static_cast<u64>(s); }
+  World w;
+  Script s{*w.cpu[0]};
+};
+
+TEST_F(RequestTest, Envelope) {
+  EXPECT_EQ(result(3, {}, 1, 0), code(Status::InvalidParameter));
+  EXPECT_EQ(result(3, std::vector<u8>(16), 2), code(Status::InvalidParameter));
+  EXPECT_EQ(result(9, {}), code(Status::Unsupported));
+  EXPECT_EQ(result(4, std::vector<u8>(224)), code(Status::AccessDenied));
+  EXPECT_EQ(result(3, std::vector<u8>(15)), code(Status::Aborted));
+  EXPECT_EQ(w.status(Channel::Supervisor).return_status, code(Status::NotFound));
+  EXPECT_EQ(result(3, std::vector<u8>(16)), code(Status::CompromisedData));  // this world's supervisor has no PE header
+}
+
+TEST_F(RequestTest, Unblock) {
+  u64 const at = platform::kScratch;
+  EXPECT_EQ(unblock(at, 2), 0u);
+  EXPECT_EQ(*w.tables().query_uniform({at, 0x2000}), memory::kUserData);
+  EXPECT_EQ(unblock(at, 2), 0u);
+  EXPECT_EQ(unblock(at, 2, abi::kMemorySp), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(at + 0x1000, 2), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(at - 0x1000, 8), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(at + 0x10000, 1, abi::kMemorySp), 0u);
+  EXPECT_EQ(*w.tables().query(at + 0x10000), memory::kSupervisorData);
+  EXPECT_EQ(unblock(at + 0x20000, 1, 0, 0), code(Status::InvalidParameter));
+  EXPECT_EQ(unblock(at + 0x20001, 1), code(Status::InvalidParameter));
+  EXPECT_EQ(unblock(at + 0x20000, 0), code(Status::InvalidParameter));
+  EXPECT_EQ(unblock(at + 0x20000, ~0ull), code(Status::InvalidParameter));
+  EXPECT_EQ(unblock(~0xFFFull, 2), code(Status::InvalidParameter));
+  EXPECT_EQ(unblock(1ull << 47, 1), code(Status::InvalidParameter));
+  EXPECT_EQ(unblock(0, 1), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(kMmram, 1), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(kMmram - 0x1000, 2), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(kMmram + kMmramBytes - 0x1000, 2), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(0x1000, (kMmram + kMmramBytes) >> 12), code(Status::SecurityViolation));
+  EXPECT_EQ(unblock(platform::kUserCommBuffer, 1), code(Status::SecurityViolation));
+  EXPECT_FALSE(w.machine.halted);
+}
+
+TEST_F(RequestTest, UnblockRunsOutOfTablesWithoutTraces) {
+  u64 refused = 0;
+  for (u64 i = 0; i < 70; ++i) {
+    u64 const at = (i + 2) << 39;
+    if (at < memory::kAddressLimit && unblock(at, 1) != 0) {
+      ++refused;
+      EXPECT_FALSE(w.tables().query(at));
+    }
+  }
+  EXPECT_GT(refused, 0u);
+  EXPECT_FALSE(w.machine.halted);
+}
+
+TEST_F(RequestTest, FetchLocksAndReportsTheTables) {
+  EXPECT_EQ(unblock(platform::kScratch, 1), 0u);
+  EXPECT_EQ(result(2, std::vector<u8>(8)), code(Status::BufferTooSmall));
+  EXPECT_EQ(unblock(platform::kScratch + 0x10000, 1), code(Status::AccessDenied));
+  EXPECT_EQ(result(2, std::vector<u8>(4096)), 0u);
+  u64 const blob = platform::kSupervisorCommBuffer + 48;
+  u32 const size = w.get<u32>(blob + 4);
+  EXPECT_EQ(w.status(Channel::Supervisor).return_buffer_size, 48u + size);
+  std::vector<u8> policy(size);
+  w.machine.memory.read(blob, std::as_writable_bytes(std::span(policy)));
+  auto const finding = policy::validate(std::as_bytes(std::span(policy)));
+  EXPECT_EQ(finding.problem, policy::Problem::None);
+  policy::View const v(std::as_bytes(std::span(policy)));
+  u64 const root = policy::find_root(v, policy::Type::Mem);
+  EXPECT_EQ(v.get<u32>(root + 16), 2u);  // communicate buffers and status pages; the unblocked page
+  EXPECT_EQ(v.get<u64>(v.get<u32>(root + 12)), platform::kUserCommBuffer);
+  EXPECT_EQ(result(2, std::vector<u8>(size)), 0u);
+  EXPECT_EQ(result(2, std::vector<u8>(size - 1)), code(Status::BufferTooSmall));
+  w.map(platform::kScratch + 0x80000, 0x1000, memory::kUserData);
+  EXPECT_EQ(result(2, std::vector<u8>(4096)), code(Status::SecurityViolation));
+}
+
+TEST_F(RequestTest, ReadyToLockOnce) {
+  w.request(Channel::Supervisor, guids::gEfiDxeMmReadyToLockProtocolGuid, {0});
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::Supervisor).return_status, 0u);
+  EXPECT_EQ(unblock(platform::kScratch, 1), code(Status::AccessDenied));
+  w.request(Channel::Supervisor, guids::gEfiDxeMmReadyToLockProtocolGuid, {0});
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::Supervisor).return_status, code(Status::NotFound));
+}
+
+// --- several CPUs
+
+/// One AP on a thread of its own; only one of the two runs at a time, they change places at pause().
+class TwoCpus {
+ public:
+  explicit TwoCpus(World& w) : w_(w) {
+    w.cpu[0]->on_pause = [this] { ap_.release(), bsp_.acquire(); };
+    w.cpu[1]->on_pause = [this] { bsp_.release(), ap_.acquire(); };
+  }
+  void mmi() {
+    std::thread ap([this] {
+      ap_.acquire();
+      w_.sup.enter(*w_.cpu[1], 1, PhysAddr{kHobs});
+      done_ = true;
+      bsp_.release();
+    });
+    w_.sup.enter(*w_.cpu[0], 0, PhysAddr{kHobs});
+    while (!done_) {
+      ap_.release();
+      bsp_.acquire();
+    }
+    done_ = false;
+    ap.join();
+    while (ap_.try_acquire() || bsp_.try_acquire()) {
+    }
+  }
+
+ private:
+  World& w_;
+  std::counting_semaphore<16> ap_{0}, bsp_{0};
+  bool done_ = false;
+};
+
+TEST(Processors, RendezvousAndApProcedure) {
+  World w(2);
+  TwoCpus two(w);
+  Script bsp(*w.cpu[0]);
+  Script ap(*w.cpu[1]);
+  two.mmi();
+  ASSERT_FALSE(w.machine.halted);
+  EXPECT_EQ(w.get<u8>(kData + 0x801), 1);
+  std::optional<u64> rax;
+  bsp.contexts.clear();
+  bsp.steps = {Script::call(0x10006, kDriver + 0x1000, 1, kStacks), [&](hal::UserContext& c) {
+                 rax = c.rax;
+                 return Script::ret(c, 0);
+               }};
+  two.mmi();
+  ASSERT_FALSE(w.machine.halted);
+  EXPECT_EQ(rax, 0u);
+  ASSERT_EQ(ap.contexts.size(), 1u);
+  EXPECT_EQ(ap.contexts[0].rcx, 2u);
+  EXPECT_EQ(ap.contexts[0].rdx, kDriver + 0x1000);
+  EXPECT_EQ(ap.contexts[0].r8, kStacks);
+  EXPECT_GT(ap.contexts[0].rsp, kStacks + kStackBytes);
+  EXPECT_EQ(w.machine.of(TraceKind::Rendezvous).size(), 2u);
+}
+
+TEST(Processors, BadApRequests) {
+  for (auto const& [proc, target, arg, why] :
+       {std::tuple{u64{0}, u64{1}, u64{0}, Status::InvalidParameter}, {kDriver, 0, 0, Status::InvalidParameter},
+        {kDriver, 2, 0, Status::InvalidParameter}, {kDriver, ~0ull, 0, Status::InvalidParameter},
+        {kCore, 1, 0, Status::SecurityViolation}, {kFree + 0x800000, 1, 0, Status::InvalidParameter},
+        {kDriver, 1, kCore, Status::SecurityViolation}}) {
+    World w(2);
+    TwoCpus two(w);
+    Script bsp(*w.cpu[0]);
+    bsp.steps = {Script::call(0x10006, proc, target, arg)};
+    two.mmi();
+    EXPECT_EQ(w.machine.halted, hal::HaltReason::SyscallRefused);
+    EXPECT_EQ(w.machine.of(TraceKind::Halt).at(0).c, static_cast<u64>(why));
+  }
+}
+
+TEST(Processors, FaultInAnApProcedureIsContained) {
+  World w(2, 1);
+  TwoCpus two(w);
+  Script bsp(*w.cpu[0]);
+  Script ap(*w.cpu[1]);
+  bsp.steps = {Script::call(0x10006, kDriver, 1, 0)};
+  ap.steps = {Script::fault(14, kDriver + 8)};
+  two.mmi();
+  EXPECT_FALSE(w.machine.halted);
+  EXPECT_EQ(bsp.contexts.size(), 2u);
+  EXPECT_EQ(w.machine.of(TraceKind::Contained).size(), 1u);
+}
+
+TEST(Processors, AbsentCpuStopsTheMachine) {
+  World w(2);
+  w.boot();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::RendezvousTimeout);
+  World x(2);
+  x.sup.enter(*x.cpu[1], 1, PhysAddr{kHobs});
+  EXPECT_EQ(x.machine.halted, hal::HaltReason::RendezvousTimeout);
+}
+
+TEST(Processors, IndexBeyondTheMachine) {
+  World w;
+  w.sup.enter(*w.cpu[0], platform::kMaxCpus, PhysAddr{kHobs});
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::InitFailed);
+}
+
+}  // namespace
+}  // namespace mm::test

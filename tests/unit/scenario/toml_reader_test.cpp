@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <gtest/gtest.h>
+
+#include "sim/scenario/scenario.hpp"
+
+namespace mm::scenario {
+namespace {
+
+std::string error_of(std::string_view text) {
+  auto const parsed = parse_scenario(text, "x.toml", "/nowhere");
+  return parsed ? "" : parsed.error();
+}
+
+TEST(TomlReader, AnUnknownKeyIsAnErrorWithLineAndNearestName) {
+  EXPECT_EQ(error_of("schema = 1\n[machine]\ncpu = 2\n"),
+            "x.toml:3: unknown key 'cpu' in [machine]; did you mean 'cpus'?");
+}
+TEST(TomlReader, RefusesWrongTypesAndRanges) {
+  EXPECT_NE(error_of("schema = 2\n"), "");
+  EXPECT_NE(error_of(""), "");
+  EXPECT_NE(error_of("schema = 1\n[machine]\ncpus = 9\n"), "");
+  EXPECT_NE(error_of("schema = 1\n[machine]\ncpus = \"many\"\n"), "");
+  EXPECT_NE(error_of("schema = 1\nimages = [{driver = \"None\"}]\n"), "");
+  EXPECT_NE(error_of("schema = 1\n[[step]]\nkind = \"comunicate\"\n"), "");
+  EXPECT_NE(error_of("schema = 1\n[[step]]\nkind = \"communicate\"\nto = \"Hallo\"\n"), "");
+  EXPECT_NE(error_of("schema = 1\n[[step]]\nkind = \"io\"\nport = 0x10000\n"), "");
+  EXPECT_NE(error_of("schema = 1\nx = \n"), "");
+}
+TEST(TomlReader, BuildsTheHeaderAndTheProgram) {
+  auto const s = parse_scenario("schema = 1\ndispatch = false\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = \"abc\"\n"
+                                "length = 7\nexpect = { status = \"Success\" }\n", "x.toml", "/nowhere");
+  ASSERT_TRUE(s.has_value()) << s.error();
+  ASSERT_EQ(s->steps.size(), 1u);
+  auto const& data = s->steps[0].program[0].data;
+  EXPECT_EQ(data.size(), 27u);
+  EXPECT_EQ(load_int(data, 16, 8), 7u);
+  auto const program = encode_program(*s);
+  EXPECT_EQ(program.bytes.size(), 16u + 32u + 32u);
+  EXPECT_EQ(program.first_step, 0u);
+}
+
+}  // namespace
+}  // namespace mm::scenario

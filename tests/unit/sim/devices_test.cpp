@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/devices/devices.hpp"
+
+#include <gtest/gtest.h>
+
+namespace mm::sim {
+namespace {
+
+constexpr u64 kMiB = 1u << 20;
+using abi::IoWidth;
+
+void config_out(Devices& d, u32 address, u8 value) {
+  d.out(0xCF8, IoWidth::Dword, 0x8000'0000 | (address & ~3u));
+  d.out(static_cast<u16>(0xCFC + (address & 3)), IoWidth::Byte, value);
+}
+u32 config_in(Devices& d, u32 address) {
+  d.out(0xCF8, IoWidth::Dword, 0x8000'0000 | (address & ~3u));
+  return d.in(static_cast<u16>(0xCFC + (address & 3)), IoWidth::Byte, 0);
+}
+
+TEST(Devices, SmramLockHoldsAsOnQ35) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  EXPECT_EQ(config_in(d, 0x9D), 0x02u);
+  EXPECT_EQ(config_in(d, 0x9E), 0x38u);
+  config_out(d, 0x9E, 0x07);
+  EXPECT_FALSE(d.tseg_closed()) << "T_EN without G_SMRAME is no TSEG";
+  config_out(d, 0x9D, 0x0A);
+  EXPECT_TRUE(d.tseg_closed());
+  config_out(d, 0x9D, 0x1A);
+  EXPECT_EQ(config_in(d, 0x9D), 0x1Au);
+  EXPECT_EQ(config_in(d, 0x9E), 0x3Fu);
+  config_out(d, 0x9D, 0x00);
+  config_out(d, 0x9E, 0x00);
+  EXPECT_EQ(config_in(d, 0x9D), 0x1Au);
+  EXPECT_EQ(config_in(d, 0x9E), 0x3Fu);
+  EXPECT_TRUE(d.tseg_closed());
+}
+
+TEST(Devices, ApmRaisesMmiButNotForAcpiValues) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 0x10), PortEffect::None) << "SMI_EN is 0";
+  d.firmware_setup();
+  EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 0x10), PortEffect::SoftwareMmi);
+  EXPECT_EQ(d.in(0xB2, IoWidth::Byte, 0), 0x10u);
+  EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 2), PortEffect::None);
+  EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 3), PortEffect::None);
+}
+
+TEST(Devices, PmTimerFollowsVirtualTime) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  d.firmware_setup();
+  EXPECT_EQ(d.in(0x608, IoWidth::Dword, 1'000'000'000), 3'579'545u);
+}
+
+TEST(Devices, UartTakesText) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  EXPECT_EQ(d.in(0x3FD, IoWidth::Byte, 0), 0x60u);
+  d.out(0x3F8, IoWidth::Byte, 'x');
+  EXPECT_EQ(d.serial(), "x");
+}
+
+}  // namespace
+}  // namespace mm::sim

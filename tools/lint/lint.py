@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Runs one check over the tree: lint.py CHECK [--root DIR]. Exit code 0 clean, 1 problems or nothing to look at."""
+
+import argparse
+import pathlib
+import sys
+
+import formatting
+import freestanding
+import includes
+import scenario_files
+import storage
+import texts
+
+CHECKS = {
+    "includes": includes.check,
+    "freestanding": freestanding.check,
+    "spdx": texts.check_spdx,
+    "paths": texts.check_paths,
+    "readmes": texts.check_readmes,
+    "scenarios": scenario_files.check,
+    "format": formatting.check,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("check", choices=[*CHECKS, "storage"])
+    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
+    parser.add_argument("--archive", type=pathlib.Path, action="append", default=[], help="for storage: a core archive")
+    arguments = parser.parse_args()
+    if arguments.check == "storage":
+        problems, looked_at = storage.check(arguments.archive)
+    else:
+        problems, looked_at = CHECKS[arguments.check](arguments.root)
+    if looked_at == 0:
+        problems.append(f"{arguments.check}: found nothing to look at")
+    for problem in problems:
+        print(problem)
+    print(f"{arguments.check}: {looked_at} looked at, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

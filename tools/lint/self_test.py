@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Each check finds its bad example and is quiet on its good one."""
+
+import pathlib
+import tempfile
+import unittest
+
+import formatting
+import freestanding
+import includes
+import scenario_files
+import storage
+import texts
+
+ALL_TREES = tempfile.TemporaryDirectory()
+SPDX_LINE = "// SPDX-License-Identifier: BSD-2-Clause-Patent\n"
+
+
+class Tree:
+    """A small source tree in a temporary folder that lives as long as the test program."""
+
+    def __init__(self):
+        self.root = pathlib.Path(tempfile.mkdtemp(dir=ALL_TREES.name))
+
+    def add(self, path: str, text: str) -> "Tree":
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        return self
+
+
+class Includes(unittest.TestCase):
+    def problems(self, path: str, line: str) -> list[str]:
+        tree = Tree().add("core/base/types.hpp", "").add("core/supervisor/supervisor.hpp", "").add("tests/support.hpp", "")
+        return includes.check(tree.add(path, line + "\n").root)[0]
+
+    def test_allowed(self):
+        self.assertEqual(self.problems("core/abi/x.hpp", '#include "core/base/types.hpp"'), [])
+        self.assertEqual(self.problems("core/abi/x.hpp", "#include <span>"), [])
+        self.assertEqual(self.problems("sim/engine/x.cpp", "#include <unicorn/unicorn.h>"), [])
+        self.assertEqual(self.problems("core/memory/x.hpp", "#include <boost/intrusive/rbtree.hpp>"), [])
+
+    def test_lower_layer_includes_higher(self):
+        self.assertEqual(len(self.problems("core/policy/x.hpp", '#include "core/supervisor/supervisor.hpp"')), 1)
+
+    def test_hosted_header_in_core(self):
+        self.assertEqual(len(self.problems("core/memory/x.hpp", "#include <vector>")), 1)
+
+    def test_unicorn_outside_engine(self):
+        for path in ("sim/machine/x.cpp", "core/base/x.hpp", "tools/runner/x.cpp", "sim/devices/x.cpp"):
+            self.assertEqual(len(self.problems(path, "#include <unicorn/unicorn.h>")), 1, path)
+
+    def test_relative_include(self):
+        self.assertEqual(len(self.problems("core/base/x.hpp", '#include "types.hpp"')), 1)
+
+    def test_folder_without_row(self):
+        self.assertEqual(len(self.problems("core/new_module/x.hpp", "#include <span>")), 1)
+
+    def test_nothing_includes_tests(self):
+        self.assertEqual(len(self.problems("sim/scenario/x.cpp", '#include "tests/support.hpp"')), 1)
+
+
+class Freestanding(unittest.TestCase):
+    def problems(self, text: str, path: str = "core/base/x.hpp") -> list[str]:
+        return freestanding.check(Tree().add(path, text).root)[0]
+
+    def test_good(self):
+        good = """
+#pragma once
+// asm, static int x; #if long in a comment
+namespace mm {
+inline constexpr u64 kSize = 256ull << 20;
+constexpr u64 kGrouped = 0x0100'0000;
+enum class Kind : u8 { A = 1, B };
+struct S { u64 member = 0; static constexpr u64 kX = 1; static S make(u64 v) noexcept { return S{v}; } };
+template <typename T> concept C = requires(T& t) { { t.f() } noexcept; };
+static_assert(sizeof(S) == 8, "static long asm");
+consteval u8 digit(char c) {
+  throw "no digit";
+}
+constexpr S f(S s) { u64 local = 0; return S{local + s.member}; }
+template <typename T>
+u64 g(T const& t) noexcept {
+  static constexpr u64 kLocal = 3;
+  u64 value = kLocal;
+  for (u64 i = 0; i < 3; ++i) { value += i; }
+  return value;
+}
+}
+"""
+        self.assertEqual(self.problems(good), [])
+
+    def test_bad_lines(self):
+        for line in ("#if X\n#endif", "#ifdef X\n#endif", '#ifndef A\n#endif', 'void f() { asm("nop"); }',
+                     "void f() { __asm__(\"nop\"); }", "long x();", "unsigned long long y();",
+                     "constexpr u64 k = 1UL;", "constexpr u64 k = 0xFFl;", "void f() { throw 1; }",
+                     "thread_local constexpr int x = 1;"):
+            self.assertTrue(self.problems(line + "\n"), line)
+
+    def test_static_storage(self):
+        for line in ("u64 counter = 0;", "inline u64 counter;", "void f() { static u64 n = 0; }", "static u64 n;",
+                     "constinit u64 n = 1;", "namespace mm { std::array<u8, 4> table{}; }", "char const* text = 0;",
+                     "struct S { static u64 n; };", "void f() { static char const* p{}; }"):
+            self.assertEqual(len(self.problems(line + "\n")), 1, line)
+
+    def test_image_root_may_own_objects_but_not_instructions(self):
+        self.assertEqual(self.problems("u64 counter = 0;\n", "core/user/image/main.cpp"), [])
+        self.assertEqual(len(self.problems('void f() { asm("nop"); }\n', "core/user/image/main.cpp")), 1)
+
+    def test_assembly_file(self):
+        tree = Tree().add("core/base/x.hpp", "").add("core/base/entry.nasm", "nop\n")
+        self.assertEqual(len(freestanding.check(tree.root)[0]), 1)
+
+
+class Texts(unittest.TestCase):
+    def test_spdx(self):
+        tree = Tree().add("core/a.hpp", SPDX_LINE).add("core/b.hpp", "#pragma once\n").add("tools/x", "#!/bin/sh\n")
+        tree.add("LICENSE", "text\n").add("core/c.nasm", "; SPDX-License-Identifier: BSD-2-Clause-Patent\n")
+        self.assertEqual([p.split(":")[0] for p in texts.check_spdx(tree.root)[0]], ["core/b.hpp", "tools/x"])
+
+    def test_machine_paths(self):
+        home = "/ho" + "me/somebody/src"
+        tree = Tree().add("a.md", f"see {home}\n").add("b.md", "see /usr/bin and tests/work/x and $root/work/x\n")
+        self.assertEqual([p.split(":")[0] for p in texts.check_paths(tree.root)[0]], ["a.md"])
+
+    def test_readmes(self):
+        tree = Tree()
+        for folder in ("", *texts.TOP_FOLDERS):
+            tree.add(f"{folder}/README.md".lstrip("/"), "word " * 40)
+        self.assertEqual(texts.check_readmes(tree.root)[0], [])
+        tree.add("sim/README.md", "short\n")
+        self.assertEqual(len(texts.check_readmes(tree.root)[0]), 1)
+
+
+class Others(unittest.TestCase):
+    def test_scenarios(self):
+        tree = Tree().add("scenarios/a.toml", "schema = 1\n").add("scenarios/b.toml", "schema = 2\n")
+        tree.add("scenarios/c.toml", "schema = \n").add("elsewhere/d.toml", "not toml at all")
+        problems, looked_at = scenario_files.check(tree.root)
+        self.assertEqual([p.split(":")[0] for p in problems], ["scenarios/b.toml", "scenarios/c.toml"])
+        self.assertEqual(looked_at, 3)
+
+    def test_format(self):
+        tree = Tree().add(".clang-format", "BasedOnStyle: Google\n").add("core/a.cpp", "int  f( ) {return 1 ; }\n")
+        tree.add("core/b.cpp", "int f() { return 1; }\n")
+        problems, looked_at = formatting.check(tree.root)
+        self.assertEqual([p.split(":")[0] for p in problems], ["core/a.cpp"])
+        self.assertEqual(looked_at, 2)
+
+    def test_storage(self):
+        listing = ".text 12 0\n.data 0 0\n.bss 0 0\n.data.rel.ro.name 8 0\n"
+        self.assertEqual(storage.sections_problems("a", listing), [])
+        self.assertEqual(len(storage.sections_problems("a", listing + ".bss.x 4 0\n.init_array 8 0\n")), 2)
+
+    def test_a_check_that_looks_at_nothing_says_so(self):
+        self.assertEqual(freestanding.check(Tree().add("README.md", "").root), ([], 0))
+
+
+if __name__ == "__main__":
+    unittest.main()
