@@ -97,6 +97,20 @@ scenario::Bytes volume() {
                                   driver("9A3D0C11-52C0-4E6B-8B0E-6D5E00000010"_guid, "Attacker")}));
 }
 
+/// The drivers start with a message, as on a real boot: this one must have run before the snapshot.
+void send_dispatch(sim::Simulator& machine) {
+  scenario::Bytes buffer;
+  scenario::append_object(buffer, guids::gEventMmDispatchGuid);
+  scenario::append_int(buffer, 1, 8);
+  scenario::append_int(buffer, 0, 1);
+  machine.write(PhysAddr{platform::kUserCommBuffer}, buffer);
+  abi::CommBufferStatus mailbox;
+  mailbox.is_comm_buffer_valid = 1;
+  machine.write(PhysAddr{platform::kUserCommStatus}, std::as_bytes(std::span{&mailbox, 1}));
+  machine.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
+  MM_FUZZ_CHECK(!machine.halted());
+}
+
 std::unique_ptr<sim::Simulator> boot() {
   auto const fv = volume();
   auto const entry = read_image("MmiEntry.bin");
@@ -113,6 +127,7 @@ std::unique_ptr<sim::Simulator> boot() {
   if (auto const booted = machine->boot(fv); !booted) {
     must<int>(std::unexpected(booted.error()));
   }
+  send_dispatch(*machine);
   machine->snapshot();
   return machine;
 }

@@ -18,12 +18,12 @@ inline constexpr u32 kBootConfigMagic = 0x4246'4D4D;  // 'MMFB'
 struct BootConfig {
   u32 magic = kBootConfigMagic;
   u32 version = 1;
-  u64 ram_bytes = 0;   ///< low RAM, TSEG included
+  u64 ram_bytes = 0;  ///< low RAM, TSEG included
   u64 tseg_bytes = 0;
   u32 cpus = 1;
-  u32 fault_policy = 0;   ///< FaultPolicy
-  u32 smap = 0;           ///< 1: CR4.SMAP in MM
-  u32 strict_rsm = 0;     ///< 1: refuse an image with 0F AA at any offset of an executable section
+  u32 fault_policy = 0;  ///< FaultPolicy
+  u32 smap = 0;          ///< 1: CR4.SMAP in MM
+  u32 strict_rsm = 0;    ///< 1: refuse an image with 0F AA at any offset of an executable section
   u64 fv_bytes = 0;
   u64 steps_bytes = 0;
 };

@@ -3,7 +3,8 @@
 
 #include "core/base/types.hpp"
 
-/// Framing of what a machine reports to the runner: on QEMU bytes on the debug console, in the simulator the same payloads in memory.
+/// Framing of what a machine reports to the runner: on QEMU bytes on the debug console, in the simulator the same
+/// payloads in memory.
 namespace mm::abi {
 
 inline constexpr u8 kFrameMagic = 0xA5;

@@ -3,7 +3,8 @@
 
 #include "core/base/guid.hpp"
 
-/// GUIDs of mu_feature_mm_supv, edk2 and PI that the supervisor, the user core and the loader use, under their own names.
+/// GUIDs of mu_feature_mm_supv, edk2 and PI that the supervisor, the user core and the loader use, under their own
+/// names.
 namespace mm::guids {
 
 inline constexpr Guid gMmCommonRegionHobGuid = "D4FFC718-FB82-4274-9AFC-AA8B1EEF5293"_guid;

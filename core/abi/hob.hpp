@@ -125,8 +125,8 @@ struct PassDown {
   u32 reserved = 0;
   u64 cpl3_stack_base = 0;
   u64 cpl3_per_core_stack_size = 0;
-  u64 smbase = 0;              ///< address of u64[number of CPUs]
-  u64 mm_initialized = 0;      ///< address of u8[number of CPUs]
+  u64 smbase = 0;          ///< address of u64[number of CPUs]
+  u64 mm_initialized = 0;  ///< address of u8[number of CPUs]
   u64 policy = 0;
   u64 policy_size = 0;
   u64 mmi_entry_size = 0;

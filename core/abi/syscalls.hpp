@@ -29,12 +29,12 @@ enum class Syscall : u64 {
 
 /// Kinds of TraceNote, emitted by the user core only for its own bookkeeping.
 enum class UserNote : u64 {
-  DriverEntered = 1,     ///< R8 = image base
-  DriverReturned = 2,    ///< R8 = image base, R9 = EFI_STATUS of the entry point
-  DriverWaiting = 3,     ///< R8 = image base: its depex is not satisfied after the dispatch pass
-  HandlerEntered = 4,    ///< R8 = handler address
-  HandlerReturned = 5,   ///< R8 = handler address, R9 = EFI_STATUS
-  DriverContained = 6,   ///< R8 = image base: its handlers, protocols and notifications were removed
+  DriverEntered = 1,    ///< R8 = image base
+  DriverReturned = 2,   ///< R8 = image base, R9 = EFI_STATUS of the entry point
+  DriverWaiting = 3,    ///< R8 = image base: its depex is not satisfied after the dispatch pass
+  HandlerEntered = 4,   ///< R8 = handler address
+  HandlerReturned = 5,  ///< R8 = handler address, R9 = EFI_STATUS
+  DriverContained = 6,  ///< R8 = image base: its handlers, protocols and notifications were removed
 };
 
 /// EFI_MM_IO_WIDTH as IO_READ/IO_WRITE take it.

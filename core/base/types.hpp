@@ -55,20 +55,20 @@ template <typename T>
 using Expected = std::expected<T, Status>;
 
 /// Returns the error of `expr` from the enclosing function; discards a success value.
-#define MM_TRY(expr)                                                       \
-  do {                                                                     \
-    if (auto mm_try_result_ = (expr); !mm_try_result_.has_value()) {       \
-      return std::unexpected(mm_try_result_.error());                      \
-    }                                                                      \
+#define MM_TRY(expr)                                                 \
+  do {                                                               \
+    if (auto mm_try_result_ = (expr); !mm_try_result_.has_value()) { \
+      return std::unexpected(mm_try_result_.error());                \
+    }                                                                \
   } while (false)
 
 #define MM_TRY_CAT2_(a, b) a##b
 #define MM_TRY_CAT_(a, b) MM_TRY_CAT2_(a, b)
-#define MM_TRY_ASSIGN_(tmp, decl, expr)                  \
-  auto tmp = (expr);                                     \
-  if (!tmp.has_value()) {                                \
-    return std::unexpected(tmp.error());                 \
-  }                                                      \
+#define MM_TRY_ASSIGN_(tmp, decl, expr)  \
+  auto tmp = (expr);                     \
+  if (!tmp.has_value()) {                \
+    return std::unexpected(tmp.error()); \
+  }                                      \
   decl = *tmp
 /// `MM_TRY_ASSIGN(auto x, f());` - binds the value or returns the error.
 #define MM_TRY_ASSIGN(decl, expr) MM_TRY_ASSIGN_(MM_TRY_CAT_(mm_try_, __LINE__), decl, expr)
@@ -117,7 +117,8 @@ struct Range {
   constexpr u64 end() const noexcept { return base + size; }
   /// Whether every byte of `other` is in this range. An empty `other` is contained nowhere.
   constexpr bool contains(Range other) const noexcept {
-    return other.size != 0 && other.base >= base && other.base - base < size && other.size <= size - (other.base - base);
+    return other.size != 0 && other.base >= base && other.base - base < size &&
+           other.size <= size - (other.base - base);
   }
   constexpr bool overlaps(Range other) const noexcept {
     return size != 0 && other.size != 0 &&

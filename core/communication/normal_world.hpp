@@ -10,8 +10,8 @@
 
 namespace mm::communication {
 
-/// The normal world's view of a machine: what firmware or an OS can do. Satisfied by the simulator and by the ROM payload.
-/// Reads of locked MMRAM give FF, writes are dropped, as on q35.
+/// The normal world's view of a machine: what firmware or an OS can do. Satisfied by the simulator and by the ROM
+/// payload. Reads of locked MMRAM give FF, writes are dropped, as on q35.
 template <typename N>
 concept NormalWorld = requires(N& n, PhysAddr at, std::span<std::byte> in, std::span<std::byte const> out, u16 port,
                                abi::IoWidth w, u32 v, u32 msr, u64 value, abi::FrameKind kind) {
@@ -21,8 +21,8 @@ concept NormalWorld = requires(N& n, PhysAddr at, std::span<std::byte> in, std::
   { n.port_out(port, w, v) } noexcept;  ///< a write to 0xB2 returns after the MMI was served
   { n.read_msr(msr) } noexcept -> std::same_as<Expected<u64>>;
   { n.write_msr(msr, value) } noexcept -> std::same_as<Expected<void>>;
-  { n.send_smi(v) } noexcept;           ///< SMI IPI to the CPU with this APIC ID only; returns after it was served
-  { n.emit(kind, out) } noexcept;       ///< one frame to the runner
+  { n.send_smi(v) } noexcept;      ///< SMI IPI to the CPU with this APIC ID only; returns after it was served
+  { n.emit(kind, out) } noexcept;  ///< one frame to the runner
 };
 
 }  // namespace mm::communication

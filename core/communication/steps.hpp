@@ -32,18 +32,19 @@ struct StepProgramHeader {
 static_assert(sizeof(StepProgramHeader) == 16);
 
 enum class StepOp : u16 {
-  Invalid = 0,      ///< only in results: the program itself is malformed
-  Communicate = 1,  ///< a = abi::Channel, b = mailbox valid byte, c = most reply bytes to fetch; data = whole buffer content
-  Mailbox = 2,      ///< a = abi::Channel; data = up to 24 raw bytes for the start of the mailbox
-  RawMmi = 3,       ///< a = value for port 0xB2, b = value for port 0xB3 (written first)
-  SmiTo = 4,        ///< a = APIC ID
-  Read = 5,         ///< a = address, b = bytes -> data
-  Write = 6,        ///< a = address; data
-  Fill = 7,         ///< a = address, b = bytes, c = byte value
-  PortIn = 8,       ///< a = port, b = abi::IoWidth -> value
-  PortOut = 9,      ///< a = port, b = abi::IoWidth, c = value
-  ReadMsr = 10,     ///< a = MSR -> status, value
-  WriteMsr = 11,    ///< a = MSR, b = value -> status
+  Invalid = 0,  ///< only in results: the program itself is malformed
+  Communicate =
+      1,  ///< a = abi::Channel, b = mailbox valid byte, c = most reply bytes to fetch; data = whole buffer content
+  Mailbox = 2,    ///< a = abi::Channel; data = up to 24 raw bytes for the start of the mailbox
+  RawMmi = 3,     ///< a = value for port 0xB2, b = value for port 0xB3 (written first)
+  SmiTo = 4,      ///< a = APIC ID
+  Read = 5,       ///< a = address, b = bytes -> data
+  Write = 6,      ///< a = address; data
+  Fill = 7,       ///< a = address, b = bytes, c = byte value
+  PortIn = 8,     ///< a = port, b = abi::IoWidth -> value
+  PortOut = 9,    ///< a = port, b = abi::IoWidth, c = value
+  ReadMsr = 10,   ///< a = MSR -> status, value
+  WriteMsr = 11,  ///< a = MSR, b = value -> status
 };
 
 /// One step; `data_bytes` bytes follow, padded with zeros to a multiple of 8.
@@ -55,16 +56,16 @@ struct Step {
 };
 static_assert(sizeof(Step) == 32);
 
-/// What one step gave; `data` follows. Data longer than kResultChunk comes in several frames with the same header but for
-/// data_offset. A step refused by the decoder has status InvalidParameter and detail 1.
+/// What one step gave; `data` follows. Data longer than kResultChunk comes in several frames with the same header but
+/// for data_offset. A step refused by the decoder has status InvalidParameter and detail 1.
 struct StepResult {
   u32 index = 0;
-  u32 op = 0;            ///< StepOp
-  u64 status = 0;        ///< Communicate: mailbox ReturnStatus; else EFI_STATUS of the access
-  u64 value = 0;         ///< Communicate: mailbox ReturnBufferSize; PortIn, ReadMsr: what was read
-  u64 detail = 0;        ///< Communicate: mailbox valid byte after the MMI
-  u32 data_bytes = 0;    ///< of the whole step
-  u32 data_offset = 0;   ///< of this frame's data
+  u32 op = 0;           ///< StepOp
+  u64 status = 0;       ///< Communicate: mailbox ReturnStatus; else EFI_STATUS of the access
+  u64 value = 0;        ///< Communicate: mailbox ReturnBufferSize; PortIn, ReadMsr: what was read
+  u64 detail = 0;       ///< Communicate: mailbox valid byte after the MMI
+  u32 data_bytes = 0;   ///< of the whole step
+  u32 data_offset = 0;  ///< of this frame's data
 };
 static_assert(sizeof(StepResult) == 40);
 

@@ -17,7 +17,8 @@ class HobList {
 
   /// Calls f(PhysAddr hob, HobHeader const&) -> Expected<void> for each HOB in front of the end marker.
   /// Gives the bytes of the list, end marker included.
-  /// CompromisedData: a length below 8 or not a multiple of 8, or no end within kHobListLimit. Errors of f end the walk.
+  /// CompromisedData: a length below 8 or not a multiple of 8, or no end within kHobListLimit. Errors of f end the
+  /// walk.
   template <typename F>
   Expected<u64> for_each(F&& f) noexcept {
     for (u64 offset = 0; offset <= kHobListLimit;) {

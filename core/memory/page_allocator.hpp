@@ -12,9 +12,9 @@ namespace mm::memory {
 /// Who owns an allocated page: it decides the U/S bit of the mapping.
 enum class Owner : u8 { Supervisor = 0, User = 1 };
 
-/// First-fit allocator of the free MMRAM pages. Free pages are not present in the page tables; an allocated page is mapped
-/// read/write, no-execute. Its two bitmaps (allocated, user-owned) and the pool of page-table pages live in MMRAM.
-/// The CPU is passed to each call, so that the object can be copied; calls must not run on two CPUs at once.
+/// First-fit allocator of the free MMRAM pages. Free pages are not present in the page tables; an allocated page is
+/// mapped read/write, no-execute. Its two bitmaps (allocated, user-owned) and the pool of page-table pages live in
+/// MMRAM. The CPU is passed to each call, so that the object can be copied; calls must not run on two CPUs at once.
 class PageAllocator {
  public:
   /// Pages set aside for page tables; never freed.
@@ -35,8 +35,9 @@ class PageAllocator {
   template <hal::Cpu C>
   Expected<PhysAddr> allocate(C& cpu, PhysAddr root, u64 pages, Owner owner) noexcept;
 
-  /// Zeroes, unmaps and frees. NotReady. InvalidParameter: 0 pages, unaligned, outside MMRAM, or first page not allocated
-  /// here. SecurityViolation: the page count overflows, first page is the supervisor's, or a later one is not `owner`'s.
+  /// Zeroes, unmaps and frees. NotReady. InvalidParameter: 0 pages, unaligned, outside MMRAM, or first page not
+  /// allocated here. SecurityViolation: the page count overflows, first page is the supervisor's, or a later one is not
+  /// `owner`'s.
   template <hal::Cpu C>
   Expected<void> free(C& cpu, PhysAddr root, u64 base, u64 pages, Owner owner) noexcept;
 
@@ -127,7 +128,7 @@ class PageAllocator {
   u64 ours_ = 0;       ///< address of the bitmap of pages that allocate() gave out
   u64 pool_next_ = 0;
   u64 pool_end_ = 0;
-  u64 hint_ = 0;       ///< no free page below this one
+  u64 hint_ = 0;  ///< no free page below this one
   bool ready_ = false;
 };
 

@@ -38,25 +38,25 @@ constexpr u64 descriptor_size(u32 type) noexcept {
 /// What validate() found first. The order of the checks is the order of the enumerators up to DescriptorReserved.
 enum class Problem : u64 {
   None = 0,
-  TooShort,             ///< fewer than 40 bytes
-  Version,              ///< not 1.0
-  HeaderReserved,       ///< Reserved, Flags, Capabilities or MemoryPolicyCount is not 0
-  DeclaredSize,         ///< Size below 40 or beyond the buffer
-  RootArray,            ///< root array beyond Size
+  TooShort,        ///< fewer than 40 bytes
+  Version,         ///< not 1.0
+  HeaderReserved,  ///< Reserved, Flags, Capabilities or MemoryPolicyCount is not 0
+  DeclaredSize,    ///< Size below 40 or beyond the buffer
+  RootArray,       ///< root array beyond Size
   UnknownType,
   DuplicateType,
   RootReserved,
-  AccessAttribute,      ///< neither allow nor deny list
-  DescriptorArray,      ///< descriptor array beyond Size
-  SizeSum,              ///< header + roots + descriptors is not Size: gaps or shared arrays
+  AccessAttribute,  ///< neither allow nor deny list
+  DescriptorArray,  ///< descriptor array beyond Size
+  SizeSum,          ///< header + roots + descriptors is not Size: gaps or shared arrays
   DescriptorReserved,
-  EmptyOrWrapping,      ///< zero size, or an end beyond the address space of the type
-  Overlap,              ///< MEM or MSR: two descriptors overlap; IO: as supervisor.md 6.3
+  EmptyOrWrapping,  ///< zero size, or an end beyond the address space of the type
+  Overlap,          ///< MEM or MSR: two descriptors overlap; IO: as supervisor.md 6.3
   DuplicateInstruction,
   DuplicateField,
-  SaveStateWrite,       ///< WRITE or COND_WRITE on a save-state field
-  SaveStateReadTwice,   ///< READ and COND_READ together
-  SaveStateCondition,   ///< a condition without COND_READ
+  SaveStateWrite,      ///< WRITE or COND_WRITE on a save-state field
+  SaveStateReadTwice,  ///< READ and COND_READ together
+  SaveStateCondition,  ///< a condition without COND_READ
 };
 /// Result of validate(): `offset` is the byte offset of the offending structure in the blob.
 struct Finding {
@@ -73,7 +73,8 @@ struct Root {
   u8 access_attr = 0;
 };
 
-/// A blob whose header and arrays were not necessarily checked: every accessor is bounded by the span and gives 0 beyond it.
+/// A blob whose header and arrays were not necessarily checked: every accessor is bounded by the span and gives 0
+/// beyond it.
 class View {
  public:
   constexpr View() noexcept = default;
@@ -133,7 +134,8 @@ constexpr bool fits(Span s, Type type) noexcept {
   return s.size <= limit - s.base;
 }
 constexpr bool contains(Span outer, Span inner) noexcept {
-  return inner.base >= outer.base && inner.base - outer.base < outer.size && inner.size <= outer.size - (inner.base - outer.base);
+  return inner.base >= outer.base && inner.base - outer.base < outer.size &&
+         inner.size <= outer.size - (inner.base - outer.base);
 }
 constexpr bool overlaps(Span a, Span b) noexcept {
   return a.size != 0 && b.size != 0 && (b.base >= a.base ? b.base - a.base < a.size : a.base - b.base < b.size);
@@ -299,7 +301,8 @@ constexpr Status verdict(bool match, u8 access_attr) noexcept {
   return match == allow_list ? Status::Success : Status::AccessDenied;
 }
 
-/// An allow list must contain the access in one descriptor; a deny list matches at any overlap; a strict one only exactly.
+/// An allow list must contain the access in one descriptor; a deny list matches at any overlap; a strict one only
+/// exactly.
 constexpr Status decide_span(View v, Type type, Span access, u16 wanted) noexcept {
   u64 const at = find_root(v, type);
   if (at == 0) {
@@ -312,8 +315,8 @@ constexpr Status decide_span(View v, Type type, Span access, u16 wanted) noexcep
     u64 const d = root.offset + i * descriptor_size(root.type);
     u16 const attributes = v.get<u16>(type == Type::Io ? d + 4 : d + 6);
     Span const s = span_of(v, type, d);
-    bool const covers = s.strict ? s.base == access.base && s.size == access.size
-                                 : (deny ? overlaps(s, access) : contains(s, access));
+    bool const covers =
+        s.strict ? s.base == access.base && s.size == access.size : (deny ? overlaps(s, access) : contains(s, access));
     match = covers && (attributes & wanted) != 0;
   }
   return verdict(match, root.access_attr);
@@ -321,7 +324,8 @@ constexpr Status decide_span(View v, Type type, Span access, u16 wanted) noexcep
 
 }  // namespace detail
 
-/// May ring 3 read (kRead) or write (kWrite) this MSR? InvalidParameter: another access. AccessDenied: no, or no MSR root.
+/// May ring 3 read (kRead) or write (kWrite) this MSR? InvalidParameter: another access. AccessDenied: no, or no MSR
+/// root.
 constexpr Status decide_msr(View v, u32 msr, u16 access) noexcept {
   if (access != kRead && access != kWrite) {
     return Status::InvalidParameter;
@@ -374,8 +378,8 @@ constexpr Status decide_save_state(View v, SaveStateField field, IoTrap trap) no
     u32 const attributes = v.get<u32>(d + 4);
     u32 const condition = v.get<u32>(d + 8);
     bool const plain = (attributes & kRead) != 0;
-    bool const conditional = (attributes & kCondRead) != 0 &&
-                             (deny || (trap != IoTrap::None && condition == static_cast<u32>(trap)));
+    bool const conditional =
+        (attributes & kCondRead) != 0 && (deny || (trap != IoTrap::None && condition == static_cast<u32>(trap)));
     match = plain || conditional;
   }
   return detail::verdict(match, root.access_attr);

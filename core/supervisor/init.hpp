@@ -269,27 +269,29 @@ Expected<void> Supervisor<M>::publish_user_hobs(Cpu& cpu, PhysAddr hob_list, Hob
 /// opened by the rules of the request.
 template <hal::Machine M>
 Expected<void> Supervisor<M>::adopt_unblocked(Cpu& cpu, PhysAddr hob_list) noexcept {
-  auto const walked = memory::HobList<Cpu>(cpu, hob_list).for_each([&](PhysAddr hob, abi::HobHeader h) noexcept -> Expected<void> {
-    if (h.type != static_cast<u16>(abi::HobType::GuidExtension) || h.length < 24 + sizeof(abi::UnblockMemoryParams) ||
-        !(hal::read_object<abi::HobGuid>(cpu, hob).name == guids::gMmSupvUnblockRegionHobGuid)) {
-      return {};
-    }
-    auto const d = hal::read_object<abi::UnblockMemoryParams>(cpu, hob + 24).descriptor;
-    MM_TRY_ASSIGN(u64 const bytes, checked_mul(d.number_of_pages, kPageSize));
-    MM_TRY_ASSIGN(Range const range, Range::make(d.physical_start, bytes));
-    if (range.size == 0 || allocator_.span().overlaps(range)) {
-      return std::unexpected(Status::SecurityViolation);
-    }
-    bool const supervisor = (d.attribute & abi::kMemorySp) != 0;
-    auto const attr = tables(cpu).query_uniform(range);
-    if (!attr) {
-      return open_region(cpu, range, supervisor);
-    }
-    if (attr->executable || attr->user == supervisor) {
-      return std::unexpected(Status::SecurityViolation);
-    }
-    return unblocked_.has({range, supervisor}) ? Expected<void>{} : unblocked_.add({range, supervisor});
-  });
+  auto const walked =
+      memory::HobList<Cpu>(cpu, hob_list).for_each([&](PhysAddr hob, abi::HobHeader h) noexcept -> Expected<void> {
+        if (h.type != static_cast<u16>(abi::HobType::GuidExtension) ||
+            h.length < 24 + sizeof(abi::UnblockMemoryParams) ||
+            !(hal::read_object<abi::HobGuid>(cpu, hob).name == guids::gMmSupvUnblockRegionHobGuid)) {
+          return {};
+        }
+        auto const d = hal::read_object<abi::UnblockMemoryParams>(cpu, hob + 24).descriptor;
+        MM_TRY_ASSIGN(u64 const bytes, checked_mul(d.number_of_pages, kPageSize));
+        MM_TRY_ASSIGN(Range const range, Range::make(d.physical_start, bytes));
+        if (range.size == 0 || allocator_.span().overlaps(range)) {
+          return std::unexpected(Status::SecurityViolation);
+        }
+        bool const supervisor = (d.attribute & abi::kMemorySp) != 0;
+        auto const attr = tables(cpu).query_uniform(range);
+        if (!attr) {
+          return open_region(cpu, range, supervisor);
+        }
+        if (attr->executable || attr->user == supervisor) {
+          return std::unexpected(Status::SecurityViolation);
+        }
+        return unblocked_.has({range, supervisor}) ? Expected<void>{} : unblocked_.add({range, supervisor});
+      });
   MM_TRY(walked);
   return {};
 }
@@ -300,9 +302,10 @@ Expected<void> Supervisor<M>::initialise(Cpu& cpu, PhysAddr hob_list, InitStage&
   root_ = cpu.read_cr3() & memory::pte::kAddress;
   HobFacts facts;
   stage = InitStage::HobList;
-  MM_TRY_ASSIGN(facts.list_bytes, memory::HobList<Cpu>(cpu, hob_list).for_each([&](PhysAddr hob, abi::HobHeader h) noexcept {
-    return collect(cpu, hob, h, facts);
-  }));
+  MM_TRY_ASSIGN(facts.list_bytes,
+                memory::HobList<Cpu>(cpu, hob_list).for_each([&](PhysAddr hob, abi::HobHeader h) noexcept {
+                  return collect(cpu, hob, h, facts);
+                }));
   stage = InitStage::Mmram;
   MM_TRY(allocator_.adopt(cpu, PhysAddr{root_}, PhysAddr{facts.mmram}, facts.mmram_count));
   stage = InitStage::HobList;

@@ -9,7 +9,8 @@ namespace mm::supervisor {
 template <hal::Machine M>
 void Supervisor<M>::enter(Cpu& cpu, u32 cpu_index, PhysAddr hob_list) noexcept {
   if (cpu_index >= platform::kMaxCpus) {
-    halt(0, hal::HaltReason::InitFailed, static_cast<u64>(Status::InvalidParameter), static_cast<u64>(InitStage::CpuIndex));
+    halt(0, hal::HaltReason::InitFailed, static_cast<u64>(Status::InvalidParameter),
+         static_cast<u64>(InitStage::CpuIndex));
     return;
   }
   CpuSlot& slot = slots_[cpu_index];
@@ -51,6 +52,7 @@ void Supervisor<M>::enter_bsp(Cpu& cpu, u32 index, PhysAddr hob_list) noexcept {
   if (first) {
     u64 const status = demote(cpu, index, abi::UserCommand::StartUserCore, user_hob_list_, 0);
     if (!stopped()) {
+      report_memory_map(cpu, index);
       emit(index, hal::TraceKind::MmiExit, static_cast<u64>(abi::Channel::None), status);
     }
   } else {
@@ -59,6 +61,31 @@ void Supervisor<M>::enter_bsp(Cpu& cpu, u32 index, PhysAddr hob_list) noexcept {
   if (!stopped()) {
     release(cpu, index);
     store(bsp_inside_, 0);
+  }
+}
+
+/// One event for each run of present pages with equal rights: the whole map of MM, in ascending order.
+template <hal::Machine M>
+void Supervisor<M>::report_memory_map(Cpu& cpu, u32 index) noexcept {
+  if constexpr (M::kTraced) {
+    Range run;
+    memory::PageAttr attr;
+    auto const report = [&]() noexcept {
+      if (run.size != 0) {
+        emit(index, hal::TraceKind::MemoryMap, run.base, run.size,
+             (attr.writable ? 1u : 0u) | (attr.user ? 2u : 0u) | (attr.executable ? 4u : 0u));
+      }
+    };
+    tables(cpu).for_each_leaf([&](Range leaf, memory::PageAttr now) noexcept {
+      if (run.end() == leaf.base && now == attr) {
+        run.size += leaf.size;
+        return;
+      }
+      report();
+      run = leaf;
+      attr = now;
+    });
+    report();
   }
 }
 
@@ -99,6 +126,9 @@ bool Supervisor<M>::rendezvous(Cpu& cpu, u32 index) noexcept {
     return n;
   };
   u32 arrived = arrivals();
+  if (!enforced(Check::Rendezvous)) {
+    return true;
+  }
   if (arrived < cpu_count_) {
     u64 const start = machine_.now_us();
     while ((arrived = arrivals()) < cpu_count_ && !stopped() && machine_.now_us() - start < kRendezvousUs) {
@@ -138,7 +168,8 @@ void Supervisor<M>::release(Cpu& cpu, u32 index) noexcept {
 template <hal::Machine M>
 void Supervisor<M>::serve(Cpu& cpu, u32 index) noexcept {
   auto const user = hal::read_object<abi::CommBufferStatus>(cpu, PhysAddr{channel(abi::Channel::User).mailbox});
-  auto const supervisor = hal::read_object<abi::CommBufferStatus>(cpu, PhysAddr{channel(abi::Channel::Supervisor).mailbox});
+  auto const supervisor =
+      hal::read_object<abi::CommBufferStatus>(cpu, PhysAddr{channel(abi::Channel::Supervisor).mailbox});
   if (user.is_comm_buffer_valid != 0) {
     serve_user(cpu, index, user);
   } else if (supervisor.is_comm_buffer_valid != 0) {
@@ -170,7 +201,7 @@ auto Supervisor<M>::copy_in(Cpu& cpu, u32 index, abi::Channel which) noexcept ->
       return std::unexpected(Status::BadBufferSize);
     }
   }
-  if (m.message_bytes > ch.bytes - m.header_bytes) {
+  if (m.message_bytes > ch.bytes - m.header_bytes && enforced(Check::MessageSize)) {
     return std::unexpected(Status::BadBufferSize);
   }
   u64 const total = m.header_bytes + m.message_bytes;
@@ -248,7 +279,8 @@ void Supervisor<M>::serve_user(Cpu& cpu, u32 index, abi::CommBufferStatus status
   status.return_buffer_size = 0;
   auto const message = copy_in(cpu, index, abi::Channel::User);
   if (!message) {
-    emit(index, hal::TraceKind::RequestRefused, static_cast<u64>(abi::Channel::User), static_cast<u64>(message.error()));
+    emit(index, hal::TraceKind::RequestRefused, static_cast<u64>(abi::Channel::User),
+         static_cast<u64>(message.error()));
     status.return_status = static_cast<u64>(message.error());
     finish(cpu, index, abi::Channel::User, status);
     return;
@@ -283,7 +315,7 @@ void Supervisor<M>::serve_supervisor(Cpu& cpu, u32 index, abi::CommBufferStatus 
     status.return_buffer_size = 0;
     finish(cpu, index, abi::Channel::Supervisor, status);
   };
-  if (runtime_) {
+  if (runtime_ && enforced(Check::RuntimeGate)) {
     refused(Status::AccessDenied);
     return;
   }

@@ -88,14 +88,14 @@ Expected<u64> Supervisor<M>::apply_request(Cpu& cpu, u32 index, u32 request, u64
   return std::unexpected(Status::Unsupported);
 }
 
-/// AccessDenied after the lock. InvalidParameter and SecurityViolation of request::unblock_range. SecurityViolation: the
-/// range overlaps another region, or is mapped already. OutOfResources: tracker or page tables are full.
+/// AccessDenied after the lock. InvalidParameter and SecurityViolation of request::unblock_range. SecurityViolation:
+/// the range overlaps another region, or is mapped already. OutOfResources: tracker or page tables are full.
 template <hal::Machine M>
 Expected<void> Supervisor<M>::unblock(Cpu& cpu, u32, abi::UnblockMemoryParams const& params) noexcept {
-  if (locked_) {
+  if (locked_ && enforced(Check::LockedUnblock)) {
     return std::unexpected(Status::AccessDenied);
   }
-  MM_TRY_ASSIGN(Range const range, request::unblock_range(params, allocator_.span()));
+  MM_TRY_ASSIGN(Range const range, request::unblock_range(params, enforced(Check::UnblockMmram) ? allocator_.span() : Range{}));
   return open_region(cpu, range, (params.descriptor.attribute & abi::kMemorySp) != 0);
 }
 

@@ -3,7 +3,8 @@
 
 #include "core/supervisor/supervisor.hpp"
 
-/// Save-state reads in two phases (supervisor.md 5.3), for the AMD64 and the Intel layout; the machine's revision word decides.
+/// Save-state reads in two phases (supervisor.md 5.3), for the AMD64 and the Intel layout; the machine's revision word
+/// decides.
 namespace mm::supervisor {
 
 namespace save_state {
@@ -106,8 +107,8 @@ SyscallResult Supervisor<M>::save_state_stage(u32 index, u64 token, u64 reg, u64
 }
 
 /// Phase 2. Refused: no token (InvalidParameter), a buffer that is not ring 3's to write (SecurityViolation). In RAX:
-/// NotStarted without phase 1 or with another token, AccessDenied from another CPU or by policy, NotFound without an I/O
-/// trap, InvalidParameter for a width of 0 or too small, Unsupported for a width or register that cannot be read.
+/// NotStarted without phase 1 or with another token, AccessDenied from another CPU or by policy, NotFound without an
+/// I/O trap, InvalidParameter for a width of 0 or too small, Unsupported for a width or register that cannot be read.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::save_state_read(Cpu& cpu, u32 index, u64 token, u64 width, u64 buffer) noexcept {
   SaveStateHolder const holder = holder_;
@@ -146,7 +147,8 @@ Expected<void> Supervisor<M>::gate_save_state(u32 index, policy::SaveStateField 
 
 /// At most 8 bytes of one register, or the I/O record.
 template <hal::Machine M>
-Expected<void> Supervisor<M>::save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 target, u64 width, u64 buffer) noexcept {
+Expected<void> Supervisor<M>::save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 target, u64 width,
+                                              u64 buffer) noexcept {
   save_state::Reader<Cpu> reader(cpu, slots_[target].smbase);
   u64 value = 0;
   if (reg == save_state::kRegProcessorId) {

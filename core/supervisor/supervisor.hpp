@@ -12,6 +12,7 @@
 #include "core/memory/unblock_tracker.hpp"
 #include "core/policy/memory_policy.hpp"
 #include "core/policy/policy.hpp"
+#include "core/supervisor/checks.hpp"
 #include "core/supervisor/types.hpp"
 #include "hal/roles/machine.hpp"
 
@@ -41,7 +42,8 @@ class Supervisor {
   // --- common
   void emit(u32 cpu, hal::TraceKind kind, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0) noexcept {
     if constexpr (M::kTraced) {
-      machine_.trace(hal::TraceEvent{kind, static_cast<u16>(cpu), slots_[cpu % platform::kMaxCpus].mmis, a, b, c, d, e, f, 0});
+      machine_.trace(
+          hal::TraceEvent{kind, static_cast<u16>(cpu), slots_[cpu % platform::kMaxCpus].mmis, a, b, c, d, e, f, 0});
     }
   }
   void halt(u32 cpu, hal::HaltReason why, u64 b = 0, u64 c = 0) noexcept {
@@ -51,6 +53,14 @@ class Supervisor {
   }
   /// Only seen true where halt() returns: on a fake machine.
   bool stopped() const noexcept { return load(stopped_) != 0; }
+  /// Whether `check` is in force: always, except on a machine with switchable defects (checks.hpp).
+  bool enforced([[maybe_unused]] Check check) const noexcept {
+    if constexpr (requires { M::kHasDefects; }) {
+      return !machine_.defect(check);
+    } else {
+      return true;
+    }
+  }
   Tables tables(Cpu& cpu) noexcept { return Tables(cpu, PhysAddr{root_}); }
   bool is_supervisor_data(Cpu& cpu, Range r) noexcept;
   policy::View policy_view() const noexcept { return policy::View(std::span(policy_).first(policy_bytes_)); }
@@ -75,6 +85,7 @@ class Supervisor {
   // --- mmi.hpp
   void enter_bsp(Cpu& cpu, u32 index, PhysAddr hob_list) noexcept;
   bool first_mmi(Cpu& cpu, u32 index, PhysAddr hob_list) noexcept;
+  void report_memory_map(Cpu& cpu, u32 index) noexcept;
   bool rendezvous(Cpu& cpu, u32 index) noexcept;
   void release(Cpu& cpu, u32 index) noexcept;
   void serve(Cpu& cpu, u32 index) noexcept;
@@ -103,7 +114,8 @@ class Supervisor {
   u64 demote(Cpu& cpu, u32 index, abi::UserCommand command, u64 a1, u64 a2) noexcept;
   bool run_command(Cpu& cpu, u32 index, abi::UserCommand command, u64 a1, u64 a2, u64& rax) noexcept;
   bool handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command, hal::UserContext& user) noexcept;
-  void handle_fault(u32 index, abi::UserCommand command, hal::UserExit const& exit, hal::UserContext const& user) noexcept;
+  void handle_fault(u32 index, abi::UserCommand command, hal::UserExit const& exit,
+                    hal::UserContext const& user) noexcept;
   void contain(u32 index, abi::UserFaultRecord record) noexcept;
   void report_fault(Cpu& cpu, u32 index) noexcept;
   u64 image_base(u64 rip) const noexcept;
@@ -154,20 +166,20 @@ class Supervisor {
   std::array<CommChannel, 2> channels_{};  ///< by abi::Channel
   std::array<UserImage, kMaxImages> images_{};
   u64 user_entry_ = 0;
-  u64 user_page_ = 0;      ///< supervisor-to-user page
+  u64 user_page_ = 0;  ///< supervisor-to-user page
   u64 user_hob_list_ = 0;
-  u64 stack_base_ = 0;     ///< ring-3 stacks
-  u64 stack_bytes_ = 0;    ///< of one CPU
+  u64 stack_base_ = 0;   ///< ring-3 stacks
+  u64 stack_bytes_ = 0;  ///< of one CPU
   u64 error_report_ = 0;
   u64 mm_initialized_ = 0;  ///< one byte a CPU: its first MMI is done
   SaveStateHolder holder_;
   abi::TestOptions options_;
 
   Expected<abi::VersionInfo> version_ = std::unexpected(Status::CompromisedData);
-  bool locked_ = false;     ///< ReadyToLock, or the policy was fetched
-  bool runtime_ = false;    ///< ExitBootServices
+  bool locked_ = false;   ///< ReadyToLock, or the policy was fetched
+  bool runtime_ = false;  ///< ExitBootServices
   policy::MemorySnapshot snapshot_;
-  u64 policy_bytes_ = 0;    ///< 0: no policy, every gated system call is refused with NotReady
+  u64 policy_bytes_ = 0;  ///< 0: no policy, every gated system call is refused with NotReady
   std::array<std::byte, kPolicyLimit> policy_{};
 };
 

@@ -35,7 +35,8 @@ SyscallResult Supervisor<M>::dispatch(Cpu& cpu, u32 index, u64 number, u64 a1, u
 }
 
 template <hal::Machine M>
-SyscallResult Supervisor<M>::dispatch_legacy(Cpu& cpu, u32 index, abi::Syscall number, u64 a1, u64 a2, u64 a3) noexcept {
+SyscallResult Supervisor<M>::dispatch_legacy(Cpu& cpu, u32 index, abi::Syscall number, u64 a1, u64 a2,
+                                             u64 a3) noexcept {
   Status gate = Status::Success;
   switch (number) {
     case abi::Syscall::RdMsr:
@@ -77,9 +78,12 @@ Status Supervisor<M>::gate_instruction(u32 index, policy::Instruction instructio
     return Status::NotReady;
   }
   Status const s = policy::decide_instruction(policy_view(), static_cast<u16>(instruction));
+  if (!enforced(Check::InstructionPolicy)) {
+    return Status::Success;
+  }
   if (s != Status::Success) {
-    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Instruction), static_cast<u64>(instruction),
-         policy::kExecute);
+    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Instruction),
+         static_cast<u64>(instruction), policy::kExecute);
   }
   return s;
 }
@@ -94,7 +98,8 @@ SyscallResult Supervisor<M>::msr_access(Cpu& cpu, u32 index, u64 msr, u64 value,
     return refuse(Status::InvalidParameter);
   }
   u32 const number = static_cast<u32>(msr);
-  if (Status const s = policy::decide_msr(policy_view(), number, access); s != Status::Success) {
+  if (Status const s = policy::decide_msr(policy_view(), number, access);
+      s != Status::Success && enforced(Check::MsrPolicy)) {
     emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Msr), msr, access, 8);
     return refuse(s);
   }
@@ -117,10 +122,11 @@ SyscallResult Supervisor<M>::io_access(Cpu& cpu, u32 index, u64 port, u64 width,
   }
   auto const io_width = static_cast<abi::IoWidth>(width);
   Status const s = policy::decide_io(policy_view(), port, bytes_of(io_width), access);
-  if (s == Status::AccessDenied) {
+  bool const denied = s == Status::AccessDenied && enforced(Check::IoPolicy);
+  if (denied) {
     emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Io), port, access, bytes_of(io_width));
   }
-  if (s != Status::Success) {
+  if (denied || (s != Status::Success && s != Status::AccessDenied)) {
     return refuse(s);
   }
   u16 const number = static_cast<u16>(port);
@@ -132,7 +138,7 @@ SyscallResult Supervisor<M>::io_access(Cpu& cpu, u32 index, u64 port, u64 width,
 }
 
 /// AccessDenied: not the BSP. Unsupported: not AllocateAnyPages, or code pages. InvalidParameter: another memory type,
-/// or no page. OutOfResources.
+/// or no page. No memory left is an answer, address 0, and not a refusal: the caller turns it into OUT_OF_RESOURCES.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::alloc_page(Cpu& cpu, u32 index, u64 alloc_type, u64 memory_type, u64 pages) noexcept {
   constexpr u64 kRuntimeServicesCode = 5;
@@ -148,14 +154,14 @@ SyscallResult Supervisor<M>::alloc_page(Cpu& cpu, u32 index, u64 alloc_type, u64
   }
   auto const at = allocator_.allocate(cpu, PhysAddr{root_}, pages, memory::Owner::User);
   if (!at) {
-    return refuse(at.error());
+    return at.error() == Status::OutOfResources ? answer(u64{0}) : refuse(at.error());
   }
   emit(index, hal::TraceKind::UserPageAllocated, raw(*at), pages);
   return answer(raw(*at));
 }
 
-/// AccessDenied: not the BSP. SecurityViolation: overflow, pages that are not allocated to ring 3, or that the supervisor
-/// itself lent to it (buffers, HOB list). InvalidParameter: 0 pages, unaligned, not allocated.
+/// AccessDenied: not the BSP. SecurityViolation: overflow, pages that are not allocated to ring 3, or that the
+/// supervisor itself lent to it (buffers, HOB list). InvalidParameter: 0 pages, unaligned, not allocated.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::free_page(Cpu& cpu, u32 index, u64 address, u64 pages) noexcept {
   if (index != bsp_index_) {
@@ -169,7 +175,7 @@ SyscallResult Supervisor<M>::free_page(Cpu& cpu, u32 index, u64 address, u64 pag
   CommChannel const& user = channel(abi::Channel::User);
   bool const lent = range.overlaps({user.internal, user.bytes}) || range.overlaps({user_page_, kPageSize}) ||
                     range.overlaps({user_hob_list_, kPageSize});
-  if (lent) {
+  if (lent && enforced(Check::FreePageOwner)) {
     return refuse(Status::SecurityViolation);
   }
   auto const freed = allocator_.free(cpu, PhysAddr{root_}, address, pages, memory::Owner::User);
@@ -206,7 +212,7 @@ template <hal::Machine M>
 SyscallResult Supervisor<M>::is_comm_buffer(u64 address, u64 size) noexcept {
   CommChannel const& user = channel(abi::Channel::User);
   bool const inside = Range{user.internal, user.bytes}.contains({address, size});
-  return inside ? answer(u64{1}) : answer(Status::SecurityViolation);
+  return inside || !enforced(Check::CommBufferQuery) ? answer(u64{1}) : answer(Status::SecurityViolation);
 }
 
 }  // namespace mm::supervisor

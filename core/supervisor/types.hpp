@@ -11,15 +11,15 @@ namespace mm::supervisor {
 
 /// Where the first MMI failed: detail c of Halt(InitFailed).
 enum class InitStage : u64 {
-  CpuIndex = 1,   ///< more CPUs than platform::kMaxCpus, or an index beyond the MP information
-  HobList,        ///< malformed, or outside MMRAM
-  Mmram,          ///< MMRAM block HOB missing or malformed; allocator bookkeeping
-  PassDown,       ///< missing, short, wrong revision, or a pointer outside MMRAM
+  CpuIndex = 1,  ///< more CPUs than platform::kMaxCpus, or an index beyond the MP information
+  HobList,       ///< malformed, or outside MMRAM
+  Mmram,         ///< MMRAM block HOB missing or malformed; allocator bookkeeping
+  PassDown,      ///< missing, short, wrong revision, or a pointer outside MMRAM
   MpInformation,
-  Images,         ///< a module HOB outside MMRAM, supervisor or user core missing or mapped wrongly
-  Policy,         ///< larger than kPolicyLimit or outside MMRAM
-  SaveState,      ///< a save state that is not a supervisor page of MMRAM
-  CommBuffers,    ///< missing, inside MMRAM, or not supervisor-only
+  Images,       ///< a module HOB outside MMRAM, supervisor or user core missing or mapped wrongly
+  Policy,       ///< larger than kPolicyLimit or outside MMRAM
+  SaveState,    ///< a save state that is not a supervisor page of MMRAM
+  CommBuffers,  ///< missing, inside MMRAM, or not supervisor-only
   InternalBuffers,
   UserHobList,
   Unblock,
@@ -27,8 +27,8 @@ enum class InitStage : u64 {
 
 inline constexpr u64 kRendezvousUs = 1'000'000;
 inline constexpr u64 kApProcedureUs = 10'000'000;
-inline constexpr u64 kPolicyLimit = 4096;      ///< bytes of the largest policy blob
-inline constexpr u32 kMaxImages = 64;
+inline constexpr u64 kPolicyLimit = 4096;              ///< bytes of the largest policy blob
+inline constexpr u32 kMaxImages = 1280;                ///< ring-3 images whose faults are told by name
 inline constexpr u64 kUserReturnGate = 0x63ull << 32;  ///< R15 of a demotion: far pointer 0x63:0
 inline constexpr u64 kHomeSpace = 0x20;
 /// Vectors of a UserFaultRecord beyond those of the CPU.
@@ -45,10 +45,10 @@ enum class Mailbox : u32 { Empty = 0, Pending = 1, Done = 2 };
 /// State of one CPU.
 struct CpuSlot {
   u32 mmis = 0;
-  u32 in_user = 0;      ///< set around ring 3; still set at entry: RSM was executed in ring 3
+  u32 in_user = 0;  ///< set around ring 3; still set at entry: RSM was executed in ring 3
   u32 initialised = 0;
   u32 in_pen = 0;
-  u32 mailbox = 0;      ///< Mailbox
+  u32 mailbox = 0;  ///< Mailbox
   u32 apic_id = 0;
   u64 procedure = 0;
   u64 argument = 0;
@@ -90,6 +90,8 @@ constexpr SyscallResult answer(Status s) noexcept { return {static_cast<u64>(s),
 
 /// FNV-1a-64, continued from `hash`.
 inline constexpr u64 kFnvBasis = 0xCBF2'9CE4'8422'2325;
-constexpr u64 fnv1a(std::byte value, u64 hash) noexcept { return (hash ^ std::to_integer<u64>(value)) * 0x100'0000'01B3; }
+constexpr u64 fnv1a(std::byte value, u64 hash) noexcept {
+  return (hash ^ std::to_integer<u64>(value)) * 0x100'0000'01B3;
+}
 
 }  // namespace mm::supervisor

@@ -10,6 +10,9 @@ namespace mm::supervisor {
 /// Empty, wrapping and null-page ranges are not.
 template <hal::Machine M>
 bool Supervisor<M>::user_owned(Cpu& cpu, u64 address, u64 size, bool writable) noexcept {
+  if (!enforced(Check::UserPointer)) {
+    return true;
+  }
   if (address < kPageSize || size == 0) {
     return false;
   }
@@ -82,7 +85,8 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
   }
   user.rax = result.rax;
   if (number != static_cast<u64>(abi::Syscall::TraceNote)) {
-    emit(index, hal::TraceKind::Syscall, number, user.rdx, user.r8, user.r9, result.rax, static_cast<u64>(result.status));
+    emit(index, hal::TraceKind::Syscall, number, user.rdx, user.r8, user.r9, result.rax,
+         static_cast<u64>(result.status));
   }
   if (result.status == Status::Success) {
     return true;
@@ -121,6 +125,9 @@ void Supervisor<M>::contain(u32 index, abi::UserFaultRecord record) noexcept {
 /// Hands the fault record to the user core, which removes the driver and answers the request. A second fault halts.
 template <hal::Machine M>
 void Supervisor<M>::report_fault(Cpu& cpu, u32 index) noexcept {
+  if (!enforced(Check::ContainCleanUp)) {
+    return;
+  }
   {
     hal::UserAccess access(cpu);
     hal::write_object(cpu, PhysAddr{user_page_ + abi::kUserFaultOffset}, slots_[index].fault);

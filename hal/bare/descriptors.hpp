@@ -3,7 +3,8 @@
 
 #include "core/base/types.hpp"
 
-/// Descriptor and MSR layouts that the bare machine fills in (supervisor.md 4.2 and 4.3; Intel SDM vol. 3, 5.8 and 6.14).
+/// Descriptor and MSR layouts that the bare machine fills in (supervisor.md 4.2 and 4.3; Intel SDM vol. 3, 5.8
+/// and 6.14).
 namespace mm::bare {
 
 inline constexpr u32 kMsrApicBase = 0x1B;
@@ -33,7 +34,8 @@ struct Gate {
   u64 high = 0;
 };
 constexpr Gate make_gate(u64 target, u8 ist, u8 access) noexcept {
-  return {(target & 0xFFFF) | u64{kSelectorCode64} << 16 | u64{ist} << 32 | u64{access} << 40 | (target >> 16 & 0xFFFF) << 48,
+  return {(target & 0xFFFF) | u64{kSelectorCode64} << 16 | u64{ist} << 32 | u64{access} << 40 |
+              (target >> 16 & 0xFFFF) << 48,
           target >> 32};
 }
 constexpr Gate interrupt_gate(u64 target, u8 ist) noexcept { return make_gate(target, ist, 0x8E); }

@@ -9,7 +9,7 @@ namespace mm::bare {
 
 /// What user_gate.nasm reads and writes through GS; one per CPU, address in IA32_KERNEL_GS_BASE while ring 3 runs.
 struct alignas(64) GateBlock {
-  u64 ring0_rsp = 0;          ///< below it: the eight callee-saved registers of mm_bare_enter_user()
+  u64 ring0_rsp = 0;  ///< below it: the eight callee-saved registers of mm_bare_enter_user()
   hal::UserContext user;
   hal::UserExit exit;
   u64 pad = 0;

@@ -63,11 +63,15 @@ class Cpu {
   Cpu(Cpu const&) = delete;
   Cpu& operator=(Cpu const&) = delete;
 
-  void read(PhysAddr at, std::span<std::byte> in) noexcept { move(reinterpret_cast<u64>(in.data()), raw(at), in.size()); }
+  void read(PhysAddr at, std::span<std::byte> in) noexcept {
+    move(reinterpret_cast<u64>(in.data()), raw(at), in.size());
+  }
   void write(PhysAddr at, std::span<std::byte const> out) noexcept {
     move(raw(at), reinterpret_cast<u64>(out.data()), out.size());
   }
-  void copy(PhysAddr destination, PhysAddr source, u64 bytes) noexcept { copy_bytes(raw(destination), raw(source), bytes); }
+  void copy(PhysAddr destination, PhysAddr source, u64 bytes) noexcept {
+    copy_bytes(raw(destination), raw(source), bytes);
+  }
   void zero(PhysAddr at, u64 bytes) noexcept { zero_bytes(raw(at), bytes); }
 
   Expected<u64> read_msr(u32 msr) noexcept {

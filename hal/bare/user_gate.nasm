@@ -266,7 +266,7 @@ mm_bare_interrupt_stubs:
 %assign vector 0
 %rep 256
   align 16
-  %if vector != 8 && vector != 10 && vector != 11 && vector != 12 && vector != 13 && vector != 14 && vector != 17 && vector != 21 && vector != 29 && vector != 30
+  %if vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21 && vector != 29 && vector != 30
   push qword 0
   %endif
   push qword vector

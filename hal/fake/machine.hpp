@@ -86,7 +86,9 @@ class Cpu {
     return {};
   }
   u32 port_in(u16 port, abi::IoWidth) noexcept { return ports[port]; }
-  void port_out(u16 port, abi::IoWidth w, u32 value) noexcept { port_writes.push_back({port, abi::bytes_of(w), value}); }
+  void port_out(u16 port, abi::IoWidth w, u32 value) noexcept {
+    port_writes.push_back({port, abi::bytes_of(w), value});
+  }
   void cli() noexcept { ++cli_count; }
   void hlt() noexcept { ++hlt_count; }
   void wbinvd() noexcept { ++wbinvd_count; }
@@ -121,7 +123,8 @@ class Machine {
 
   std::vector<hal::TraceEvent> of(hal::TraceKind kind) const {
     std::vector<hal::TraceEvent> found;
-    std::copy_if(events.begin(), events.end(), std::back_inserter(found), [&](auto const& e) { return e.kind == kind; });
+    std::copy_if(events.begin(), events.end(), std::back_inserter(found),
+                 [&](auto const& e) { return e.kind == kind; });
     return found;
   }
 

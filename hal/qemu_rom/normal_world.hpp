@@ -4,10 +4,10 @@
 #include <array>
 
 #include "core/communication/normal_world.hpp"
-#include "hal/roles/machine.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/chipset.hpp"
 #include "hal/qemu_rom/layout.hpp"
+#include "hal/roles/machine.hpp"
 
 namespace mm::rom {
 

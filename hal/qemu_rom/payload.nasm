@@ -76,7 +76,7 @@ rom_exception_stubs:
 %assign vector 0
 %rep 32
   align 16
-  %if vector != 8 && vector != 10 && vector != 11 && vector != 12 && vector != 13 && vector != 14 && vector != 17 && vector != 21
+  %if vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21
   push qword 0
   %endif
   push qword vector

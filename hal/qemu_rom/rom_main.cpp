@@ -11,8 +11,8 @@ namespace mm::rom {
 namespace {
 
 constexpr u64 kRelocationHandler = 0x3'8000;
-constexpr u64 kNewSmbase = 0x1000;   ///< u32, read by the relocation handler
-constexpr u64 kRelocated = 0x1004;   ///< u32, set to 1 by it
+constexpr u64 kNewSmbase = 0x1000;  ///< u32, read by the relocation handler
+constexpr u64 kRelocated = 0x1004;  ///< u32, set to 1 by it
 constexpr u64 kWaitUs = 2'000'000;
 constexpr u32 kEndDone = 0, kEndFailed = 1;
 constexpr u32 kExitOk = 0, kExitFailed = 2;

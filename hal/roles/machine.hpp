@@ -39,9 +39,9 @@ struct UserExit {
 /// WP set, user page outside a user-access window (CR4.SMAP). `size` of copy may be 0.
 template <typename Mem>
 concept PhysMemory = requires(Mem& m, PhysAddr at, std::span<std::byte> in, std::span<std::byte const> out, u64 n) {
-  { m.read(at, in) } noexcept;               ///< memory -> host object
-  { m.write(at, out) } noexcept;             ///< host object -> memory
-  { m.copy(at, at, n) } noexcept;            ///< copy(destination, source, bytes), ranges must not overlap
+  { m.read(at, in) } noexcept;     ///< memory -> host object
+  { m.write(at, out) } noexcept;   ///< host object -> memory
+  { m.copy(at, at, n) } noexcept;  ///< copy(destination, source, bytes), ranges must not overlap
   { m.zero(at, n) } noexcept;
 };
 
@@ -55,9 +55,9 @@ concept Cpu = requires(C& c, u32 msr, u64 v, u16 port, abi::IoWidth w, u32 io, U
   { c.port_in(port, w) } noexcept -> std::same_as<u32>;
   { c.port_out(port, w, io) } noexcept;
   { c.cli() } noexcept;
-  { c.hlt() } noexcept;      ///< the CALLER has decided that halting is allowed; returns at the next wake-up
+  { c.hlt() } noexcept;  ///< the CALLER has decided that halting is allowed; returns at the next wake-up
   { c.wbinvd() } noexcept;
-  { c.pause() } noexcept;    ///< inside every spin loop; a scheduling point of the simulator
+  { c.pause() } noexcept;  ///< inside every spin loop; a scheduling point of the simulator
   { c.read_cr3() } noexcept -> std::same_as<u64>;
   { c.flush_tlb() } noexcept;
   /// CR0.WP: false opens read-only supervisor pages to write(); always paired, on one CPU, never across run_user().

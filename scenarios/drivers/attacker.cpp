@@ -44,6 +44,7 @@ enum class Command : mm::u8 {
   Unblocked = 17,     ///< MM_UNBLOCKED(argument, second)
   IsCommBuffer = 18,  ///< MM_IS_COMM_BUFF(argument, second)
   FreeForeign = 19,   ///< FREE_PAGE of one page at the argument
+  FreeBuffer = 20,    ///< FREE_PAGE of the page that holds this message
 };
 
 u64 allocate_and_free(u64 pages) noexcept {
@@ -135,7 +136,9 @@ mm::Status MM_EFIAPI on_message(mm::driver::Handle, void const*, void* buffer, u
     return mm::Status::InvalidParameter;
   }
   auto const command = static_cast<Command>(mm::driver::get<mm::u8>(buffer));
-  u64 const result = attack(command, mm::driver::get<u64>(buffer, 8), mm::driver::get<u64>(buffer, 16));
+  u64 const result = command == Command::FreeBuffer
+                         ? syscall(Syscall::FreePage, mm::align_down(mm::user::address_of(buffer), mm::kPageSize), 1)
+                         : attack(command, mm::driver::get<u64>(buffer, 8), mm::driver::get<u64>(buffer, 16));
   mm::driver::put(buffer, 0, result);
   return mm::Status::Success;
 }

@@ -104,6 +104,8 @@ struct Engine::Impl {
   bool read_code(u64 at, std::span<u8> out) const noexcept;
   u64 leaf(u64 address) const noexcept;
   void hide_untranslatable() noexcept;
+  template <typename F>
+  void for_each_code_page(F&& f) const;
 };
 
 namespace {
@@ -434,25 +436,7 @@ void Engine::Impl::hide_untranslatable() noexcept {
     u8 const op = p[i + 1];
     return op == 0xA3 || op == 0xAB || op == 0xB3 || op == 0xBB || (op == 0xBA && (p[i + 2] & 0x20) != 0);
   };
-  for (u64 page = 0; page < config.ram.size(); page += kPageSize) {
-    u64 const entry = leaf(page);
-    if ((page & 0x1FFFFF) == 0 && entry == 0) {
-      bool any = false;
-      for (u64 next = page; next < page + 0x200000 && !any; next += kPageSize) {
-        any = leaf(next) != 0;
-      }
-      if (!any) {
-        page += 0x200000 - kPageSize;
-        continue;
-      }
-    }
-    if (entry == 0 || (entry & pte::kUser) == 0 || (entry & pte::kNoExecute) != 0) {
-      continue;
-    }
-    u64 const physical = entry & pte::kAddress;
-    if (physical + kPageSize > config.ram.size()) {
-      continue;
-    }
+  for_each_code_page([&](u64 page, u64 physical) {
     auto const* bytes = reinterpret_cast<u8 const*>(config.ram.data() + physical);
     std::byte* copy = nullptr;
     for (u64 i = 0; i < kPageSize; ++i) {
@@ -469,7 +453,37 @@ void Engine::Impl::hide_untranslatable() noexcept {
         copy[i] = std::byte{0x06};
       }
     }
-  }
+  });
+}
+
+/// Calls f(address, physical address) for each 4 KiB page that ring 3 may execute.
+template <typename F>
+void Engine::Impl::for_each_code_page(F&& f) const {
+  auto visit = [&](auto& self, u64 table, u64 base, int shift) -> void {
+    if (table + kPageSize > config.ram.size()) {
+      return;
+    }
+    for (u64 i = 0; i < 512; ++i) {
+      u64 entry = 0;
+      std::memcpy(&entry, config.ram.data() + table + i * 8, 8);
+      u64 const page = base + (i << shift);
+      u64 const to = entry & pte::kAddress;
+      if ((entry & pte::kPresent) == 0 || (entry & pte::kUser) == 0 || (entry & pte::kNoExecute) != 0) {
+        continue;
+      }
+      if (shift > 12 && (shift == 39 || (entry & pte::kLarge) == 0)) {
+        self(self, to, page, shift - 9);
+        continue;
+      }
+      for (u64 at = 0; at < u64{1} << shift; at += kPageSize) {
+        u64 const physical = (to & ~((u64{1} << shift) - 1)) + at;
+        if (physical + kPageSize <= config.ram.size()) {
+          f(page + at, physical);
+        }
+      }
+    }
+  };
+  visit(visit, cr3 & pte::kAddress, 0, 39);
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -48,6 +48,7 @@ struct Fiber::Trampoline {
 };
 
 Fiber::~Fiber() {
+  retire();
   if (stack_ != nullptr) {
     munmap(stack_, kStackBytes + kGuardBytes);
   }
@@ -62,6 +63,7 @@ bool Fiber::start(Body body, void* argument) noexcept {
     stack_ = static_cast<std::byte*>(memory);
     mprotect(stack_, kGuardBytes, PROT_NONE);
   }
+  retire();
 #ifdef MM_ASAN_FIBERS
   ASAN_UNPOISON_MEMORY_REGION(stack_ + kGuardBytes, kStackBytes);
 #endif
@@ -70,6 +72,16 @@ bool Fiber::start(Body body, void* argument) noexcept {
   fiber_fake_stack_ = nullptr;
   context_ = context::make_fcontext(stack_ + kGuardBytes + kStackBytes, kStackBytes, &Trampoline::run);
   return true;
+}
+
+/// AddressSanitizer keeps a shadow stack for a suspended fiber, which only a last switch out of the fiber gives back.
+void Fiber::retire() noexcept {
+  if (fiber_fake_stack_ != nullptr) {
+    retiring_ = true;
+    resume();
+    retiring_ = false;
+    fiber_fake_stack_ = nullptr;
+  }
 }
 
 void Fiber::resume() noexcept {
@@ -85,6 +97,10 @@ void Fiber::suspend() noexcept {
   context::transfer_t const back = context::jump_fcontext(scheduler_, this);
   after_switch(fiber_fake_stack_, &scheduler_bottom_, &scheduler_size_);
   scheduler_ = back.fctx;
+  if (retiring_) {
+    before_switch(nullptr, scheduler_bottom_, scheduler_size_);
+    context::jump_fcontext(scheduler_, this);
+  }
 }
 
 }  // namespace mm::sim

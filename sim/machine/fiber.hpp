@@ -17,7 +17,7 @@ class Fiber {
   Fiber& operator=(Fiber const&) = delete;
 
   /// Makes the fiber start `body` at the next resume(). What it was doing before is abandoned without unwinding.
-  /// False when there is no memory for the stack.
+  /// Not from the fiber itself. False when there is no memory for the stack.
   bool start(Body body, void* argument) noexcept;
   /// Scheduler: runs the fiber until it suspends.
   void resume() noexcept;
@@ -26,6 +26,7 @@ class Fiber {
 
  private:
   struct Trampoline;
+  void retire() noexcept;
   std::byte* stack_ = nullptr;
   void* context_ = nullptr;    ///< of this fiber while the scheduler runs
   void* scheduler_ = nullptr;  ///< of the scheduler while this fiber runs
@@ -34,6 +35,7 @@ class Fiber {
   void* fiber_fake_stack_ = nullptr;
   void const* scheduler_bottom_ = nullptr;
   std::size_t scheduler_size_ = 0;
+  bool retiring_ = false;
 };
 
 }  // namespace mm::sim

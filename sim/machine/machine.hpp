@@ -35,6 +35,7 @@ struct MachineConfig {
   Profile profile = Profile::Q35Tcg;
   u64 seed = 1;                        ///< of the scheduler: same seed, same run
   u64 user_budget_blocks = 5'000'000;  ///< basic blocks of ring 3 per entry before UserExitKind::Budget
+  u32 defects = 0;                     ///< supervisor::Check bits: checks that are removed, for tests of the scenarios
   bool record_trace = true;            ///< false: trace() drops events (benchmarks, fuzzing)
   std::span<std::byte const> mmi_entry;  ///< MmiEntry.bin
   /// Optional edge counters of ring 3 for a fuzzer, incremented per executed block; power-of-two size.
@@ -45,6 +46,14 @@ struct MachineConfig {
 struct Frame {
   abi::FrameKind kind{};
   std::vector<std::byte> payload;
+};
+
+/// Bytes of the normal world that ring 0 read a second time within one MMI: what was checked the first time may differ.
+struct DoubleFetch {
+  u64 address = 0;
+  u64 bytes = 0;
+  u32 cpu = 0;  ///< that read them the second time
+  friend bool operator==(DoubleFetch const&, DoubleFetch const&) = default;
 };
 
 /// One 4 KiB page of the live page tables.
@@ -80,7 +89,11 @@ class Simulator {
   void emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept;
 
   std::vector<hal::TraceEvent> const& trace() const noexcept;
-  void clear_trace() noexcept;
+  void clear_trace() noexcept;  ///< and the double fetches
+  /// All double fetches since the machine was made, or since clear_trace() or reset(); at most kMaxDoubleFetches. Empty
+  /// for a supervisor that copies each message once. Reads of MMRAM are not looked at.
+  std::vector<DoubleFetch> const& double_fetches() const noexcept;
+  static constexpr std::size_t kMaxDoubleFetches = 64;
   std::vector<Frame> const& frames() const noexcept;
   void clear_frames() noexcept;
   /// Bytes written to the 16550 at 0x3F8 and to the debug console at 0x402.

@@ -160,9 +160,6 @@ void SimMachine::run_one(u32 index) noexcept {
   current_ = nullptr;
   if (cpu.state_ != Cpu::State::Running) {
     runnable_ &= ~(1u << index);
-    if (cpu.state_ == Cpu::State::Left && !halted_.has_value()) {
-      cpu.restart();
-    }
   }
 }
 
@@ -172,15 +169,20 @@ void SimMachine::deliver(u32 mask) noexcept {
   }
   mask &= cpus() >= 32 ? ~0u : (1u << cpus()) - 1;
   time_ns_ += kNsPerStep;
+  fetch_log_.begin_mmi();
   for (auto& cpu : cpus_) {
-    if ((mask >> cpu->index_ & 1) != 0) {
+    // A CPU that never left MM does not enter again.
+    if ((mask & ~runnable_) >> cpu->index_ & 1) {
+      if (cpu->state_ == Cpu::State::Left) {
+        cpu->restart();
+      }
       cpu->msrs_.count_smi();
       cpu->fill_save_state();
       cpu->state_ = Cpu::State::Running;
     }
   }
-  runnable_ = mask;
-  while (runnable_ != 0) {
+  runnable_ |= mask;
+  while (runnable_ != 0 && cpus_[0]->state_ != Cpu::State::Left) {
     u32 const count = static_cast<u32>(std::popcount(runnable_));
     u32 rest = runnable_;
     for (u32 skip = count > 1 ? next_random() % count : 0; skip != 0; --skip) {
@@ -232,6 +234,24 @@ void SimMachine::collect_user_pages(std::vector<UserPage>& out, std::vector<u8>*
     }
   };
   visit(visit, placement_.cr3 & pte::kAddress, 0, 39, pte::kUser | pte::kWritable);
+}
+
+void SimMachine::open_pages() noexcept {
+  auto const visit = [&](auto& self, u64 table, int shift) -> void {
+    for (u64 at = table; at < table + kPageSize; at += 8) {
+      u64 entry = 0;
+      std::memcpy(&entry, ram_.at(at), 8);
+      if ((entry & pte::kPresent) != 0 && shift > 12) {
+        self(self, entry & pte::kAddress, shift - 9);
+      } else if ((entry & pte::kPresent) != 0) {
+        entry |= pte::kUser;
+        ram_.mark(at);
+        std::memcpy(ram_.at(at), &entry, 8);
+      }
+    }
+  };
+  visit(visit, placement_.cr3 & pte::kAddress, 39);
+  flush_all();
 }
 
 void SimMachine::snapshot() {
@@ -400,10 +420,18 @@ std::byte* SimMachine::Cpu::access(u64 address, bool write) noexcept {
   return machine_.ram_.at(physical);
 }
 
+/// The map of ring 0 is an identity: the address is the physical one. MMRAM is everything in TSEG.
+void SimMachine::Cpu::note_fetch(u64 address, u64 bytes) noexcept {
+  if (!machine_.devices_.tseg().contains({address, bytes})) {
+    machine_.fetch_log_.fetched({address, bytes}, index_);
+  }
+}
+
 void SimMachine::Cpu::read(PhysAddr at, std::span<std::byte> out) noexcept {
   for (u64 address = raw(at); !out.empty();) {
     u64 const chunk = std::min<u64>(out.size(), kPageSize - (address & (kPageSize - 1)));
     if (std::byte const* from = access(address, false); from != nullptr) {
+      note_fetch(address, chunk);
       std::memcpy(out.data(), from, chunk);
     } else {
       std::memset(out.data(), 0xFF, chunk);
@@ -430,6 +458,9 @@ void SimMachine::Cpu::copy(PhysAddr to, PhysAddr from, u64 bytes) noexcept {
     u64 const chunk = std::min(bytes, room);
     std::byte const* source = access(s, false);
     std::byte* target = access(d, true);
+    if (source != nullptr) {
+      note_fetch(s, chunk);
+    }
     if (target != nullptr) {
       if (source != nullptr) {
         std::memmove(target, source, chunk);

@@ -11,9 +11,11 @@
 
 #include "core/abi/platform.hpp"
 #include "core/memory/page_tables.hpp"
+#include "core/supervisor/checks.hpp"
 #include "hal/roles/machine.hpp"
 #include "sim/devices/devices.hpp"
 #include "sim/engine/engine.hpp"
+#include "sim/machine/fetch_log.hpp"
 #include "sim/machine/fiber.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/machine/ram.hpp"
@@ -46,6 +48,7 @@ class MsrFile {
 class SimMachine {
  public:
   static constexpr bool kTraced = true;
+  static constexpr bool kHasDefects = true;
   class Cpu;
   /// What a CPU runs at an MMI, and whom a ring-0 fault is reported to. `self` is handed back.
   struct Handler {
@@ -72,8 +75,13 @@ class SimMachine {
   void trace(hal::TraceEvent const& event) noexcept;
   u64 now_us() noexcept;
   void halt(hal::HaltReason why) noexcept;
+  /// Whether this check was removed by MachineConfig::defects.
+  bool defect(supervisor::Check check) const noexcept { return (config_.defects & supervisor::bit_of(check)) != 0; }
+  /// The defect of Check::PageAttributes: makes every present page of MMRAM a user page.
+  void open_pages() noexcept;
 
-  /// Delivers an MMI to the CPUs of the mask, bit = index, and returns when all of them have left MM or the machine halted.
+  /// Delivers an MMI to the CPUs of the mask, bit = index, and returns when all CPUs have left MM or the machine halted.
+  /// When the boot processor leaves by RSM in ring 3 it returns at once: the others stay in MM until the next MMI.
   void deliver(u32 mask) noexcept;
   u32 cpus() const noexcept { return static_cast<u32>(cpus_.size()); }
   Cpu& cpu(u32 index) noexcept { return *cpus_[index]; }
@@ -84,6 +92,7 @@ class SimMachine {
   std::optional<hal::HaltReason> halted() const noexcept { return halted_; }
   std::vector<hal::TraceEvent>& events() noexcept { return events_; }
   std::vector<hal::TraceEvent> const& events() const noexcept { return events_; }
+  FetchLog& fetch_log() noexcept { return fetch_log_; }
   u64 time_ns() const noexcept { return time_ns_; }
   u64 user_blocks() const noexcept;
   u64 cr3() const noexcept { return placement_.cr3; }
@@ -118,6 +127,7 @@ class SimMachine {
   Placement placement_{};
   std::vector<std::unique_ptr<Cpu>> cpus_;
   std::vector<hal::TraceEvent> events_;
+  FetchLog fetch_log_;
   std::optional<hal::HaltReason> halted_;
   u64 time_ns_ = 0;
   u64 random_ = 1;
@@ -146,7 +156,9 @@ class SimMachine::Cpu {
   u64 read_cr3() noexcept { return machine_.placement_.cr3; }
   void flush_tlb() noexcept { machine_.flush_all(); }
   void set_write_protect(bool on) noexcept { write_protect_ = on; }
-  void set_user_access(bool on) noexcept { user_access_ = on; }
+  void set_user_access(bool on) noexcept {
+    user_access_ = on && !machine_.defect(supervisor::Check::UserAccessWindow);
+  }
   hal::UserExit run_user(hal::UserContext& user) noexcept;
   bool is_bsp() noexcept { return index_ == 0; }
   u32 apic_id() noexcept { return index_; }
@@ -157,12 +169,14 @@ class SimMachine::Cpu {
 
  private:
   friend class SimMachine;
+  /// Left: out of MM in a way that abandons what ring 0 was doing (RSM in ring 3, halt).
   enum class State { Idle, Running, Left };
   struct Translation {
     u64 page = ~u64{0};
     u64 entry = 0;
   };
   std::byte* access(u64 address, bool write) noexcept;
+  void note_fetch(u64 address, u64 bytes) noexcept;
   u64 walk(u64 address) const noexcept;
   void fault(u64 address, u64 error) noexcept;
   void yield() noexcept;

@@ -31,7 +31,8 @@ struct Simulator::Impl {
   /// Whether the normal world sees memory at `address`.
   bool visible(u64 address) const noexcept {
     Range const tseg = machine.devices().tseg();
-    bool const closed = machine.devices().tseg_closed() && address >= tseg.base && address < tseg.end();
+    bool const locked = machine.devices().tseg_closed() && !machine.defect(supervisor::Check::MmramLock);
+    bool const closed = locked && address >= tseg.base && address < tseg.end();
     return !closed && address < machine.ram().size();
   }
   /// Calls f(offset, chunk, visible) for the page-wise pieces of an access.
@@ -113,6 +114,9 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv) 
   if (auto const why = s.machine.halted(); why.has_value()) {
     return std::unexpected(fmt::format("the machine halted in the first MMI, reason {}", static_cast<u64>(*why)));
   }
+  if (s.machine.defect(supervisor::Check::PageAttributes)) {
+    s.machine.open_pages();
+  }
   return {};
 }
 
@@ -160,7 +164,11 @@ void Simulator::emit(abi::FrameKind kind, std::span<std::byte const> payload) no
 }
 
 std::vector<hal::TraceEvent> const& Simulator::trace() const noexcept { return impl_->machine.events(); }
-void Simulator::clear_trace() noexcept { impl_->machine.events().clear(); }
+void Simulator::clear_trace() noexcept {
+  impl_->machine.events().clear();
+  impl_->machine.fetch_log().clear();
+}
+std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept { return impl_->machine.fetch_log().found(); }
 std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->frames; }
 void Simulator::clear_frames() noexcept { impl_->frames.clear(); }
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
@@ -184,6 +192,7 @@ void Simulator::reset() {
   std::memcpy(static_cast<void*>(&s.core), s.saved_core.data(), sizeof(Supervisor));
   s.machine.reset();
   s.machine.events().clear();
+  s.machine.fetch_log().clear();
   s.frames.clear();
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/supervisor/checks.hpp"
 #include "sim/scenario/scenario.hpp"
 
 /// The names that scenario files and transcripts use for enumerators.
@@ -29,11 +30,20 @@ inline constexpr std::array kEventNames{
     MM_NAME(hal::TraceKind, Contained), MM_NAME(hal::TraceKind, ApProcedure), MM_NAME(hal::TraceKind, Lock),
     MM_NAME(hal::TraceKind, CopyOut), MM_NAME(hal::TraceKind, MmiExit), MM_NAME(hal::TraceKind, Unblocked),
     MM_NAME(hal::TraceKind, UserNote), MM_NAME(hal::TraceKind, ImageLoaded), MM_NAME(hal::TraceKind, ImageRefused),
-    MM_NAME(hal::TraceKind, Halt), MM_NAME(hal::TraceKind, UserPageAllocated), MM_NAME(hal::TraceKind, UserPageFreed)};
+    MM_NAME(hal::TraceKind, Halt), MM_NAME(hal::TraceKind, UserPageAllocated), MM_NAME(hal::TraceKind, UserPageFreed), MM_NAME(hal::TraceKind, MemoryMap)};
 inline constexpr std::array kHaltNames{
     MM_NAME(hal::HaltReason, UserFault), MM_NAME(hal::HaltReason, SyscallRefused), MM_NAME(hal::HaltReason, SupervisorFault),
     MM_NAME(hal::HaltReason, InitFailed), MM_NAME(hal::HaltReason, RendezvousTimeout), MM_NAME(hal::HaltReason, UserBudget),
     MM_NAME(hal::HaltReason, RsmBreach), MM_NAME(hal::HaltReason, PolicyInvalid), MM_NAME(hal::HaltReason, UserContract)};
+inline constexpr std::array kCheckNames{
+    MM_NAME(supervisor::Check, MessageSize), MM_NAME(supervisor::Check, MsrPolicy), MM_NAME(supervisor::Check, IoPolicy),
+    MM_NAME(supervisor::Check, InstructionPolicy), MM_NAME(supervisor::Check, UserPointer),
+    MM_NAME(supervisor::Check, FreePageOwner), MM_NAME(supervisor::Check, CommBufferQuery),
+    MM_NAME(supervisor::Check, RuntimeGate), MM_NAME(supervisor::Check, LockedUnblock),
+    MM_NAME(supervisor::Check, UnblockMmram), MM_NAME(supervisor::Check, ContainCleanUp),
+    MM_NAME(supervisor::Check, Rendezvous), MM_NAME(supervisor::Check, PageAttributes),
+    MM_NAME(supervisor::Check, MmramLock), MM_NAME(supervisor::Check, UserAccessWindow),
+    MM_NAME(supervisor::Check, RsmPrecheck)};
 #undef MM_NAME
 
 }  // namespace mm::scenario

@@ -23,6 +23,7 @@ struct Prepared {
   std::optional<std::string> refused;   ///< an image the host refused: its name and why
   std::string refused_image;
   std::vector<std::string> warnings;
+  u32 defects = 0;  ///< supervisor::Check bits, simulator only
 };
 
 /// Bad input (exit code 2): a sentence. A refused image is not an error here.

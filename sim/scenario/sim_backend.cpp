@@ -12,6 +12,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   config.boot = p.scenario.boot;
   config.profile = p.scenario.reference_profile ? sim::Profile::Reference : sim::Profile::Q35Tcg;
   config.seed = p.scenario.seed;
+  config.defects = p.defects;
   config.mmi_entry = p.mmi_entry;
   auto machine = sim::Simulator::create(config);
   if (!machine) {

@@ -102,8 +102,13 @@ class Renderer {
       }
       case K::UserPageAllocated:
       case K::UserPageFreed: return fmt::format("{} {} pages {}", event_name(e.kind), at(e.a), e.b);
+      case K::MemoryMap: return fmt::format("MemoryMap {} {} bytes {}", at(e.a), hex_number(e.b), rights(e.c));
       default: return plain(e);
     }
+  }
+  static std::string rights(u64 value) {
+    return fmt::format("{} {}", (value & 2) != 0 ? "user" : "supervisor",
+                       (value & 4) != 0 ? "RX" : (value & 1) != 0 ? "RW" : "R");
   }
   static std::string note(u64 value) {
     constexpr std::string_view kNames[] = {"?", "DriverEntered", "DriverReturned", "DriverWaiting", "HandlerEntered",

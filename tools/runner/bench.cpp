@@ -16,7 +16,7 @@ constexpr u32 kMessages = 2000;
 /// A Hello scenario of `messages` messages.
 std::expected<scenario::Prepared, std::string> hello(u32 messages, std::filesystem::path const& images) {
   auto loaded = scenario::parse_scenario(
-      "schema = 1\nimages = [{driver = \"Hello\"}]\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = \"Hello\"\n", "bench",
+      "schema = 1\nimages = [{driver = \"Hello\"}]\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = \"Hello\"\nexpect = { status = \"Success\", text = \"hELLO\" }\n", "bench",
       images);
   if (!loaded) {
     return std::unexpected(loaded.error());

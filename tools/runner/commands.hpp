@@ -17,6 +17,7 @@ struct RunOptions {
   std::string target = "sim";
   u32 cpus = 0;  ///< 0: what the scenario says
   u64 seed = 0;  ///< 0: what the scenario says
+  std::string defect;  ///< name of a supervisor::Check that the simulator removes; empty: none
   bool json = false;
   bool verbose = false;
   std::filesystem::path junit;

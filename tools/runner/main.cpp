@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"sim", "qemu", "both"}));
   run->add_option("--cpus", options.cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
   run->add_option("--seed", options.seed, "Seed of the scheduler instead of the scenario's");
+  run->add_option("--defect", options.defect, "Remove one check of the simulated machine")->group("");  // for tests
   run->add_flag("--json", options.json, "One JSON object on standard output instead of text");
   run->add_option("--junit", options.junit, "Write a JUnit report to this file");
   run->add_option("--transcript", options.transcript, "Write every event to this file");

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "sim/scenario/names.hpp"
 #include "sim/scenario/run.hpp"
 #include "tools/runner/commands.hpp"
 
@@ -92,6 +93,12 @@ void run_both(Prepared const& p, Outcome& o) {
   }
 }
 
+/// Bits of supervisor::Check; 0 for a name that is not one.
+u32 defects_of(std::string const& name) {
+  auto const at = std::ranges::find(kCheckNames, name, [](auto const& entry) { return std::string{entry.first}; });
+  return at == kCheckNames.end() ? 0 : supervisor::bit_of(at->second);
+}
+
 Outcome run_one(fs::path const& file, RunOptions const& options) {
   Outcome o;
   o.scenario = file.string();
@@ -104,10 +111,14 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
   }
   loaded->boot.cpus = options.cpus != 0 ? options.cpus : loaded->boot.cpus;
   loaded->seed = options.seed != 0 ? options.seed : loaded->seed;
-  auto const prepared = prepare(std::move(*loaded), images);
+  auto prepared = prepare(std::move(*loaded), images);
   if (!prepared) {
     finish(o, "error", kBadInput, {prepared.error()});
     return o;
+  }
+  prepared->defects = defects_of(options.defect);
+  if ((prepared->defects & supervisor::bit_of(supervisor::Check::RsmPrecheck)) != 0) {
+    prepared->refused.reset();
   }
   auto const& targets = prepared->scenario.targets;
   bool const fits = targets.empty() || std::ranges::find(targets, options.target) != targets.end() ||
@@ -233,6 +244,10 @@ int exit_code(std::vector<Outcome> const& outcomes) {
 }  // namespace
 
 int run_command(RunOptions const& options) {
+  if (!options.defect.empty() && (defects_of(options.defect) == 0 || options.target != "sim")) {
+    std::cerr << fmt::format("mmsim: --defect {}: no such check, or not on this target\n", options.defect);
+    return kBadInput;
+  }
   auto const files = collect(options.paths);
   if (!files) {
     std::cerr << "mmsim: " << files.error() << '\n';

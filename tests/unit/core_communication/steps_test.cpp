@@ -40,7 +40,9 @@ struct FakeWorld {
   Expected<u64> read_msr(u32) noexcept { return std::unexpected(Status::Unsupported); }
   Expected<void> write_msr(u32, u64) noexcept { return {}; }
   void send_smi(u32) noexcept { ++mmis; }
-  void emit(abi::FrameKind, std::span<std::byte const> payload) noexcept { frames.emplace_back(payload.begin(), payload.end()); }
+  void emit(abi::FrameKind, std::span<std::byte const> payload) noexcept {
+    frames.emplace_back(payload.begin(), payload.end());
+  }
 
   StepResult result(std::size_t i) const {
     StepResult r;
@@ -82,9 +84,9 @@ TEST(Steps, EveryTruncationGivesOneErrorResult) {
 
 TEST(Steps, RefusesOperandsOutOfRange) {
   constexpr u64 kMax = UINT64_MAX;
-  Step const bad[] = {{0, 0, 0, 0, 0, 0},    {99, 0, 0, 0, 0, 0},          {1, 0, 0, 2, 1, 0},   {2, 0, 0, kMax, 0, 0},
-                      {3, 0, 0, 256, 0, 0},  {4, 0, 0, 256, 0, 0},         {5, 0, 0, 0, kMax, 0}, {5, 0, 0, kMax, 1, 0},
-                      {7, 0, 0, 0, 1, 256},  {8, 0, 0, 0x10000, 0, 0},     {9, 0, 0, 0, 3, 0},   {10, 0, 0, kMax, 0, 0}};
+  Step const bad[] = {{0, 0, 0, 0, 0, 0},   {99, 0, 0, 0, 0, 0},      {1, 0, 0, 2, 1, 0},    {2, 0, 0, kMax, 0, 0},
+                      {3, 0, 0, 256, 0, 0}, {4, 0, 0, 256, 0, 0},     {5, 0, 0, 0, kMax, 0}, {5, 0, 0, kMax, 1, 0},
+                      {7, 0, 0, 0, 1, 256}, {8, 0, 0, 0x10000, 0, 0}, {9, 0, 0, 0, 3, 0},    {10, 0, 0, kMax, 0, 0}};
   for (auto const& step : bad) {
     FakeWorld world;
     EXPECT_EQ(run_steps(world, program(step, 0)), 1u);

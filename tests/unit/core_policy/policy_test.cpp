@@ -37,9 +37,10 @@ TEST(PolicyValidate, HeaderFields) {
         Row{16, 1, Problem::HeaderReserved}, Row{20, 1, Problem::HeaderReserved}, Row{31, 1, Problem::HeaderReserved},
         Row{4, 0x51, Problem::DeclaredSize}, Row{4, 0x48, Problem::DescriptorArray}, Row{36, 0xFF, Problem::RootArray},
         Row{35, 0xFF, Problem::RootArray}, Row{32, 0x20, Problem::RootArray}, Row{40 + 8, 9, Problem::UnknownType},
-        Row{40 + 8, 0, Problem::UnknownType}, Row{40 + 8, 3, Problem::DuplicateType}, Row{40 + 21, 1, Problem::RootReserved},
-        Row{40 + 23, 1, Problem::RootReserved}, Row{40 + 20, 2, Problem::AccessAttribute},
-        Row{40 + 14, 1, Problem::DescriptorArray}, Row{40 + 19, 0x80, Problem::DescriptorArray}}) {
+        Row{40 + 8, 0, Problem::UnknownType}, Row{40 + 8, 3, Problem::DuplicateType},
+        Row{40 + 21, 1, Problem::RootReserved}, Row{40 + 23, 1, Problem::RootReserved},
+        Row{40 + 20, 2, Problem::AccessAttribute}, Row{40 + 14, 1, Problem::DescriptorArray},
+        Row{40 + 19, 0x80, Problem::DescriptorArray}}) {
     auto blob = Blob::example();
     blob[row.offset] = row.value;
     EXPECT_EQ(check(blob).problem, row.problem) << row.offset;
@@ -51,31 +52,31 @@ TEST(PolicyValidate, Descriptors) {
     Blob::Root root;
     Problem problem;
   };
-  for (auto const& [root, problem] : std::vector<Row>{
-           {{1, 0, {Blob::mem(0x1000, 0x1000, 1), Blob::mem(0x2000, 0x1000, 1)}}, Problem::None},
-           {{1, 0, {Blob::mem(0x1000, 0x1001, 1), Blob::mem(0x2000, 0x1000, 1)}}, Problem::Overlap},
-           {{1, 0, {Blob::mem(0x1000, 0, 1)}}, Problem::EmptyOrWrapping},
-           {{1, 0, {Blob::mem(UINT64_MAX, 1, 1)}}, Problem::None},
-           {{1, 0, {Blob::mem(UINT64_MAX, 2, 1)}}, Problem::EmptyOrWrapping},
-           {{1, 0, {Blob::mem(0, 1, 1, 1)}}, Problem::DescriptorReserved},
-           {{3, 0, {Blob::msr(0xFFFFFFFF, 1, 1)}}, Problem::None},
-           {{3, 0, {Blob::msr(0xFFFFFFFF, 2, 1)}}, Problem::EmptyOrWrapping},
-           {{3, 0, {Blob::msr(5, 2, 1), Blob::msr(6, 1, 1)}}, Problem::Overlap},
-           {{2, 0, {Blob::io(0xFFFF, 1, 1)}}, Problem::None},
-           {{2, 0, {Blob::io(0xFFFF, 2, 1)}}, Problem::EmptyOrWrapping},
-           {{2, 0, {Blob::io(5, 4, 8), Blob::io(5, 4, 8)}}, Problem::Overlap},
-           {{2, 0, {Blob::io(5, 4, 8), Blob::io(4, 8, 1)}}, Problem::Overlap},
-           {{2, 0, {Blob::io(5, 4, 8), Blob::io(6, 1, 1)}}, Problem::None},
-           {{2, 0, {Blob::io(5, 4, 1), Blob::io(8, 4, 1)}}, Problem::Overlap},
-           {{2, 0, {Blob::io(5, 4, 1, 1)}}, Problem::DescriptorReserved},
-           {{4, 0, {Blob::instruction(1, 4), Blob::instruction(1, 4)}}, Problem::DuplicateInstruction},
-           {{4, 0, {Blob::instruction(1, 4, 1)}}, Problem::DescriptorReserved},
-           {{5, 0, {Blob::save_state(1, 1, 0), Blob::save_state(1, 1, 0)}}, Problem::DuplicateField},
-           {{5, 0, {Blob::save_state(1, 2, 0)}}, Problem::SaveStateWrite},
-           {{5, 0, {Blob::save_state(1, 0x20, 0)}}, Problem::SaveStateWrite},
-           {{5, 0, {Blob::save_state(1, 0x11, 0)}}, Problem::SaveStateReadTwice},
-           {{5, 0, {Blob::save_state(1, 1, 1)}}, Problem::SaveStateCondition},
-           {{5, 0, {Blob::save_state(1, 1, 0, 1)}}, Problem::DescriptorReserved}}) {
+  for (auto const& [root, problem] :
+       std::vector<Row>{{{1, 0, {Blob::mem(0x1000, 0x1000, 1), Blob::mem(0x2000, 0x1000, 1)}}, Problem::None},
+                        {{1, 0, {Blob::mem(0x1000, 0x1001, 1), Blob::mem(0x2000, 0x1000, 1)}}, Problem::Overlap},
+                        {{1, 0, {Blob::mem(0x1000, 0, 1)}}, Problem::EmptyOrWrapping},
+                        {{1, 0, {Blob::mem(UINT64_MAX, 1, 1)}}, Problem::None},
+                        {{1, 0, {Blob::mem(UINT64_MAX, 2, 1)}}, Problem::EmptyOrWrapping},
+                        {{1, 0, {Blob::mem(0, 1, 1, 1)}}, Problem::DescriptorReserved},
+                        {{3, 0, {Blob::msr(0xFFFFFFFF, 1, 1)}}, Problem::None},
+                        {{3, 0, {Blob::msr(0xFFFFFFFF, 2, 1)}}, Problem::EmptyOrWrapping},
+                        {{3, 0, {Blob::msr(5, 2, 1), Blob::msr(6, 1, 1)}}, Problem::Overlap},
+                        {{2, 0, {Blob::io(0xFFFF, 1, 1)}}, Problem::None},
+                        {{2, 0, {Blob::io(0xFFFF, 2, 1)}}, Problem::EmptyOrWrapping},
+                        {{2, 0, {Blob::io(5, 4, 8), Blob::io(5, 4, 8)}}, Problem::Overlap},
+                        {{2, 0, {Blob::io(5, 4, 8), Blob::io(4, 8, 1)}}, Problem::Overlap},
+                        {{2, 0, {Blob::io(5, 4, 8), Blob::io(6, 1, 1)}}, Problem::None},
+                        {{2, 0, {Blob::io(5, 4, 1), Blob::io(8, 4, 1)}}, Problem::Overlap},
+                        {{2, 0, {Blob::io(5, 4, 1, 1)}}, Problem::DescriptorReserved},
+                        {{4, 0, {Blob::instruction(1, 4), Blob::instruction(1, 4)}}, Problem::DuplicateInstruction},
+                        {{4, 0, {Blob::instruction(1, 4, 1)}}, Problem::DescriptorReserved},
+                        {{5, 0, {Blob::save_state(1, 1, 0), Blob::save_state(1, 1, 0)}}, Problem::DuplicateField},
+                        {{5, 0, {Blob::save_state(1, 2, 0)}}, Problem::SaveStateWrite},
+                        {{5, 0, {Blob::save_state(1, 0x20, 0)}}, Problem::SaveStateWrite},
+                        {{5, 0, {Blob::save_state(1, 0x11, 0)}}, Problem::SaveStateReadTwice},
+                        {{5, 0, {Blob::save_state(1, 1, 1)}}, Problem::SaveStateCondition},
+                        {{5, 0, {Blob::save_state(1, 1, 0, 1)}}, Problem::DescriptorReserved}}) {
     EXPECT_EQ(check(Blob::make({root})).problem, problem);
   }
 }
@@ -102,7 +103,8 @@ TEST(PolicyDecide, Io) {
     EXPECT_EQ(policy::decide_io(view(allow), r.port, r.width, r.access) == Status::Success, r.allowed) << r.port;
     EXPECT_EQ(policy::decide_io(view(deny), r.port, r.width, r.access) == Status::Success, r.not_denied) << r.port;
   }
-  for (auto const& [port, width] : {std::pair<u64, u64>{0xFFFF, 2}, {0xFFFD, 4}, {0x10000, 1}, {1, 3}, {1, 8}, {1, 0}, {UINT64_MAX, 1}}) {
+  for (auto const& [port, width] :
+       {std::pair<u64, u64>{0xFFFF, 2}, {0xFFFD, 4}, {0x10000, 1}, {1, 3}, {1, 8}, {1, 0}, {UINT64_MAX, 1}}) {
     EXPECT_EQ(policy::decide_io(view(deny), port, width, 1), Status::InvalidParameter);
   }
   EXPECT_EQ(policy::decide_io(view(deny), 1, 1, 3), Status::InvalidParameter);

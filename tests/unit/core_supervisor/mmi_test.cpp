@@ -68,7 +68,8 @@ TEST(FirstMmi, FailsClosed) {
   EXPECT_EQ(stage_of([](World& w) { w.user_start = kMmram; }), InitStage::CommBuffers);
   EXPECT_EQ(stage_of([](World& w) { w.user_start = 0; }), InitStage::CommBuffers);
   EXPECT_EQ(stage_of([](World& w) { w.skip_mp = true; }), InitStage::MpInformation);
-  EXPECT_EQ(stage_of([](World& w) { w.map(platform::kUserCommStatus, kPageSize, memory::kUserData); }), InitStage::CommBuffers);
+  EXPECT_EQ(stage_of([](World& w) { w.map(platform::kUserCommStatus, kPageSize, memory::kUserData); }),
+            InitStage::CommBuffers);
   EXPECT_EQ(stage_of([](World& w) { w.map(kUserCore, kPageSize, memory::kSupervisorCode); }), InitStage::Images);
   EXPECT_EQ(stage_of([](World& w) { w.map(kCore, kPageSize, memory::kUserCode); }), InitStage::Images);
   EXPECT_EQ(stage_of([](World& w) { w.map(kMmram + 0xF000, kPageSize, memory::kUserData); }), InitStage::SaveState);
@@ -146,9 +147,10 @@ TEST_F(Mmi, EveryEdgeOfTheMessageLength) {
     u64 length;
     bool good;
   };
-  for (auto const& [length, good] : {Case{0, true}, Case{1, true}, Case{kBufferBytes - 25, true}, Case{kBufferBytes - 24, true},
-                                     Case{kBufferBytes - 23, false}, Case{kBufferBytes, false}, Case{UINT64_MAX - 24, false},
-                                     Case{UINT64_MAX - 23, false}, Case{UINT64_MAX, false}}) {
+  for (auto const& [length, good] :
+       {Case{0, true}, Case{1, true}, Case{kBufferBytes - 25, true}, Case{kBufferBytes - 24, true},
+        Case{kBufferBytes - 23, false}, Case{kBufferBytes, false}, Case{UINT64_MAX - 24, false},
+        Case{UINT64_MAX - 23, false}, Case{UINT64_MAX, false}}) {
     for (Channel const which : {Channel::User, Channel::Supervisor}) {
       w.request(which, kSomeGuid, {}, length);
       w.mmi();
@@ -257,7 +259,6 @@ TEST_F(Mmi, FaultStopsByDefault) {
   EXPECT_EQ(w.machine.of(TraceKind::Fault).at(0).d, 0x666u);
   EXPECT_TRUE(w.machine.of(TraceKind::Contained).empty());
 }
-
 
 TEST(Containment, UserCoreIsToldAndAnswers) {
   World w(1, 1);

@@ -19,7 +19,7 @@ inline constexpr u64 kCore = kMmram + 0x21'0000;
 inline constexpr u64 kUserCore = kMmram + 0x22'0000;
 inline constexpr u64 kDriver = kMmram + 0x23'0000;
 inline constexpr u64 kStacks = kMmram + 0x24'0000;
-inline constexpr u64 kData = kMmram + 0x28'0000;     ///< SMBASE array, initialised bytes, policy
+inline constexpr u64 kData = kMmram + 0x28'0000;  ///< SMBASE array, initialised bytes, policy
 inline constexpr u64 kFree = kMmram + 0x30'0000;
 inline constexpr u64 kStackBytes = 0x8000;
 
@@ -30,7 +30,9 @@ class World {
     for (u32 i = 0; i < cpus; ++i) {
       cpu.push_back(std::make_unique<fake::Cpu>(machine, i, i == 0));
       cpu.back()->cr3 = kTables;
-      cpu.back()->user = [](hal::UserContext& c) { return c.rax = 0, hal::UserExit{hal::UserExitKind::Return, 0, 0, 0}; };
+      cpu.back()->user = [](hal::UserContext& c) {
+        return c.rax = 0, hal::UserExit{hal::UserExitKind::Return, 0, 0, 0};
+      };
     }
     build_hobs(fault_policy);
   }
@@ -101,7 +103,9 @@ class World {
   void build_tables() {
     auto boot_cpu = std::make_unique<fake::Cpu>(machine, 0, true);
     memory::PageTables<fake::Cpu> t(*boot_cpu, PhysAddr{kTables});
-    auto const set = [&](u64 base, u64 bytes, memory::PageAttr a) { static_cast<void>(t.set({base, bytes}, a, source_)); };
+    auto const set = [&](u64 base, u64 bytes, memory::PageAttr a) {
+      static_cast<void>(t.set({base, bytes}, a, source_));
+    };
     set(kMmram, kMmramBytes, memory::kSupervisorData);
     set(kFree, kMmram + kMmramBytes - kFree, {});
     set(kCore, 0x1000, memory::kSupervisorReadOnly);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/image/pe.hpp"
+#include "sim/scenario/bytes.hpp"
+
+/// What is in a firmware volume, a firmware device (flash image) or a PE image: for `mmsim images` and `mmsim send`.
+/// The input is not trusted: damage becomes a sentence in `problems`, and what is around it is still listed.
+namespace mm::scenario {
+
+/// One section of a PE image.
+struct ListedPeSection {
+  std::string name;
+  u32 rva = 0;
+  u32 bytes = 0;
+  std::string rights;  ///< "R", "RW", "RX", "RWX"
+};
+
+/// A PE or TE image.
+struct ListedImage {
+  bool te = false;
+  bool loadable = false;  ///< the loader's own checks accept it
+  bool supervised = false;  ///< entry of a supervised driver (user-core-and-communication.md 2.2)
+  std::string problem;      ///< why it is not loadable
+  std::string machine;
+  u32 entry = 0, bytes = 0, alignment = 0, relocations = 0;
+  std::vector<ListedPeSection> sections;
+};
+
+struct ListedVolume;
+
+/// One section of a file; what an encapsulation holds is in `inner`, or in `volumes` of its file.
+struct ListedSection {
+  u8 type = 0;
+  u64 bytes = 0;
+  unsigned depth = 0;  ///< encapsulations around it inside its file
+  std::string note;    ///< codec, subtype, ...
+};
+
+struct ListedFile {
+  Guid name;
+  u8 type = 0;
+  u64 offset = 0;  ///< in its volume
+  u64 bytes = 0;
+  std::string ui;
+  std::vector<ListedSection> sections;
+  std::optional<std::span<std::byte const>> depex;  ///< of standalone MM drivers: the MM_DEPEX section
+  std::vector<std::string> depex_words;
+  std::optional<ListedImage> image;
+  std::span<std::byte const> pe;  ///< the PE32 section's bytes
+  std::vector<std::string> problems;
+  std::vector<ListedVolume> volumes;  ///< nested
+};
+
+struct ListedVolume {
+  std::string where;  ///< "offset 0x84000", or "in file ..."
+  u64 bytes = 0;
+  bool ffs = true;  ///< false: a volume with another file system (variable store): not opened
+  std::string file_system;
+  std::vector<ListedFile> files;
+  u32 pads = 0;
+  std::vector<std::string> problems;
+};
+
+/// Everything in one file. Spans point into the bytes given and into `unpacked`.
+struct Listing {
+  std::string kind;  ///< "PE image", "TE image", "firmware volume", "firmware device"
+  std::optional<ListedImage> image;
+  std::vector<ListedVolume> volumes;
+  std::vector<std::string> problems;
+  std::vector<std::unique_ptr<Bytes>> unpacked;
+};
+
+/// Lists `bytes`, which must outlive the result. Error: a sentence; it is none of the kinds.
+std::expected<Listing, std::string> list_images(std::span<std::byte const> bytes);
+
+/// Calls f(file) for every file of all volumes, nested ones at the place of the file that holds them.
+template <typename F>
+void for_each_file(std::vector<ListedVolume> const& volumes, F&& f) {
+  for (auto const& volume : volumes) {
+    for (auto const& file : volume.files) {
+      f(file);
+      for_each_file(file.volumes, f);
+    }
+  }
+}
+
+/// "MM_STANDALONE", "MM (traditional)", ...; "type 0x42" when unknown.
+std::string file_type_name(u8 type);
+std::string section_type_name(u8 type);
+/// Field and reason, without the offset.
+std::string_view describe(image::PeProblem problem);
+/// A dependency expression in words, one opcode each; ends with a sentence in brackets where it is malformed.
+std::vector<std::string> depex_words(std::span<std::byte const> depex);
+/// The GUIDs of PUSH, BEFORE and AFTER, without those that the user core itself installs.
+std::vector<Guid> depex_needs(std::span<std::byte const> depex);
+/// Name of a protocol or event GUID where known, else the registry form.
+std::string protocol_name(Guid const& guid);
+/// What is to be said about one PE or TE image.
+ListedImage describe_image(std::span<std::byte const> bytes);
+
+}  // namespace mm::scenario
