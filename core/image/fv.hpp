@@ -27,6 +27,41 @@ enum class FvProblem : u8 {
   SectionSize,         ///< smaller than its header, or beyond the file
 };
 
+/// English text of a problem, without full stop.
+constexpr char const* problem_text(FvProblem p) noexcept {
+  switch (p) {
+    case FvProblem::Truncated:
+      return "shorter than a volume header";
+    case FvProblem::Signature:
+      return "no _FVH signature";
+    case FvProblem::FileSystem:
+      return "the file system is neither FFS2 nor FFS3";
+    case FvProblem::Revision:
+      return "the revision is not 2";
+    case FvProblem::HeaderLength:
+      return "the header length is below 56, odd, or outside the volume";
+    case FvProblem::HeaderChecksum:
+      return "the 16-bit sum of the header is not 0";
+    case FvProblem::Length:
+      return "FvLength beyond the bytes there are, or smaller than the header";
+    case FvProblem::BlockMap:
+      return "the block map has no terminator inside the header, or its sum is not FvLength";
+    case FvProblem::ExtHeader:
+      return "extended header overlaps the header or is outside the volume";
+    case FvProblem::FileHeaderChecksum:
+      return "the 8-bit sum of a file header is not 0";
+    case FvProblem::FileSize:
+      return "a file is smaller than its header, or reaches beyond the volume";
+    case FvProblem::FileLarge:
+      return "a LARGE_FILE in an FFS2 volume";
+    case FvProblem::FileChecksum:
+      return "the content checksum of a file is wrong";
+    case FvProblem::SectionSize:
+      return "a section is smaller than its header, or reaches beyond the file";
+  }
+  return "an unknown problem";
+}
+
 struct FvError {
   FvProblem problem{};
   u64 offset = 0;  ///< from the start of the volume; for SectionSize from the start of the section stream

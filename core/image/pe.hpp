@@ -36,6 +36,63 @@ enum class PeProblem : u8 {
   RelocationTarget,     ///< patches bytes outside the image, or the headers
 };
 
+/// English text of a problem, without full stop.
+constexpr char const* problem_text(PeProblem p) noexcept {
+  switch (p) {
+    case PeProblem::Truncated:
+      return "a header reaches beyond the file";
+    case PeProblem::DosMagic:
+      return "no MZ signature";
+    case PeProblem::HeaderOffset:
+      return "e_lfanew overlaps the DOS header, is unaligned or outside the file";
+    case PeProblem::PeSignature:
+      return "no PE signature";
+    case PeProblem::Machine:
+      return "the machine is not x86-64";
+    case PeProblem::OptionalMagic:
+      return "the optional header is not PE32+";
+    case PeProblem::OptionalHeaderSize:
+      return "the optional header is too small for its fixed part or its data directories";
+    case PeProblem::SectionCount:
+      return "no section, or more than 96";
+    case PeProblem::SectionAlignment:
+      return "SectionAlignment is not a power of two, or not a multiple of 4 KiB";
+    case PeProblem::FileAlignment:
+      return "FileAlignment is not a power of two, or larger than SectionAlignment";
+    case PeProblem::ImageSize:
+      return "SizeOfImage is 0 or smaller than the headers";
+    case PeProblem::ImageTooLarge:
+      return "SizeOfImage is beyond 16 MiB";
+    case PeProblem::HeaderSize:
+      return "SizeOfHeaders is outside the file or ends before the section table";
+    case PeProblem::SectionRaw:
+      return "a section's raw data is outside the file";
+    case PeProblem::SectionVirtual:
+      return "a section's virtual range is unaligned, wraps, is inside the headers or outside the image";
+    case PeProblem::SectionOverlap:
+      return "two sections share a page";
+    case PeProblem::SectionWriteExecute:
+      return "a section is writable and executable";
+    case PeProblem::NoCode:
+      return "no executable section";
+    case PeProblem::EntryPoint:
+      return "the entry point is not inside an executable section";
+    case PeProblem::Imports:
+      return "the image has imports, and nothing here would bind them";
+    case PeProblem::RelocationsStripped:
+      return "the relocations are stripped";
+    case PeProblem::RelocationDirectory:
+      return "the relocation directory is not inside the raw data of one section";
+    case PeProblem::RelocationBlock:
+      return "the size of a relocation block is odd, below 8 or beyond the directory";
+    case PeProblem::RelocationType:
+      return "a relocation has a type other than 0, 3 and 10";
+    case PeProblem::RelocationTarget:
+      return "a relocation patches bytes outside the image, or the headers";
+  }
+  return "an unknown problem";
+}
+
 struct PeError {
   PeProblem problem{};
   u64 offset = 0;

@@ -126,10 +126,7 @@ bool Supervisor<M>::rendezvous(Cpu& cpu, u32 index) noexcept {
     return n;
   };
   u32 arrived = arrivals();
-  if (!enforced(Check::Rendezvous)) {
-    return true;
-  }
-  if (arrived < cpu_count_) {
+  if (arrived < cpu_count_ && enforced(Check::Rendezvous)) {
     u64 const start = machine_.now_us();
     while ((arrived = arrivals()) < cpu_count_ && !stopped() && machine_.now_us() - start < kRendezvousUs) {
       cpu.pause();
@@ -139,7 +136,7 @@ bool Supervisor<M>::rendezvous(Cpu& cpu, u32 index) noexcept {
     return false;
   }
   emit(index, hal::TraceKind::Rendezvous, arrived, cpu_count_);
-  if (arrived < cpu_count_) {
+  if (arrived < cpu_count_ && enforced(Check::Rendezvous)) {
     halt(index, hal::HaltReason::RendezvousTimeout, arrived, cpu_count_);
     return false;
   }

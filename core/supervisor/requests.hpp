@@ -95,7 +95,8 @@ Expected<void> Supervisor<M>::unblock(Cpu& cpu, u32, abi::UnblockMemoryParams co
   if (locked_ && enforced(Check::LockedUnblock)) {
     return std::unexpected(Status::AccessDenied);
   }
-  MM_TRY_ASSIGN(Range const range, request::unblock_range(params, enforced(Check::UnblockMmram) ? allocator_.span() : Range{}));
+  MM_TRY_ASSIGN(Range const range,
+                request::unblock_range(params, enforced(Check::UnblockMmram) ? allocator_.span() : Range{}));
   return open_region(cpu, range, (params.descriptor.attribute & abi::kMemorySp) != 0);
 }
 

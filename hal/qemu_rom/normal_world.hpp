@@ -86,6 +86,30 @@ class NormalWorld {
     }
   }
 
+  /// TSC ticks of one OUT of a byte, the MMI that it may raise on this CPU included. Under `-icount shift=0` a tick is
+  /// an instruction. Other CPUs are not waited for.
+  u64 timed_out(u16 port, u8 value) noexcept {
+    u64 before = 0;
+    u64 after = 0;
+    asm volatile(
+        "rdtsc\n\t"
+        "shlq $32, %%rdx\n\t"
+        "orq %%rdx, %%rax\n\t"
+        "movq %%rax, %[before]\n\t"
+        "movzbl %[value], %%eax\n\t"
+        "movzwl %[port], %%edx\n\t"
+        "outb %%al, %%dx\n\t"
+        "jmp 1f\n1:\n\t"
+        "rdtsc\n\t"
+        "shlq $32, %%rdx\n\t"
+        "orq %%rdx, %%rax\n\t"
+        "movq %%rax, %[after]"
+        : [before] "=&r"(before), [after] "=&r"(after)
+        : [value] "r"(value), [port] "r"(port)
+        : "rax", "rdx", "memory");
+    return after - before;
+  }
+
   Expected<u64> read_msr(u32 msr) noexcept {
     u64 value = 0;
     if (rom_rdmsr(msr, &value) == 0) {

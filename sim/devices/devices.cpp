@@ -45,23 +45,52 @@ bool Devices::smram_locked() const noexcept { return (state_.smramc & kSmramcLoc
 u8 Devices::config_read(u8 device, u8 function, u8 offset) const noexcept {
   if (device == 0 && function == 0) {
     switch (offset) {
-      case 0: case 1: case 2: case 3: return byte_of(kMchId, offset);
-      case 0x50: return static_cast<u8>(tseg_bytes_ >> 20);
-      case 0x51: return static_cast<u8>(tseg_bytes_ >> 28 & 0x0F);
-      case 0x60: case 0x61: case 0x62: case 0x63: return byte_of(state_.pciexbar_low, offset - 0x60u);
-      case 0x64: case 0x65: case 0x66: case 0x67: return byte_of(state_.pciexbar_high, offset - 0x64u);
-      case 0x9D: return state_.smramc;
-      case 0x9E: return state_.esmramc;
-      default: return 0;
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        return byte_of(kMchId, offset);
+      case 0x50:
+        return static_cast<u8>(tseg_bytes_ >> 20);
+      case 0x51:
+        return static_cast<u8>(tseg_bytes_ >> 28 & 0x0F);
+      case 0x60:
+      case 0x61:
+      case 0x62:
+      case 0x63:
+        return byte_of(state_.pciexbar_low, offset - 0x60u);
+      case 0x64:
+      case 0x65:
+      case 0x66:
+      case 0x67:
+        return byte_of(state_.pciexbar_high, offset - 0x64u);
+      case 0x9D:
+        return state_.smramc;
+      case 0x9E:
+        return state_.esmramc;
+      default:
+        return 0;
     }
   }
   if (device == 0x1F && function == 0) {
     switch (offset) {
-      case 0: case 1: case 2: case 3: return byte_of(kLpcId, offset);
-      case 0x40: case 0x41: case 0x42: case 0x43: return byte_of(state_.pm_base, offset - 0x40u);
-      case 0x44: return state_.acpi_control;
-      case 0xA0: case 0xA1: return byte_of(state_.gen_pmcon_1, offset - 0xA0u);
-      default: return 0;
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        return byte_of(kLpcId, offset);
+      case 0x40:
+      case 0x41:
+      case 0x42:
+      case 0x43:
+        return byte_of(state_.pm_base, offset - 0x40u);
+      case 0x44:
+        return state_.acpi_control;
+      case 0xA0:
+      case 0xA1:
+        return byte_of(state_.gen_pmcon_1, offset - 0xA0u);
+      default:
+        return 0;
     }
   }
   return 0xFF;
@@ -102,9 +131,12 @@ void Devices::config_write(u8 device, u8 function, u8 offset, u8 value) noexcept
 u8 Devices::cmos(u8 index) const noexcept {
   u64 const above_16m = ram_bytes_ > (16u << 20) ? (ram_bytes_ - (16u << 20)) >> 16 : 0;
   switch (index & 0x7F) {
-    case 0x34: return byte_of(above_16m, 0);
-    case 0x35: return byte_of(above_16m, 1);
-    default: return 0;
+    case 0x34:
+      return byte_of(above_16m, 0);
+    case 0x35:
+      return byte_of(above_16m, 1);
+    default:
+      return 0;
   }
 }
 
@@ -116,7 +148,8 @@ u8 Devices::in_byte(u16 port, u64 time_ns) noexcept {
       u64 const ticks = time_ns / 1000 * platform::kPmTimerHz / 1'000'000;
       return byte_of(ticks & 0xFFFFFF, offset - 8u);
     }
-    return offset >= kSmiEnable && offset < kSmiEnable + 4 ? byte_of(state_.smi_enable, offset - u32{kSmiEnable}) : u8{0};
+    return offset >= kSmiEnable && offset < kSmiEnable + 4 ? byte_of(state_.smi_enable, offset - u32{kSmiEnable})
+                                                           : u8{0};
   }
   if (port >= kConfigAddress && port < kConfigAddress + 4) {
     return byte_of(state_.pci_address, port - u32{kConfigAddress});
@@ -133,12 +166,18 @@ u8 Devices::in_byte(u16 port, u64 time_ns) noexcept {
     return reg == 5 ? u8{0x60} : reg == 0 ? u8{0} : state_.uart[reg];
   }
   switch (port) {
-    case platform::kPortApmCnt: return state_.apm_command;
-    case platform::kPortApmSts: return state_.apm_status;
-    case platform::kPortDebugConsole: return 0xE9;
-    case kCmosIndex: return state_.cmos_index;
-    case kCmosData: return cmos(state_.cmos_index);
-    default: return 0xFF;
+    case platform::kPortApmCnt:
+      return state_.apm_command;
+    case platform::kPortApmSts:
+      return state_.apm_status;
+    case platform::kPortDebugConsole:
+      return 0xE9;
+    case kCmosIndex:
+      return state_.cmos_index;
+    case kCmosData:
+      return cmos(state_.cmos_index);
+    default:
+      return 0xFF;
   }
 }
 
@@ -177,11 +216,19 @@ PortEffect Devices::out_byte(u16 port, u8 value) noexcept {
   switch (port) {
     case platform::kPortApmCnt:
       state_.apm_command = value;
-      return value != 2 && value != 3 && (state_.smi_enable & kSmiApmc) != 0 ? PortEffect::SoftwareMmi : PortEffect::None;
-    case platform::kPortApmSts: state_.apm_status = value; break;
-    case platform::kPortDebugConsole: append(debug_, value); break;
-    case kCmosIndex: state_.cmos_index = value; break;
-    default: break;
+      return value != 2 && value != 3 && (state_.smi_enable & kSmiApmc) != 0 ? PortEffect::SoftwareMmi
+                                                                             : PortEffect::None;
+    case platform::kPortApmSts:
+      state_.apm_status = value;
+      break;
+    case platform::kPortDebugConsole:
+      append(debug_, value);
+      break;
+    case kCmosIndex:
+      state_.cmos_index = value;
+      break;
+    default:
+      break;
   }
   return PortEffect::None;
 }

@@ -50,7 +50,8 @@ class Devices {
   u8 config_read(u8 device, u8 function, u8 offset) const noexcept;
   void config_write(u8 device, u8 function, u8 offset, u8 value) noexcept;
 
-  /// Set, with what the boot firmware programs before it locks: PMBASE, ACPI enable, SMI_EN; then TSEG closed and locked.
+  /// Set, with what the boot firmware programs before it locks: PMBASE, ACPI enable, SMI_EN; then TSEG closed and
+  /// locked.
   void firmware_setup() noexcept;
   void firmware_lock() noexcept;
 

@@ -29,10 +29,9 @@ struct Probe {
   int error;
 };
 constexpr std::array kProbes = {
-    Probe{{0x8A, 0x08, 0x90, 0x90}, kAbsent, 0x0},          // mov cl, [rax]
-    Probe{{0x88, 0x08, 0x90, 0x90}, kAbsent, 0x2},          // mov [rax], cl
-    Probe{{0x88, 0x08, 0x90, 0x90}, kReadOnly, 0x3},
-    Probe{{0xFF, 0xE0, 0x90, 0x90}, kAbsent, 0x10},         // jmp rax
+    Probe{{0x8A, 0x08, 0x90, 0x90}, kAbsent, 0x0},  // mov cl, [rax]
+    Probe{{0x88, 0x08, 0x90, 0x90}, kAbsent, 0x2},  // mov [rax], cl
+    Probe{{0x88, 0x08, 0x90, 0x90}, kReadOnly, 0x3},       Probe{{0xFF, 0xE0, 0x90, 0x90}, kAbsent, 0x10},  // jmp rax
     Probe{{0xFF, 0xE0, 0x90, 0x90}, kNoExecutePage, 0x11},
 };
 
@@ -133,8 +132,9 @@ Outcome measure() {
     }
   }
   if (candidates.size() != 1) {
-    return {{}, "simulator engine: page-fault error codes were found at " + std::to_string(candidates.size()) +
-                    " places of the saved context instead of one; this version of libunicorn is not supported"};
+    return {{},
+            "simulator engine: page-fault error codes were found at " + std::to_string(candidates.size()) +
+                " places of the saved context instead of one; this version of libunicorn is not supported"};
   }
   std::size_t const at = candidates.front();
   return {{at, at + kIsIntAfterError, at + kOldExceptionAfterError}, {}};

@@ -7,8 +7,8 @@
 
 namespace mm::sim {
 
-/// Byte offsets inside a saved engine context of what the library has no public name for. They depend on its version, so
-/// they are measured once a process with page faults whose error codes are known.
+/// Byte offsets inside a saved engine context of what the library has no public name for. They depend on its version,
+/// so they are measured once a process with page faults whose error codes are known.
 struct Calibration {
   std::size_t error_code = 0;
   std::size_t is_int = 0;

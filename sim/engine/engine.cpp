@@ -16,7 +16,8 @@ namespace {
 
 namespace pte = memory::pte;
 
-/// Engine-private physical memory above RAM (and below 64 GiB: the engine has 36 address bits): the stub, its tables and its GDT (first entry only).
+/// Engine-private physical memory above RAM (and below 64 GiB: the engine has 36 address bits): the stub, its tables
+/// and its GDT (first entry only).
 constexpr u64 kPrivateBase = 8ull << 30;
 constexpr u64 kPrivatePages = 8;
 enum PrivatePage : u64 { kPml4, kPdpt, kPd, kPt, kStub, kStack, kUserCode, kPrivateGdt };
@@ -33,11 +34,10 @@ constexpr u64 kGateAccessByte = kGateSelector + 5;
 
 constexpr u64 private_address(PrivatePage page) { return kPrivateBase + page * kPageSize; }
 
-constexpr std::array kRegisters = {
-    UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
-    UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,  UC_X86_REG_R10, UC_X86_REG_R11,
-    UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15, UC_X86_REG_RFLAGS, UC_X86_REG_RIP,
-    UC_X86_REG_CS};
+constexpr std::array kRegisters = {UC_X86_REG_RAX, UC_X86_REG_RCX,    UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP,
+                                   UC_X86_REG_RBP, UC_X86_REG_RSI,    UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,
+                                   UC_X86_REG_R10, UC_X86_REG_R11,    UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14,
+                                   UC_X86_REG_R15, UC_X86_REG_RFLAGS, UC_X86_REG_RIP, UC_X86_REG_CS};
 constexpr int kWritten = 17;  ///< RIP is given to uc_emu_start, CS never changes
 
 /// Descriptors of supervisor.md 4.2 that the stub and ring 3 need.
@@ -55,9 +55,9 @@ void write_gdt(std::byte* page) {
 struct Engine::Impl {
   EngineConfig config;
   uc_engine* uc = nullptr;
-  uc_context* scratch = nullptr;   ///< at a fault
-  uc_context* io = nullptr;        ///< at the first IN/OUT of a run
-  uc_context* saved = nullptr;     ///< save_state()
+  uc_context* scratch = nullptr;  ///< at a fault
+  uc_context* io = nullptr;       ///< at the first IN/OUT of a run
+  uc_context* saved = nullptr;    ///< save_state()
   std::byte* private_memory = nullptr;
   std::vector<std::byte*> overlay_pages;
   std::vector<u64> overlays;  ///< physical addresses, [0] is the GDT page
@@ -148,8 +148,8 @@ void on_interrupt(uc_engine* uc, uint32_t vector, void* user) {
   uc_emu_stop(uc);
 }
 
-/// Port I/O at CPL 3: the engine does not ask. Remember the state before the instruction and take every mapping away, so
-/// that nothing that the rest of the block does can have an effect.
+/// Port I/O at CPL 3: the engine does not ask. Remember the state before the instruction and take every mapping away,
+/// so that nothing that the rest of the block does can have an effect.
 void deny_io(uc_engine* uc, Impl& e) {
   if (e.reason == Impl::Reason::None) {
     e.reason = Impl::Reason::Io;
@@ -186,9 +186,9 @@ std::string problem(char const* what, uc_err error) {
 
 }  // namespace
 
-#define MM_UC(what, call)                                    \
+#define MM_UC(what, call)                                            \
   if (uc_err const mm_uc_error = (call); mm_uc_error != UC_ERR_OK) { \
-    return std::unexpected(problem(what, mm_uc_error));      \
+    return std::unexpected(problem(what, mm_uc_error));              \
   }
 
 std::expected<void, std::string> Engine::Impl::open() {
@@ -220,7 +220,8 @@ std::expected<void, std::string> Engine::Impl::enter_first_time() {
   put(page(kPd), 0, private_address(kPt) | pte::kTable);
   for (u64 i = 0; i < kPrivatePages; ++i) {
     u64 const user = i == kUserCode ? pte::kUser : 0;
-    put(page(kPt), i, (kPrivateBase + i * kPageSize) | pte::kPresent | pte::kWritable | pte::kAccessed | pte::kDirty | user);
+    put(page(kPt), i,
+        (kPrivateBase + i * kPageSize) | pte::kPresent | pte::kWritable | pte::kAccessed | pte::kDirty | user);
   }
   page(kStub)[0] = std::byte{0x48};
   page(kStub)[1] = std::byte{0xCF};
@@ -228,8 +229,7 @@ std::expected<void, std::string> Engine::Impl::enter_first_time() {
   write_gdt(page(kPrivateGdt));
   // Not at the start of the page: after the stop the engine looks at the byte before.
   u64 const user_code = private_address(kUserCode) + 8;
-  std::array<u64, 5> const frame{user_code, kUserCodeSelector, 2, private_address(kStack) + 0x100,
-                                 kUserDataSelector};
+  std::array<u64, 5> const frame{user_code, kUserCodeSelector, 2, private_address(kStack) + 0x100, kUserDataSelector};
   std::memcpy(page(kStack), frame.data(), sizeof(frame));
 
   uc_x86_msr efer{kEferMsr, kEferValue};
@@ -286,8 +286,25 @@ std::expected<void, std::string> Engine::Impl::overlay(u64 page, std::byte*& cop
 }
 
 void Engine::Impl::load(hal::UserContext const& user) noexcept {
-  values = {user.rax, user.rcx, user.rdx, user.rbx, user.rsp, user.rbp, user.rsi, user.rdi, user.r8,  user.r9,
-            user.r10, user.r11, user.r12, user.r13, user.r14, user.r15, (user.rflags & (kUserFlags | kTrapFlag)) | 2, 0, 0};
+  values = {user.rax,
+            user.rcx,
+            user.rdx,
+            user.rbx,
+            user.rsp,
+            user.rbp,
+            user.rsi,
+            user.rdi,
+            user.r8,
+            user.r9,
+            user.r10,
+            user.r11,
+            user.r12,
+            user.r13,
+            user.r14,
+            user.r15,
+            (user.rflags & (kUserFlags | kTrapFlag)) | 2,
+            0,
+            0};
   uc_reg_write_batch(uc, const_cast<int*>(reinterpret_cast<int const*>(kRegisters.data())), pointers.data(), kWritten);
 }
 
@@ -296,9 +313,23 @@ void Engine::Impl::store(hal::UserContext& user) noexcept {
   values[18] = 0;
   uc_reg_read_batch(uc, const_cast<int*>(reinterpret_cast<int const*>(kRegisters.data())), pointers.data(),
                     static_cast<int>(kRegisters.size()));
-  user = {.rax = values[0], .rcx = values[1], .rdx = values[2], .rbx = values[3], .rsp = values[4], .rbp = values[5],
-          .rsi = values[6], .rdi = values[7], .r8 = values[8], .r9 = values[9], .r10 = values[10], .r11 = values[11],
-          .r12 = values[12], .r13 = values[13], .r14 = values[14], .r15 = values[15], .rip = values[17],
+  user = {.rax = values[0],
+          .rcx = values[1],
+          .rdx = values[2],
+          .rbx = values[3],
+          .rsp = values[4],
+          .rbp = values[5],
+          .rsi = values[6],
+          .rdi = values[7],
+          .r8 = values[8],
+          .r9 = values[9],
+          .r10 = values[10],
+          .r11 = values[11],
+          .r12 = values[12],
+          .r13 = values[13],
+          .r14 = values[14],
+          .r15 = values[15],
+          .rip = values[17],
           .rflags = values[16]};
 }
 
@@ -377,14 +408,16 @@ EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
     return {.stop = EngineStop::Return};
   }
   bool const has_code = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
-  return {.stop = EngineStop::Fault, .vector = vector, .error_code = has_code ? code : 0, .cr2 = vector == 14 ? cr2 : 0};
+  return {
+      .stop = EngineStop::Fault, .vector = vector, .error_code = has_code ? code : 0, .cr2 = vector == 14 ? cr2 : 0};
 }
 
 EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
   if (block_count >= budget_end) {
     return {.stop = EngineStop::Budget};
   }
-  slice_end = config.slice_blocks == 0 ? budget_end : std::min(budget_end, block_count + std::max<u64>(2, config.slice_blocks));
+  slice_end =
+      config.slice_blocks == 0 ? budget_end : std::min(budget_end, block_count + std::max<u64>(2, config.slice_blocks));
   block_limit = slice_end;
   reason = Reason::None;
   load(user);
@@ -421,9 +454,9 @@ EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
   return {.stop = EngineStop::Fault, .vector = 18};
 }
 
-/// The engine aborts the process when it translates LOCK BT/BTS/BTR/BTC with a register operand (they are #UD on a CPU).
-/// Where those bytes are in an executable user page, at whatever offset, the engine gets a copy of the page with an
-/// invalid opcode in place of the prefix.
+/// The engine aborts the process when it translates LOCK BT/BTS/BTR/BTC with a register operand (they are #UD on a
+/// CPU). Where those bytes are in an executable user page, at whatever offset, the engine gets a copy of the page with
+/// an invalid opcode in place of the prefix.
 void Engine::Impl::hide_untranslatable() noexcept {
   auto is_bit_test = [](u8 const* p) {  // behind F0
     std::size_t i = 0;

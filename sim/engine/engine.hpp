@@ -38,8 +38,9 @@ struct EngineConfig {
   std::span<std::byte> ram{};     ///< physical memory from address 0, page aligned; must outlive the engine
   u64 budget_blocks = 5'000'000;  ///< per entry
   u64 slice_blocks = 0;           ///< 0: no slices
-  u64 const* time_ns = nullptr;   ///< virtual time that RDTSC derives from (1 tick per ns plus blocks); null: blocks only
-  std::span<u8> coverage{};       ///< edge counters, power-of-two size, or empty
+  u64 const* time_ns =
+      nullptr;               ///< virtual time that RDTSC derives from (1 tick per ns plus blocks); null: blocks only
+  std::span<u8> coverage{};  ///< edge counters, power-of-two size, or empty
 };
 
 /// One CPU in ring 3: a Unicorn engine over the machine's RAM and real guest page tables. The event loop is outside the
@@ -55,8 +56,8 @@ class Engine {
   Engine(Engine const&) = delete;
   Engine& operator=(Engine const&) = delete;
 
-  /// Points the CPU at its GDT page (GDT limit 0x7F, TSS behind it). The engine sees a private copy of this page in which
-  /// the call gate is not present, so that a far call through it is an exit.
+  /// Points the CPU at its GDT page (GDT limit 0x7F, TSS behind it). The engine sees a private copy of this page in
+  /// which the call gate is not present, so that a far call through it is an exit.
   std::expected<void, std::string> set_gdt(PhysAddr page);
   /// Page tables to use; also flushes the TLB.
   void set_cr3(u64 cr3) noexcept;
@@ -66,8 +67,8 @@ class Engine {
   EngineExit run(hal::UserContext& user) noexcept;
   /// After every edit of the page tables by the host.
   void flush_tlb() noexcept;
-  /// After the host changed code that ring 3 may have run. Also scans executable user pages for encodings that the engine
-  /// cannot translate and hides them.
+  /// After the host changed code that ring 3 may have run. Also scans executable user pages for encodings that the
+  /// engine cannot translate and hides them.
   void flush_code() noexcept;
   /// Remembers and brings back what is not in UserContext (x87, SSE).
   void save_state() noexcept;

@@ -17,11 +17,11 @@ namespace mm::sim {
 class ScratchGuest {
  public:
   static constexpr u64 kBytes = 4ull << 20;
-  static constexpr u64 kTables = 0x1000;   ///< four pages
-  static constexpr u64 kGdt = 0x8000;      ///< supervisor, read-only
+  static constexpr u64 kTables = 0x1000;  ///< four pages
+  static constexpr u64 kGdt = 0x8000;     ///< supervisor, read-only
   static constexpr u64 kSupervisor = 0x9000;
-  static constexpr u64 kCode = 0x10000;    ///< two pages, user RX
-  static constexpr u64 kData = 0x20000;    ///< one page, user RW NX
+  static constexpr u64 kCode = 0x10000;      ///< two pages, user RX
+  static constexpr u64 kData = 0x20000;      ///< one page, user RW NX
   static constexpr u64 kReadOnly = 0x21000;  ///< user RO NX
   static constexpr u64 kStackTop = 0x31000;
   static constexpr u64 kAbsent = 0x40000;

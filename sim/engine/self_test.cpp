@@ -71,8 +71,8 @@ std::expected<void, std::string> run_case(Case const& c) {
         guest.get(G::kData) != 0) {
       return std::unexpected(std::string("simulator engine self-test: ") + c.name + ": stop " +
                              std::to_string(static_cast<u64>(exit.stop)) + " vector " + std::to_string(exit.vector) +
-                             " error " + std::to_string(exit.error_code) + " rip " + std::to_string(user.rip) + " cr2 " +
-                             std::to_string(exit.cr2) + " round " + std::to_string(round));
+                             " error " + std::to_string(exit.error_code) + " rip " + std::to_string(user.rip) +
+                             " cr2 " + std::to_string(exit.cr2) + " round " + std::to_string(round));
     }
   }
   return {};

@@ -23,12 +23,14 @@ namespace context = boost::context::detail;
 constexpr std::size_t kStackBytes = 512u << 10;
 constexpr std::size_t kGuardBytes = 4096;
 
-void before_switch([[maybe_unused]] void** save, [[maybe_unused]] void const* bottom, [[maybe_unused]] std::size_t size) {
+void before_switch([[maybe_unused]] void** save, [[maybe_unused]] void const* bottom,
+                   [[maybe_unused]] std::size_t size) {
 #ifdef MM_ASAN_FIBERS
   __sanitizer_start_switch_fiber(save, bottom, size);
 #endif
 }
-void after_switch([[maybe_unused]] void* saved, [[maybe_unused]] void const** bottom, [[maybe_unused]] std::size_t* size) {
+void after_switch([[maybe_unused]] void* saved, [[maybe_unused]] void const** bottom,
+                  [[maybe_unused]] std::size_t* size) {
 #ifdef MM_ASAN_FIBERS
   __sanitizer_finish_switch_fiber(saved, bottom, size);
 #endif

@@ -82,8 +82,8 @@ class Simulator {
   u32 port_in(u16 port, abi::IoWidth width) noexcept;
   /// A write to 0xB2 returns after all CPUs have served the MMI; after a halt MMIs do nothing.
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
-  Expected<u64> read_msr(u32 msr) noexcept;                ///< of the boot processor
-  Expected<void> write_msr(u32 msr, u64 value) noexcept;   ///< of the boot processor
+  Expected<u64> read_msr(u32 msr) noexcept;               ///< of the boot processor
+  Expected<void> write_msr(u32 msr, u64 value) noexcept;  ///< of the boot processor
   /// SMI IPI to one CPU; an unknown APIC ID does nothing.
   void send_smi(u32 apic_id) noexcept;
   void emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept;

@@ -14,7 +14,8 @@ std::byte* map_memory(u64 bytes) noexcept {
 }
 }  // namespace
 
-Ram::Ram(u64 bytes) : data_(map_memory(bytes)), size_(bytes), dirty_(bytes >> kPageShift), touched_(bytes >> kPageShift) {
+Ram::Ram(u64 bytes)
+    : data_(map_memory(bytes)), size_(bytes), dirty_(bytes >> kPageShift), touched_(bytes >> kPageShift) {
   dirty_pages_.reserve(1024);
 }
 

@@ -19,9 +19,9 @@ constexpr u32 kSmiCount = 0x34;
 constexpr u64 kSaveStateMap = 0xFE00;
 
 constexpr std::array<u32, 26> kDeclaredMsrs = {
-    0x10,  0x17,  0x1B,  0x3A,  0x8B,       0x174,      0x175,      0x176,      0x1A0,      0x1D9,      0x277,      0x2FF,      0xFE,
-    0x9E,  0x6E0, 0xCE,  0x3B,  0xC0000080, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
-    0xC0000103};
+    0x10,       0x17,       0x1B,       0x3A,       0x8B,       0x174,      0x175,      0x176,     0x1A0,
+    0x1D9,      0x277,      0x2FF,      0xFE,       0x9E,       0x6E0,      0xCE,       0x3B,      0xC0000080,
+    0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102, 0xC0000103};
 
 }  // namespace
 
@@ -83,7 +83,9 @@ Expected<void> MsrFile::write(u32 msr, u64 value) noexcept {
 // --- SimMachine
 
 SimMachine::SimMachine(MachineConfig const& config)
-    : config_(config), ram_(config.boot.ram_bytes), devices_(config.boot.ram_bytes, config.boot.tseg_bytes),
+    : config_(config),
+      ram_(config.boot.ram_bytes),
+      devices_(config.boot.ram_bytes, config.boot.tseg_bytes),
       random_(config.seed * 2 + 1) {
   config_.mmi_entry = {};
   events_.reserve(4096);
@@ -510,12 +512,18 @@ hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
     EngineExit const exit = engine_->run(user);
     machine_.time_ns_ += (engine_->blocks() - before) * kNsPerBlock;
     switch (exit.stop) {
-      case EngineStop::Syscall: return {.kind = hal::UserExitKind::Syscall};
-      case EngineStop::Return: return {.kind = hal::UserExitKind::Return};
-      case EngineStop::Budget: return {.kind = hal::UserExitKind::Budget};
+      case EngineStop::Syscall:
+        return {.kind = hal::UserExitKind::Syscall};
+      case EngineStop::Return:
+        return {.kind = hal::UserExitKind::Return};
+      case EngineStop::Budget:
+        return {.kind = hal::UserExitKind::Budget};
       case EngineStop::Fault:
-        return {.kind = hal::UserExitKind::Fault, .vector = exit.vector, .error_code = exit.error_code, .cr2 = exit.cr2};
-      case EngineStop::Slice: yield(); break;
+        return {
+            .kind = hal::UserExitKind::Fault, .vector = exit.vector, .error_code = exit.error_code, .cr2 = exit.cr2};
+      case EngineStop::Slice:
+        yield();
+        break;
       case EngineStop::Rsm:
         // The CPU is back in the normal world; what ring 0 was doing is never resumed.
         state_ = State::Left;

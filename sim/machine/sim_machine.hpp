@@ -80,8 +80,9 @@ class SimMachine {
   /// The defect of Check::PageAttributes: makes every present page of MMRAM a user page.
   void open_pages() noexcept;
 
-  /// Delivers an MMI to the CPUs of the mask, bit = index, and returns when all CPUs have left MM or the machine halted.
-  /// When the boot processor leaves by RSM in ring 3 it returns at once: the others stay in MM until the next MMI.
+  /// Delivers an MMI to the CPUs of the mask, bit = index, and returns when all CPUs have left MM or the machine
+  /// halted. When the boot processor leaves by RSM in ring 3 it returns at once: the others stay in MM until the next
+  /// MMI.
   void deliver(u32 mask) noexcept;
   u32 cpus() const noexcept { return static_cast<u32>(cpus_.size()); }
   Cpu& cpu(u32 index) noexcept { return *cpus_[index]; }
@@ -156,9 +157,7 @@ class SimMachine::Cpu {
   u64 read_cr3() noexcept { return machine_.placement_.cr3; }
   void flush_tlb() noexcept { machine_.flush_all(); }
   void set_write_protect(bool on) noexcept { write_protect_ = on; }
-  void set_user_access(bool on) noexcept {
-    user_access_ = on && !machine_.defect(supervisor::Check::UserAccessWindow);
-  }
+  void set_user_access(bool on) noexcept { user_access_ = on && !machine_.defect(supervisor::Check::UserAccessWindow); }
   hal::UserExit run_user(hal::UserContext& user) noexcept;
   bool is_bsp() noexcept { return index_ == 0; }
   u32 apic_id() noexcept { return index_; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include <cstring>
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -65,7 +65,8 @@ std::expected<std::unique_ptr<Simulator>, std::string> Simulator::create(Machine
     return std::unexpected(fmt::format("{} CPUs: the simulator takes 1 to {}", boot.cpus, platform::kMaxCpus));
   }
   if (boot.ram_bytes % kMiB != 0 || boot.ram_bytes < 128 * kMiB || boot.ram_bytes > 2048 * kMiB) {
-    return std::unexpected(fmt::format("{} bytes of RAM: the simulator takes whole MiB from 128 to 2048", boot.ram_bytes));
+    return std::unexpected(
+        fmt::format("{} bytes of RAM: the simulator takes whole MiB from 128 to 2048", boot.ram_bytes));
   }
   if (boot.tseg_bytes % kMiB != 0 || boot.tseg_bytes == 0 || boot.tseg_bytes > 64 * kMiB) {
     return std::unexpected(fmt::format("{} bytes of TSEG: the simulator takes whole MiB up to 64", boot.tseg_bytes));
@@ -80,8 +81,8 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv) 
   Impl& s = *impl_;
   Ram& ram = s.machine.ram();
   if (fv.size() > platform::kFvLimit) {
-    return std::unexpected(fmt::format("the firmware volume has {} bytes; the platform takes {}", fv.size(),
-                                       platform::kFvLimit));
+    return std::unexpected(
+        fmt::format("the firmware volume has {} bytes; the platform takes {}", fv.size(), platform::kFvLimit));
   }
   s.config.boot.fv_bytes = fv.size();
   s.machine.devices().firmware_setup();
@@ -168,7 +169,9 @@ void Simulator::clear_trace() noexcept {
   impl_->machine.events().clear();
   impl_->machine.fetch_log().clear();
 }
-std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept { return impl_->machine.fetch_log().found(); }
+std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept {
+  return impl_->machine.fetch_log().found();
+}
 std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->frames; }
 void Simulator::clear_frames() noexcept { impl_->frames.clear(); }
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }

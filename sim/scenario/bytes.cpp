@@ -74,9 +74,7 @@ void append_int(Bytes& to, u64 value, unsigned width) {
 }
 void append_bytes(Bytes& to, std::span<std::byte const> more) { to.insert(to.end(), more.begin(), more.end()); }
 void append_text(Bytes& to, std::string_view text) { append_bytes(to, std::as_bytes(std::span{text})); }
-void pad_to(Bytes& to, std::size_t align, std::byte fill) {
-  to.resize((to.size() + align - 1) / align * align, fill);
-}
+void pad_to(Bytes& to, std::size_t align, std::byte fill) { to.resize((to.size() + align - 1) / align * align, fill); }
 u64 load_int(std::span<std::byte const> from, std::size_t at, unsigned width) {
   u64 v = 0;
   for (unsigned i = 0; i < width && at + i < from.size(); ++i) {
@@ -176,8 +174,9 @@ std::expected<Guid, std::string> parse_guid(std::string_view text) {
   return g;
 }
 std::string format_guid(Guid const& g) {
-  return fmt::format("{:08X}-{:04X}-{:04X}-{:02X}{:02X}-{:02X}{:02X}{:02X}{:02X}{:02X}{:02X}", g.data1, g.data2, g.data3,
-                     g.data4[0], g.data4[1], g.data4[2], g.data4[3], g.data4[4], g.data4[5], g.data4[6], g.data4[7]);
+  return fmt::format("{:08X}-{:04X}-{:04X}-{:02X}{:02X}-{:02X}{:02X}{:02X}{:02X}{:02X}{:02X}", g.data1, g.data2,
+                     g.data3, g.data4[0], g.data4[1], g.data4[2], g.data4[3], g.data4[4], g.data4[5], g.data4[6],
+                     g.data4[7]);
 }
 std::string guid_name(Guid const& guid) {
   for (auto const& [name, known] : kNamed) {

@@ -22,8 +22,8 @@ std::unexpected<std::string> problem(std::string text) { return std::unexpected(
 
 std::expected<void, std::string> check_size(char const* codec, u64 size, UnpackBudget const& budget) {
   if (size > budget.left) {
-    return problem(fmt::format("{}: unpacks to {} bytes, {} are left of what one file may unpack to", codec, size,
-                               budget.left));
+    return problem(
+        fmt::format("{}: unpacks to {} bytes, {} are left of what one file may unpack to", codec, size, budget.left));
   }
   return {};
 }
@@ -79,8 +79,10 @@ std::expected<Bytes, std::string> unpack_lzma(std::span<std::byte const> packed,
   if (result == LZMA_MEMLIMIT_ERROR) {
     return problem("LZMA: the dictionary is too large");
   }
-  if ((result != LZMA_STREAM_END && !(result == LZMA_BUF_ERROR && stream.total_out == size)) || stream.total_out != size) {
-    return problem(fmt::format("LZMA: the stream is damaged or truncated after {} of {} bytes", stream.total_out, size));
+  if ((result != LZMA_STREAM_END && !(result == LZMA_BUF_ERROR && stream.total_out == size)) ||
+      stream.total_out != size) {
+    return problem(
+        fmt::format("LZMA: the stream is damaged or truncated after {} of {} bytes", stream.total_out, size));
   }
   budget.left -= size;
   return out;
@@ -102,11 +104,11 @@ std::expected<Bytes, std::string> unpack_brotli(std::span<std::byte const> packe
   Bytes out;
   std::size_t out_left = 0;
   u8* next_out = nullptr;
-  BrotliDecoderResult result = BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT;
-  while (result == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT && (out_left != 0 || out.size() < size || next_out == nullptr)) {
+  BrotliDecoderResult result = BROTLI_DECODER_RESULT_ERROR;
+  do {
     next_out = grow(out, size, out_left);
     result = BrotliDecoderDecompressStream(state.get(), &in_left, &next_in, &out_left, &next_out, nullptr);
-  }
+  } while (result == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT && out.size() < size);
   if (result != BROTLI_DECODER_RESULT_SUCCESS || out.size() - out_left != size) {
     return problem(fmt::format("Brotli: the stream is damaged, truncated or longer than the {} bytes it states", size));
   }

@@ -11,39 +11,74 @@
 /// The names that scenario files and transcripts use for enumerators.
 namespace mm::scenario {
 
-#define MM_NAME(type, name) std::pair<std::string_view, type>{#name, type::name}
-inline constexpr std::array kStatusNames{
-    MM_NAME(Status, Success), MM_NAME(Status, WarnInterruptSourcePending), MM_NAME(Status, WarnInterruptSourceQuiesced),
-    MM_NAME(Status, LoadError), MM_NAME(Status, InvalidParameter), MM_NAME(Status, Unsupported),
-    MM_NAME(Status, BadBufferSize), MM_NAME(Status, BufferTooSmall), MM_NAME(Status, NotReady),
-    MM_NAME(Status, DeviceError), MM_NAME(Status, WriteProtected), MM_NAME(Status, OutOfResources),
-    MM_NAME(Status, VolumeCorrupted), MM_NAME(Status, NotFound), MM_NAME(Status, AccessDenied),
-    MM_NAME(Status, NoMapping), MM_NAME(Status, Timeout), MM_NAME(Status, NotStarted), MM_NAME(Status, AlreadyStarted),
-    MM_NAME(Status, Aborted), MM_NAME(Status, IncompatibleVersion), MM_NAME(Status, SecurityViolation),
-    MM_NAME(Status, CrcError), MM_NAME(Status, CompromisedData), MM_NAME(Status, InterruptPending),
-    MM_NAME(Status, NotAvailableYet)};
-inline constexpr std::array kEventNames{
-    MM_NAME(hal::TraceKind, MmiEntry), MM_NAME(hal::TraceKind, CpuInitialised), MM_NAME(hal::TraceKind, Rendezvous),
-    MM_NAME(hal::TraceKind, CopyIn), MM_NAME(hal::TraceKind, RequestDecoded), MM_NAME(hal::TraceKind, RequestRefused),
-    MM_NAME(hal::TraceKind, UserEnter), MM_NAME(hal::TraceKind, UserExit), MM_NAME(hal::TraceKind, Syscall),
-    MM_NAME(hal::TraceKind, PolicyRefusal), MM_NAME(hal::TraceKind, Fault), MM_NAME(hal::TraceKind, SupervisorFault),
-    MM_NAME(hal::TraceKind, Contained), MM_NAME(hal::TraceKind, ApProcedure), MM_NAME(hal::TraceKind, Lock),
-    MM_NAME(hal::TraceKind, CopyOut), MM_NAME(hal::TraceKind, MmiExit), MM_NAME(hal::TraceKind, Unblocked),
-    MM_NAME(hal::TraceKind, UserNote), MM_NAME(hal::TraceKind, ImageLoaded), MM_NAME(hal::TraceKind, ImageRefused),
-    MM_NAME(hal::TraceKind, Halt), MM_NAME(hal::TraceKind, UserPageAllocated), MM_NAME(hal::TraceKind, UserPageFreed), MM_NAME(hal::TraceKind, MemoryMap)};
+#define MM_NAME(type, name) \
+  std::pair<std::string_view, type> { #name, type::name }
+inline constexpr std::array kStatusNames{MM_NAME(Status, Success),
+                                         MM_NAME(Status, WarnInterruptSourcePending),
+                                         MM_NAME(Status, WarnInterruptSourceQuiesced),
+                                         MM_NAME(Status, LoadError),
+                                         MM_NAME(Status, InvalidParameter),
+                                         MM_NAME(Status, Unsupported),
+                                         MM_NAME(Status, BadBufferSize),
+                                         MM_NAME(Status, BufferTooSmall),
+                                         MM_NAME(Status, NotReady),
+                                         MM_NAME(Status, DeviceError),
+                                         MM_NAME(Status, WriteProtected),
+                                         MM_NAME(Status, OutOfResources),
+                                         MM_NAME(Status, VolumeCorrupted),
+                                         MM_NAME(Status, NotFound),
+                                         MM_NAME(Status, AccessDenied),
+                                         MM_NAME(Status, NoMapping),
+                                         MM_NAME(Status, Timeout),
+                                         MM_NAME(Status, NotStarted),
+                                         MM_NAME(Status, AlreadyStarted),
+                                         MM_NAME(Status, Aborted),
+                                         MM_NAME(Status, IncompatibleVersion),
+                                         MM_NAME(Status, SecurityViolation),
+                                         MM_NAME(Status, CrcError),
+                                         MM_NAME(Status, CompromisedData),
+                                         MM_NAME(Status, InterruptPending),
+                                         MM_NAME(Status, NotAvailableYet)};
+inline constexpr std::array kEventNames{MM_NAME(hal::TraceKind, MmiEntry),
+                                        MM_NAME(hal::TraceKind, CpuInitialised),
+                                        MM_NAME(hal::TraceKind, Rendezvous),
+                                        MM_NAME(hal::TraceKind, CopyIn),
+                                        MM_NAME(hal::TraceKind, RequestDecoded),
+                                        MM_NAME(hal::TraceKind, RequestRefused),
+                                        MM_NAME(hal::TraceKind, UserEnter),
+                                        MM_NAME(hal::TraceKind, UserExit),
+                                        MM_NAME(hal::TraceKind, Syscall),
+                                        MM_NAME(hal::TraceKind, PolicyRefusal),
+                                        MM_NAME(hal::TraceKind, Fault),
+                                        MM_NAME(hal::TraceKind, SupervisorFault),
+                                        MM_NAME(hal::TraceKind, Contained),
+                                        MM_NAME(hal::TraceKind, ApProcedure),
+                                        MM_NAME(hal::TraceKind, Lock),
+                                        MM_NAME(hal::TraceKind, CopyOut),
+                                        MM_NAME(hal::TraceKind, MmiExit),
+                                        MM_NAME(hal::TraceKind, Unblocked),
+                                        MM_NAME(hal::TraceKind, UserNote),
+                                        MM_NAME(hal::TraceKind, ImageLoaded),
+                                        MM_NAME(hal::TraceKind, ImageRefused),
+                                        MM_NAME(hal::TraceKind, Halt),
+                                        MM_NAME(hal::TraceKind, UserPageAllocated),
+                                        MM_NAME(hal::TraceKind, UserPageFreed),
+                                        MM_NAME(hal::TraceKind, MemoryMap)};
 inline constexpr std::array kHaltNames{
-    MM_NAME(hal::HaltReason, UserFault), MM_NAME(hal::HaltReason, SyscallRefused), MM_NAME(hal::HaltReason, SupervisorFault),
-    MM_NAME(hal::HaltReason, InitFailed), MM_NAME(hal::HaltReason, RendezvousTimeout), MM_NAME(hal::HaltReason, UserBudget),
-    MM_NAME(hal::HaltReason, RsmBreach), MM_NAME(hal::HaltReason, PolicyInvalid), MM_NAME(hal::HaltReason, UserContract)};
+    MM_NAME(hal::HaltReason, UserFault),         MM_NAME(hal::HaltReason, SyscallRefused),
+    MM_NAME(hal::HaltReason, SupervisorFault),   MM_NAME(hal::HaltReason, InitFailed),
+    MM_NAME(hal::HaltReason, RendezvousTimeout), MM_NAME(hal::HaltReason, UserBudget),
+    MM_NAME(hal::HaltReason, RsmBreach),         MM_NAME(hal::HaltReason, PolicyInvalid),
+    MM_NAME(hal::HaltReason, UserContract)};
 inline constexpr std::array kCheckNames{
-    MM_NAME(supervisor::Check, MessageSize), MM_NAME(supervisor::Check, MsrPolicy), MM_NAME(supervisor::Check, IoPolicy),
-    MM_NAME(supervisor::Check, InstructionPolicy), MM_NAME(supervisor::Check, UserPointer),
-    MM_NAME(supervisor::Check, FreePageOwner), MM_NAME(supervisor::Check, CommBufferQuery),
-    MM_NAME(supervisor::Check, RuntimeGate), MM_NAME(supervisor::Check, LockedUnblock),
-    MM_NAME(supervisor::Check, UnblockMmram), MM_NAME(supervisor::Check, ContainCleanUp),
-    MM_NAME(supervisor::Check, Rendezvous), MM_NAME(supervisor::Check, PageAttributes),
-    MM_NAME(supervisor::Check, MmramLock), MM_NAME(supervisor::Check, UserAccessWindow),
-    MM_NAME(supervisor::Check, RsmPrecheck)};
+    MM_NAME(supervisor::Check, MessageSize),      MM_NAME(supervisor::Check, MsrPolicy),
+    MM_NAME(supervisor::Check, IoPolicy),         MM_NAME(supervisor::Check, InstructionPolicy),
+    MM_NAME(supervisor::Check, UserPointer),      MM_NAME(supervisor::Check, FreePageOwner),
+    MM_NAME(supervisor::Check, CommBufferQuery),  MM_NAME(supervisor::Check, RuntimeGate),
+    MM_NAME(supervisor::Check, LockedUnblock),    MM_NAME(supervisor::Check, UnblockMmram),
+    MM_NAME(supervisor::Check, ContainCleanUp),   MM_NAME(supervisor::Check, Rendezvous),
+    MM_NAME(supervisor::Check, PageAttributes),   MM_NAME(supervisor::Check, MmramLock),
+    MM_NAME(supervisor::Check, UserAccessWindow), MM_NAME(supervisor::Check, RsmPrecheck)};
 #undef MM_NAME
 
 }  // namespace mm::scenario

@@ -26,7 +26,9 @@ std::string lower(std::string_view text) {
   std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return out;
 }
-std::string_view value_of(pugi::xml_node entry, char const* child) { return entry.child(child).attribute("Value").value(); }
+std::string_view value_of(pugi::xml_node entry, char const* child) {
+  return entry.child(child).attribute("Value").value();
+}
 
 /// Decimal, or hexadecimal with 0x; underscores between digits as in the source's number literals.
 std::expected<u64, std::string> number(std::string_view text, u64 limit) {
@@ -137,9 +139,9 @@ Bytes encode(std::vector<Root> const& roots) {
   }
   append_int(out, 0x0001'0000, 4);
   append_int(out, size, 4);
-  append_int(out, 0, 8);   // memory policy, legacy
-  append_int(out, 0, 8);   // flags, capabilities
-  append_int(out, 0, 8);   // reserved
+  append_int(out, 0, 8);  // memory policy, legacy
+  append_int(out, 0, 8);  // flags, capabilities
+  append_int(out, 0, 8);  // reserved
   append_int(out, 40, 4);
   append_int(out, roots.size(), 4);
   for (std::size_t i = 0; i < roots.size(); ++i) {
@@ -174,6 +176,9 @@ std::expected<Bytes, std::string> compile_policy(std::string_view xml) {
       return std::unexpected(fmt::format("SmmCategory '{}' is there twice", found.node().attribute("name").value()));
     }
     roots.push_back(std::move(*root));
+  }
+  if (roots.empty()) {
+    return std::unexpected(fmt::format("no SmmCategory below <{}>", document.document_element().name()));
   }
   roots.push_back(Root{.type = 1, .deny = 1, .count = 0, .body = {}});
   return encode(roots);

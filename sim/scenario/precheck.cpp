@@ -16,8 +16,8 @@ void sweep(std::span<std::byte const> code, u32 rva, ImageFindings& findings) {
   u32 boundaries = 0;
   while (at < code.size()) {
     ZydisDecodedInstruction instruction;
-    bool const good =
-        ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, nullptr, code.data() + at, code.size() - at, &instruction));
+    bool const good = ZYAN_SUCCESS(
+        ZydisDecoderDecodeInstruction(&decoder, nullptr, code.data() + at, code.size() - at, &instruction));
     if (good && instruction.mnemonic == ZYDIS_MNEMONIC_RSM) {
       ++boundaries;
       if (!findings.rsm_at_boundary) {
@@ -38,8 +38,8 @@ void sweep(std::span<std::byte const> code, u32 rva, ImageFindings& findings) {
 std::expected<ImageFindings, std::string> check_image(std::span<std::byte const> bytes) {
   auto const image = image::PeImage::parse(bytes);
   if (!image) {
-    return std::unexpected(fmt::format("malformed PE32+ image: problem {} at byte {:#x}",
-                                       static_cast<unsigned>(image.error().problem), image.error().offset));
+    return std::unexpected(fmt::format("malformed PE32+ image: {} (at byte {:#x})",
+                                       image::problem_text(image.error().problem), image.error().offset));
   }
   ImageFindings findings;
   for (u32 i = 0; i < image->section_count(); ++i) {

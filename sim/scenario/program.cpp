@@ -16,14 +16,19 @@ void append_step(Bytes& to, ProgramStep const& step) {
 ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3) {
   ProgramStep step;
   if (v3) {
-    append_object(step.data, abi::CommunicateHeaderV3{guids::gEfiMmCommunicateHeaderV3Guid,
-                                                      sizeof(abi::CommunicateHeaderV3) + message.size(), 0, to, message.size()});
+    append_object(step.data,
+                  abi::CommunicateHeaderV3{guids::gEfiMmCommunicateHeaderV3Guid,
+                                           sizeof(abi::CommunicateHeaderV3) + message.size(), 0, to, message.size()});
   } else {
     append_object(step.data, abi::CommunicateHeader{to, message.size()});
   }
   append_bytes(step.data, message);
-  step.head = {static_cast<u16>(communication::StepOp::Communicate), 0, static_cast<u32>(step.data.size()),
-               static_cast<u64>(channel), 1, communication::kMaxStepBytes};
+  step.head = {static_cast<u16>(communication::StepOp::Communicate),
+               0,
+               static_cast<u32>(step.data.size()),
+               static_cast<u64>(channel),
+               1,
+               communication::kMaxStepBytes};
   return step;
 }
 

@@ -47,14 +47,44 @@ class TemporaryFolder {
 };
 
 std::vector<std::string> command_line(Prepared const& p, fs::path const& folder) {
-  auto const file = [&](char const* name) { return fmt::format("name=opt/mm/{},file={}", name, (folder / name).string()); };
-  return {"qemu-system-x86_64", "-machine", "q35,smm=on", "-accel", "tcg,thread=single", "-cpu", "Westmere,+smep,+smap,+umip",
-          "-m", std::to_string(p.scenario.boot.ram_bytes >> 20), "-smp", std::to_string(p.scenario.boot.cpus),
-          "-bios", (p.images / "mm-q35.rom").string(), "-global",
+  auto const file = [&](char const* name) {
+    return fmt::format("name=opt/mm/{},file={}", name, (folder / name).string());
+  };
+  return {"qemu-system-x86_64",
+          "-machine",
+          "q35,smm=on",
+          "-accel",
+          "tcg,thread=single",
+          "-cpu",
+          "Westmere,+smep,+smap,+umip",
+          "-m",
+          std::to_string(p.scenario.boot.ram_bytes >> 20),
+          "-smp",
+          std::to_string(p.scenario.boot.cpus),
+          "-bios",
+          (p.images / "mm-q35.rom").string(),
+          "-global",
           fmt::format("mch.extended-tseg-mbytes={}", p.scenario.boot.tseg_bytes >> 20),
-          "-debugcon", "file:" + (folder / "console").string(), "-global", "isa-debugcon.iobase=0x402",
-          "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-fw_cfg", file("config"), "-fw_cfg", file("fv"),
-          "-fw_cfg", file("steps"), "-display", "none", "-no-reboot", "-nodefaults", "-serial", "none", "-monitor", "none"};
+          "-debugcon",
+          "file:" + (folder / "console").string(),
+          "-global",
+          "isa-debugcon.iobase=0x402",
+          "-device",
+          "isa-debug-exit,iobase=0xf4,iosize=4",
+          "-fw_cfg",
+          file("config"),
+          "-fw_cfg",
+          file("fv"),
+          "-fw_cfg",
+          file("steps"),
+          "-display",
+          "none",
+          "-no-reboot",
+          "-nodefaults",
+          "-serial",
+          "file:" + (folder / "serial").string(),
+          "-monitor",
+          "none"};
 }
 
 std::expected<pid_t, std::string> start(std::vector<std::string> arguments, fs::path const& log) {
@@ -161,23 +191,28 @@ std::expected<MachineRun, std::string> run_on_qemu(Prepared const& p) {
   }
   Bytes config;
   append_object(config, p.scenario.boot);
-  for (auto const& [name, bytes] : {std::pair<char const*, Bytes const*>{"config", &config}, {"fv", &p.fv},
-                                    {"steps", &p.program.bytes}}) {
+  for (auto const& [name, bytes] :
+       {std::pair<char const*, Bytes const*>{"config", &config}, {"fv", &p.fv}, {"steps", &p.program.bytes}}) {
     if (auto done = write_file(folder.path() / name, *bytes); !done) {
       return std::unexpected(done.error());
     }
   }
-  auto const pid = start(command_line(p, folder.path()), folder.path() / "log");
+  auto arguments = command_line(p, folder.path());
+  arguments.insert(arguments.end(), p.qemu_options.begin(), p.qemu_options.end());
+  auto const pid = start(std::move(arguments), folder.path() / "log");
   if (!pid) {
     return std::unexpected(pid.error());
   }
   int const code = wait_for(*pid);
   auto const console = read_file(folder.path() / "console");
   MachineRun run = parse_console(console ? *console : Bytes{});
+  if (auto const serial = read_file(folder.path() / "serial")) {
+    run.serial.assign(reinterpret_cast<char const*>(serial->data()), serial->size());
+  }
   if (code == kTimedOut) {
     run.halted = hal::HaltReason::UserBudget;
     run.text.push_back("killed after 60 seconds");
-  } else if (code != 1 && code != 3) {
+  } else if (code != 1 && code != 3 && !run.boot_failed) {
     auto const log = read_file(folder.path() / "log");
     std::string const said = log ? std::string{reinterpret_cast<char const*>(log->data()), log->size()} : "";
     return std::unexpected(fmt::format("QEMU ended with exit code {} {}", code, said));

@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 
 #include "core/abi/guids.hpp"
+#include "core/image/fv.hpp"
 #include "sim/scenario/fv_writer.hpp"
 #include "sim/scenario/precheck.hpp"
 
@@ -28,25 +31,71 @@ std::expected<void, std::string> add_core(std::vector<FvFileSpec>& files, std::f
   return {};
 }
 
-std::expected<void, std::string> add_driver(Prepared& p, std::vector<FvFileSpec>& files, ImageSpec const& image) {
-  auto bytes = read_file(image.file);
-  if (!bytes) {
-    return std::unexpected(bytes.error());
-  }
-  auto const found = check_image(*bytes);
+/// Looks into one image; what it finds goes into `p`. The error is about a malformed header.
+std::expected<void, std::string> precheck(Prepared& p, std::string const& name, std::span<std::byte const> bytes) {
+  auto const found = check_image(bytes);
   if (!found) {
-    return std::unexpected(fmt::format("{}: {}", image.file.string(), found.error()));
+    return std::unexpected(found.error());
   }
   if (found->rsm_at_boundary && !p.refused) {
-    p.refused_image = image.name;
-    p.refused = fmt::format("image '{}' refused: RSM instruction at image offset {}", image.name,
+    p.refused_image = name;
+    p.refused = fmt::format("image '{}' refused: RSM instruction at image offset {}", name,
                             hex_number(*found->rsm_at_boundary));
   }
   if (found->rsm_inside != 0) {
-    p.warnings.push_back(fmt::format("image '{}': the bytes of RSM inside {} other instruction(s)", image.name, found->rsm_inside));
+    p.warnings.push_back(
+        fmt::format("image '{}': the bytes of RSM inside {} other instruction(s)", name, found->rsm_inside));
   }
-  FvFileSpec file{.name = image.guid, .type = 0x0E, .depex = {}, .pe32 = std::move(*bytes), .raw = {}, .ui = image.name};
-  if (image.depex) {
+  return {};
+}
+
+/// A whole volume: its structure, and each driver whose PE32 section is not inside another section.
+std::expected<void, std::string> precheck_volume(Prepared& p, std::span<std::byte const> bytes) {
+  auto const malformed = [](image::FvError const& e) {
+    return std::unexpected(
+        fmt::format("malformed firmware volume: {} (at byte {:#x})", problem_text(e.problem), e.offset));
+  };
+  auto const volume = image::FirmwareVolume::parse(bytes);
+  if (!volume) {
+    return malformed(volume.error());
+  }
+  auto files = volume->files();
+  for (auto file = files.next();; file = files.next()) {
+    if (!file) {
+      return malformed(file.error());
+    }
+    if (!*file) {
+      return {};
+    }
+    if ((*file)->type != image::file_type::kMmStandalone) {
+      continue;
+    }
+    auto const section = image::find_section((*file)->body, image::section_type::kPe32);
+    if (!section) {
+      return malformed(section.error());
+    }
+    auto const name = guid_name((*file)->name);
+    if (*section) {
+      if (auto done = precheck(p, name, (*section)->body); !done) {
+        return std::unexpected(fmt::format("file {}: {}", name, done.error()));
+      }
+    }
+  }
+}
+
+std::expected<void, std::string> add_driver(Prepared& p, std::vector<FvFileSpec>& files, ImageSpec const& image) {
+  std::expected<Bytes, std::string> bytes = image.content ? *image.content : read_file(image.file);
+  if (!bytes) {
+    return std::unexpected(bytes.error());
+  }
+  if (auto done = precheck(p, image.name, *bytes); !done) {
+    return std::unexpected(fmt::format("{}: {}", image.file.string(), done.error()));
+  }
+  FvFileSpec file{
+      .name = image.guid, .type = 0x0E, .depex = {}, .pe32 = std::move(*bytes), .raw = {}, .ui = image.name};
+  if (image.depex_content) {
+    file.depex = *image.depex_content;
+  } else if (image.depex) {
     auto depex = read_file(*image.depex);
     if (!depex) {
       return std::unexpected(depex.error());
@@ -64,18 +113,21 @@ void check_bytes(StepExpectation const& e, std::span<std::byte const> got, std::
     bool const same = end <= got.size() && std::ranges::equal(want.bytes, got.subspan(want.at, want.bytes.size()));
     if (!same) {
       auto const there = got.subspan(std::min(want.at, got.size()));
-      problems.push_back(fmt::format("{}: at byte {} expected {}, got {}", who, want.at, format_hex(want.bytes),
-                                     there.empty() ? "nothing" : format_hex(there.first(std::min(there.size(), want.bytes.size())))));
+      problems.push_back(
+          fmt::format("{}: at byte {} expected {}, got {}", who, want.at, format_hex(want.bytes),
+                      there.empty() ? "nothing" : format_hex(there.first(std::min(there.size(), want.bytes.size())))));
     }
   }
 }
 
-void check_step(ScenarioStep const& step, std::size_t number, StepOutcome const* got, std::vector<std::string>& problems) {
+void check_step(ScenarioStep const& step, std::size_t number, StepOutcome const* got,
+                std::vector<std::string>& problems) {
   auto const who = fmt::format("step {} ({}, line {})", number + 1, step.title, step.line);
   auto const& e = step.expect;
   if (got == nullptr || e.halts) {
     if ((got == nullptr) != e.halts) {
-      problems.push_back(who + (e.halts ? ": expected the machine to halt, but the step gave a result" : ": gave no result"));
+      problems.push_back(who +
+                         (e.halts ? ": expected the machine to halt, but the step gave a result" : ": gave no result"));
     }
     return;
   }
@@ -101,7 +153,8 @@ bool matches(ExpectedEvent const& want, hal::TraceEvent const& e) {
          same(want.d, e.d) && same(want.e, e.e) && same(want.f, e.f);
 }
 
-void check_events(Expectation const& expect, std::vector<hal::TraceEvent> const& trace, std::vector<std::string>& problems) {
+void check_events(Expectation const& expect, std::vector<hal::TraceEvent> const& trace,
+                  std::vector<std::string>& problems) {
   auto at = trace.begin();
   for (std::size_t i = 0; i < expect.events.size(); ++i) {
     auto const& want = expect.events[i];
@@ -120,8 +173,18 @@ void check_events(Expectation const& expect, std::vector<hal::TraceEvent> const&
   }
 }
 
+/// The loader refused the image of this name, and with it the boot.
+bool loader_refused(Prepared const& p, MachineRun const& run, std::string const& name) {
+  auto const image = std::ranges::find(p.scenario.images, name, &ImageSpec::name);
+  return run.boot_failed && image != p.scenario.images.end() &&
+         std::ranges::any_of(run.trace, [&](hal::TraceEvent const& e) {
+           return e.kind == hal::TraceKind::ImageRefused && std::bit_cast<Guid>(std::array{e.c, e.d}) == image->guid;
+         });
+}
+
 StepOutcome const* result_at(MachineRun const& run, std::size_t index) {
-  auto const at = std::ranges::find(run.results, static_cast<u32>(index), [](StepOutcome const& r) { return r.head.index; });
+  auto const at =
+      std::ranges::find(run.results, static_cast<u32>(index), [](StepOutcome const& r) { return r.head.index; });
   return at == run.results.end() ? nullptr : &*at;
 }
 
@@ -134,7 +197,8 @@ void check_memory(Prepared const& p, MachineRun const& run, std::vector<std::str
       problems.push_back(fmt::format("memory at {}: not read, the machine stopped before", hex_number(base)));
     } else if (before->data != after->data) {
       auto const [x, y] = std::ranges::mismatch(before->data, after->data);
-      problems.push_back(fmt::format("memory at {} changed", hex_number(base + static_cast<u64>(x - before->data.begin()))));
+      problems.push_back(
+          fmt::format("memory at {} changed", hex_number(base + static_cast<u64>(x - before->data.begin()))));
     }
   }
 }
@@ -148,17 +212,25 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
   std::vector<FvFileSpec> files;
   for (auto const& [name, guid] : {std::pair{"MmSupervisorCore", guids::gMmSupervisorCoreGuid},
                                    std::pair{"MmUserCore", guids::gMmSupervisorUserGuid}}) {
-    if (auto done = add_core(files, images, name, guid); !done) {
+    auto const release = p.scenario.release_core && guid == guids::gMmSupervisorCoreGuid ? "Release" : "";
+    if (auto done = add_core(files, images, std::string{name} + release, guid); !done) {
       return std::unexpected(done.error());
     }
   }
-  files.push_back({.name = guids::gMmSupervisorPolicyFileGuid, .type = 0x02, .depex = {}, .pe32 = {},
-                   .raw = p.scenario.policy, .ui = {}});
+  files.push_back({.name = guids::gMmSupervisorPolicyFileGuid,
+                   .type = 0x02,
+                   .depex = {},
+                   .pe32 = {},
+                   .raw = p.scenario.policy,
+                   .ui = {}});
   for (auto const& image : p.scenario.images) {
     if (image.fv) {
       auto fv = read_file(*image.fv);
       if (!fv) {
         return std::unexpected(fv.error());
+      }
+      if (auto done = precheck_volume(p, *fv); !done) {
+        return std::unexpected(fmt::format("{}: {}", image.fv->string(), done.error()));
       }
       p.fv = std::move(*fv);
       continue;
@@ -211,10 +283,17 @@ void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte con
 std::vector<std::string> check(Prepared const& p, MachineRun const& run) {
   std::vector<std::string> problems;
   auto const& expect = p.scenario.expect;
+  if (expect.refused_image) {
+    if (!loader_refused(p, run, *expect.refused_image)) {
+      problems.push_back(fmt::format("image '{}' was to be refused, and was not", *expect.refused_image));
+    }
+    return problems;
+  }
   if (expect.halted != run.halted) {
-    problems.push_back(fmt::format("the machine {}, expected {}",
-                                   run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"},
-                                   expect.halted ? std::string{halt_name(*expect.halted)} : std::string{"no halt"}));
+    problems.push_back(
+        fmt::format("the machine {}, expected {}",
+                    run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"},
+                    expect.halted ? std::string{halt_name(*expect.halted)} : std::string{"no halt"}));
   }
   if (run.boot_failed && !expect.halted) {
     problems.push_back("the boot failed" + (run.text.empty() ? "" : ": " + run.text.back()));
@@ -253,8 +332,8 @@ std::vector<std::string> describe_results(Prepared const& p, MachineRun const& r
     }
     std::span<std::byte const> const data{got->data};
     auto const body = data.subspan(std::min(step.header_bytes, data.size()));
-    lines.push_back(fmt::format("step {} {}: {} value {}{}", i + 1, step.title, named(got->head.status), hex_number(got->head.value),
-                                body.empty() ? "" : " data " + format_hex(body, 32)));
+    lines.push_back(fmt::format("step {} {}: {} value {}{}", i + 1, step.title, named(got->head.status),
+                                hex_number(got->head.value), body.empty() ? "" : " data " + format_hex(body, 32)));
   }
   return lines;
 }

@@ -20,10 +20,11 @@ struct Prepared {
   Program program;
   Bytes mmi_entry;
   std::filesystem::path images;
-  std::optional<std::string> refused;   ///< an image the host refused: its name and why
+  std::optional<std::string> refused;  ///< an image the host refused: its name and why
   std::string refused_image;
   std::vector<std::string> warnings;
-  u32 defects = 0;  ///< supervisor::Check bits, simulator only
+  std::vector<std::string> qemu_options;  ///< at the end of QEMU's command line
+  u32 defects = 0;                        ///< supervisor::Check bits, simulator only
 };
 
 /// Bad input (exit code 2): a sentence. A refused image is not an error here.
@@ -39,7 +40,8 @@ struct StepOutcome {
 struct MachineRun {
   std::vector<hal::TraceEvent> trace;
   std::vector<StepOutcome> results;
-  std::vector<std::string> text;         ///< diagnostic lines, boot errors included
+  std::vector<std::string> text;  ///< diagnostic lines, boot errors included
+  std::string serial;             ///< what was written to the serial port at 0x3F8
   std::optional<hal::HaltReason> halted;
   bool boot_failed = false;
   bool complete = false;  ///< the machine said that it reached the end of the steps

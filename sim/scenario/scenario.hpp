@@ -31,12 +31,12 @@ struct ExpectedBytes {
 
 struct StepExpectation {
   std::optional<u64> status;
-  std::optional<u64> size;          ///< ReturnBufferSize, or bytes of the message with message_size
+  std::optional<u64> size;  ///< ReturnBufferSize, or bytes of the message with message_size
   std::optional<u64> message_size;
   std::optional<u64> value;
-  std::optional<u64> valid;         ///< mailbox valid byte after the MMI
+  std::optional<u64> valid;  ///< mailbox valid byte after the MMI
   std::vector<ExpectedBytes> bytes;
-  bool halts = false;               ///< the machine halts in this step, so it gives no result
+  bool halts = false;  ///< the machine halts in this step, so it gives no result
 };
 
 /// One [[step]]: one or more program steps; the expectation is about the last.
@@ -52,9 +52,11 @@ struct ScenarioStep {
 struct ImageSpec {
   std::string name;
   Guid guid;
-  std::filesystem::path file;                  ///< .efi
+  std::filesystem::path file;  ///< .efi
   std::optional<std::filesystem::path> depex;
-  std::optional<std::filesystem::path> fv;     ///< a whole volume instead
+  std::optional<Bytes> content;             ///< instead of the bytes of `file`, which then is only a name
+  std::optional<Bytes> depex_content;       ///< instead of the bytes of `depex`
+  std::optional<std::filesystem::path> fv;  ///< a whole volume instead
 };
 
 /// One [[expect.event]] / element of expect.events: kind and the fields that were given.
@@ -69,8 +71,8 @@ struct MemoryRange {
 };
 
 struct Expectation {
-  std::vector<ExpectedEvent> events;     ///< in this order, others may be between
-  std::vector<hal::TraceKind> no_events; ///< none of these after boot
+  std::vector<ExpectedEvent> events;      ///< in this order, others may be between
+  std::vector<hal::TraceKind> no_events;  ///< none of these after boot
   std::optional<hal::HaltReason> halted;
   std::optional<std::string> refused_image;
   std::vector<MemoryRange> memory_unchanged;
@@ -83,6 +85,7 @@ struct Scenario {
   bool reference_profile = false;
   u64 seed = 1;
   bool dispatch = true;
+  bool release_core = false;         ///< the supervisor core without trace, for measurements
   std::vector<std::string> targets;  ///< empty: all
   Bytes policy;
   std::vector<ImageSpec> images;
@@ -91,7 +94,8 @@ struct Scenario {
 };
 
 /// Reads and checks a scenario file. `images` is the folder of the built images. Error: "file:line: what".
-std::expected<Scenario, std::string> load_scenario(std::filesystem::path const& file, std::filesystem::path const& images);
+std::expected<Scenario, std::string> load_scenario(std::filesystem::path const& file,
+                                                   std::filesystem::path const& images);
 /// The same from text; `file` names it in errors and anchors relative paths.
 std::expected<Scenario, std::string> parse_scenario(std::string_view text, std::filesystem::path const& file,
                                                     std::filesystem::path const& images);
@@ -99,8 +103,8 @@ std::expected<Scenario, std::string> parse_scenario(std::string_view text, std::
 /// The program of a scenario: dispatch event, memory reads for memory_unchanged, the steps, the reads again.
 struct Program {
   Bytes bytes;
-  std::size_t first_step = 0;               ///< index of the first program step of the scenario's own steps
-  std::vector<std::size_t> last_of_step;    ///< per scenario step: index of its last program step
+  std::size_t first_step = 0;                     ///< index of the first program step of the scenario's own steps
+  std::vector<std::size_t> last_of_step;          ///< per scenario step: index of its last program step
   std::size_t reads_before = 0, reads_after = 0;  ///< index of the first memory read of each set
 };
 Program encode_program(Scenario const& scenario);

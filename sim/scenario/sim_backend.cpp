@@ -27,6 +27,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
     run.text.push_back(booted.error());
   }
   run.trace = (*machine)->trace();
+  run.serial = (*machine)->serial_output();
   run.halted = (*machine)->halted();
   for (auto const& frame : (*machine)->frames()) {
     if (frame.kind == abi::FrameKind::StepResult) {

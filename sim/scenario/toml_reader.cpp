@@ -30,7 +30,8 @@ class Reader {
   Reader(fs::path file, fs::path images) : file_(std::move(file)), images_(std::move(images)) {}
 
   Scenario read(toml::table const& root) {
-    only(root, {"schema", "name", "targets", "dispatch", "images", "machine", "policy", "step", "expect"}, "the scenario");
+    only(root, {"schema", "name", "targets", "dispatch", "images", "machine", "policy", "step", "expect"},
+         "the scenario");
     auto const schema = number(root, "schema", 0, 1000);
     if (!schema || *schema != 1) {
       fail(root, "schema = 1 is missing: it is the only version this program reads");
@@ -107,7 +108,8 @@ class Reader {
     }
     u64 const v = number_of(*node, key);
     if (v < low || v > high) {
-      fail(*node, fmt::format("{} = {} is out of range ({} to {})", key, hex_number(v), hex_number(low), hex_number(high)));
+      fail(*node,
+           fmt::format("{} = {} is out of range ({} to {})", key, hex_number(v), hex_number(low), hex_number(high)));
     }
     return v;
   }
@@ -127,8 +129,8 @@ class Reader {
     auto const plus = value.find('+');
     auto const head = value.substr(0, plus);
     std::pair<std::string_view, u64> const regions[] = {
-        {"mmram", boot_.ram_bytes - boot_.tseg_bytes}, {"user-comm", platform::kUserCommBuffer},
-        {"supervisor-comm", platform::kSupervisorCommBuffer}, {"user-status", platform::kUserCommStatus},
+        {"mmram", boot_.ram_bytes - boot_.tseg_bytes},          {"user-comm", platform::kUserCommBuffer},
+        {"supervisor-comm", platform::kSupervisorCommBuffer},   {"user-status", platform::kUserCommStatus},
         {"supervisor-status", platform::kSupervisorCommStatus}, {"scratch", platform::kScratch}};
     u64 base = 0;
     std::string rest = value;
@@ -147,7 +149,8 @@ class Reader {
     }
     if (used == 0 || used != rest.size() || rest.front() == '-') {
       fail(node, fmt::format("{} = \"{}\" is not a number (nor mmram, user-comm, supervisor-comm, user-status, "
-                             "supervisor-status or scratch with an optional +offset)", key, value));
+                             "supervisor-status or scratch with an optional +offset)",
+                             key, value));
     }
     return base + v;
   }
@@ -281,7 +284,8 @@ class Reader {
       }
       return *guid;
     }
-    if (auto const beside = read_file(fs::path{image.file}.replace_extension(".guid")); beside && beside->size() >= 36) {
+    if (auto const beside = read_file(fs::path{image.file}.replace_extension(".guid"));
+        beside && beside->size() >= 36) {
       std::string_view const line{reinterpret_cast<char const*>(beside->data()), 36};
       if (auto const guid = parse_guid(line)) {
         return *guid;
@@ -355,12 +359,20 @@ class Reader {
   // --- steps ------------------------------------------------------------------------------------------------------
   ScenarioStep read_step(toml::table const& t) const {
     using Build = void (Reader::*)(toml::table const&, ScenarioStep&) const;
-    static constexpr std::pair<std::string_view, Build> kinds[] = {
-        {"communicate", &Reader::communicate},
-        {"dispatch", &Reader::event}, {"ready-to-lock", &Reader::event}, {"exit-boot-services", &Reader::event},
-        {"end-of-dxe", &Reader::event}, {"ready-to-boot", &Reader::event}, {"mmi", &Reader::mmi}, {"mailbox", &Reader::mailbox},
-        {"unblock", &Reader::unblock}, {"read", &Reader::memory}, {"write", &Reader::memory}, {"fill", &Reader::memory},
-        {"io", &Reader::io}, {"msr", &Reader::msr}};
+    static constexpr std::pair<std::string_view, Build> kinds[] = {{"communicate", &Reader::communicate},
+                                                                   {"dispatch", &Reader::event},
+                                                                   {"ready-to-lock", &Reader::event},
+                                                                   {"exit-boot-services", &Reader::event},
+                                                                   {"end-of-dxe", &Reader::event},
+                                                                   {"ready-to-boot", &Reader::event},
+                                                                   {"mmi", &Reader::mmi},
+                                                                   {"mailbox", &Reader::mailbox},
+                                                                   {"unblock", &Reader::unblock},
+                                                                   {"read", &Reader::memory},
+                                                                   {"write", &Reader::memory},
+                                                                   {"fill", &Reader::memory},
+                                                                   {"io", &Reader::io},
+                                                                   {"msr", &Reader::msr}};
     ScenarioStep step;
     step.line = static_cast<int>(t.source().begin.line);
     auto const build = choice(t, "kind", kinds);
@@ -385,8 +397,10 @@ class Reader {
   }
 
   void communicate(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "channel", "to", "text", "hex", "file", "fields", "pad", "v3", "length", "raw", "valid",
-             "reply_capacity", "expect"}, "a communicate step");
+    only(t,
+         {"kind", "title", "channel", "to", "text", "hex", "file", "fields", "pad", "v3", "length", "raw", "valid",
+          "reply_capacity", "expect"},
+         "a communicate step");
     auto const name = text(t, "to");
     bool const is_raw = flag(t, "raw").value_or(false);
     if (!name && !is_raw) {
@@ -415,10 +429,11 @@ class Reader {
   }
   void event(toml::table const& t, ScenarioStep& step) const {
     only(t, {"kind", "title", "channel", "expect"}, "an event step");
-    std::pair<std::string_view, Guid> const events[] = {
-        {"dispatch", guids::gEventMmDispatchGuid}, {"ready-to-lock", guids::gEfiDxeMmReadyToLockProtocolGuid},
-        {"exit-boot-services", guids::gEfiEventExitBootServicesGuid}, {"end-of-dxe", guids::gEfiEndOfDxeEventGroupGuid},
-        {"ready-to-boot", guids::gEfiEventReadyToBootGuid}};
+    std::pair<std::string_view, Guid> const events[] = {{"dispatch", guids::gEventMmDispatchGuid},
+                                                        {"ready-to-lock", guids::gEfiDxeMmReadyToLockProtocolGuid},
+                                                        {"exit-boot-services", guids::gEfiEventExitBootServicesGuid},
+                                                        {"end-of-dxe", guids::gEfiEndOfDxeEventGroupGuid},
+                                                        {"ready-to-boot", guids::gEfiEventReadyToBootGuid}};
     Guid to;
     for (auto const& [name, event_guid] : events) {
       to = name == step.kind ? event_guid : to;
@@ -447,7 +462,8 @@ class Reader {
   }
   void unblock(toml::table const& t, ScenarioStep& step) const {
     only(t, {"kind", "title", "address", "pages", "attributes", "identifier", "expect"}, "an unblock step");
-    abi::SupervisorRequestHeader const head{abi::kRequestSignature, 1, static_cast<u32>(abi::SupervisorRequest::UnblockMem), 0, 0};
+    abi::SupervisorRequestHeader const head{abi::kRequestSignature, 1,
+                                            static_cast<u32>(abi::SupervisorRequest::UnblockMem), 0, 0};
     abi::UnblockMemoryParams params;
     params.descriptor.type = 4;
     params.descriptor.physical_start = need(t, "address");
@@ -468,7 +484,8 @@ class Reader {
     return *v;
   }
   void memory(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "address", "bytes", "value", "text", "hex", "file", "fields", "pad", "expect"}, "a memory step");
+    only(t, {"kind", "title", "address", "bytes", "value", "text", "hex", "file", "fields", "pad", "expect"},
+         "a memory step");
     u64 const at = need(t, "address", 0xFFFF'FFFF);
     if (step.kind == "write") {
       return add(step, communication::StepOp::Write, at, 0, 0, data(t));
@@ -497,7 +514,8 @@ class Reader {
 
   void read_step_expect(toml::table const& t, ScenarioStep& step) const {
     only(t, {"status", "size", "message_size", "value", "valid", "text", "hex", "fields", "halts"}, "[step.expect]");
-    if (auto const* node = find(t, "status"); node != nullptr && node->is_string() && !node->value<std::string>()->starts_with("0x")) {
+    if (auto const* node = find(t, "status");
+        node != nullptr && node->is_string() && !node->value<std::string>()->starts_with("0x")) {
       step.expect.status = static_cast<u64>(*choice(t, "status", kStatusNames));
     } else {
       step.expect.status = number(t, "status");
@@ -532,17 +550,20 @@ class Reader {
       out.events.push_back(read_event(as_table(node, "events")));
     }
     for (auto const& node : array(t, "no_events")) {
-      toml::table one;
-      one.insert("kind", node.value<std::string>().value_or(""));
-      auto const kind = choice(one, "kind", kEventNames);
-      out.no_events.push_back(*kind);
+      auto const name = node.value<std::string>().value_or("");
+      auto const known = std::ranges::find(kEventNames, name, [](auto const& entry) { return entry.first; });
+      if (known == kEventNames.end()) {
+        fail(node, fmt::format("no_events: \"{}\" is no kind of event", name));
+      }
+      out.no_events.push_back(known->second);
     }
     out.halted = choice(t, "halted", kHaltNames);
     out.refused_image = text(t, "refused_image");
     for (auto const& node : array(t, "memory_unchanged")) {
       auto const& entry = as_table(node, "memory_unchanged");
       only(entry, {"address", "bytes"}, "memory_unchanged");
-      out.memory_unchanged.push_back({need(entry, "address", 0xFFFF'FFFF), need(entry, "bytes", communication::kMaxStepBytes)});
+      out.memory_unchanged.push_back(
+          {need(entry, "address", 0xFFFF'FFFF), need(entry, "bytes", communication::kMaxStepBytes)});
     }
   }
   ExpectedEvent read_event(toml::table const& t) const {
@@ -551,7 +572,8 @@ class Reader {
     if (!kind) {
       fail(t, "an event needs a kind");
     }
-    return {*kind, number(t, "cpu"), number(t, "a"), number(t, "b"), number(t, "c"), number(t, "d"), number(t, "e"), number(t, "f")};
+    return {*kind,          number(t, "cpu"), number(t, "a"), number(t, "b"),
+            number(t, "c"), number(t, "d"),   number(t, "e"), number(t, "f")};
   }
 
   fs::path file_;
@@ -561,7 +583,8 @@ class Reader {
 
 }  // namespace
 
-std::expected<Scenario, std::string> parse_scenario(std::string_view text, fs::path const& file, fs::path const& images) {
+std::expected<Scenario, std::string> parse_scenario(std::string_view text, fs::path const& file,
+                                                    fs::path const& images) {
   try {
     auto const root = toml::parse(text, file.string());
     return Reader{file, images}.read(root);

@@ -40,9 +40,7 @@ class Renderer {
     regions_.push_back({"mmram", boot.ram_bytes - boot.tseg_bytes, boot.tseg_bytes});
   }
 
-  std::string line(hal::TraceEvent const& e) const {
-    return fmt::format("mmi {} cpu {} {}", e.mmi, e.cpu, body(e));
-  }
+  std::string line(hal::TraceEvent const& e) const { return fmt::format("mmi {} cpu {} {}", e.mmi, e.cpu, body(e)); }
 
  private:
   static std::string image_name(Prepared const& p, Guid const& guid) {
@@ -65,9 +63,7 @@ class Renderer {
     auto const name = status_name(value);
     return name.empty() ? hex_number(value) : std::string{name};
   }
-  static std::string channel(u64 value) {
-    return value == 0 ? "supervisor" : value == 1 ? "user" : "none";
-  }
+  static std::string channel(u64 value) { return value == 0 ? "supervisor" : value == 1 ? "user" : "none"; }
   static std::string exit_kind(u64 value) {
     constexpr std::string_view kNames[] = {"syscall", "return", "fault", "budget"};
     return value < 4 ? std::string{kNames[value]} : hex_number(value);
@@ -76,43 +72,69 @@ class Renderer {
   std::string body(hal::TraceEvent const& e) const {
     using K = hal::TraceKind;
     switch (e.kind) {
-      case K::CopyIn: return fmt::format("CopyIn {} {} bytes", channel(e.a), e.b);
+      case K::CopyIn:
+        return fmt::format("CopyIn {} {} bytes", channel(e.a), e.b);
       case K::RequestDecoded:
-        return fmt::format("RequestDecoded {} to {} {} bytes v{}", channel(e.a), guid_name(guid_from(e.b, e.c)), e.d, e.e);
-      case K::RequestRefused: return fmt::format("RequestRefused {} {}", channel(e.a), status(e.b));
-      case K::UserEnter: return fmt::format("UserEnter command {} {}", e.a, at(e.b));
-      case K::UserExit: return fmt::format("UserExit {} rax {}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status(e.b));
+        return fmt::format("RequestDecoded {} to {} {} bytes v{}", channel(e.a), guid_name(guid_from(e.b, e.c)), e.d,
+                           e.e);
+      case K::RequestRefused:
+        return fmt::format("RequestRefused {} {}", channel(e.a), status(e.b));
+      case K::UserEnter:
+        return fmt::format("UserEnter command {} {}", e.a, at(e.b));
+      case K::UserExit:
+        return fmt::format("UserExit {} rax {}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status(e.b));
       case K::Syscall:
-        return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(e.a), at(e.b), at(e.c), at(e.d), at(e.e), status(e.f));
+        return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(e.a), at(e.b), at(e.c), at(e.d), at(e.e),
+                           status(e.f));
       case K::Fault:
-        return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.a, hex_number(e.b), at(e.c), at(e.d), e.f);
+        return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.a, hex_number(e.b), at(e.c), at(e.d),
+                           e.f);
       case K::SupervisorFault:
         return fmt::format("SupervisorFault vector {} error {} at {} cr2 {}", e.a, hex_number(e.b), at(e.c), at(e.d));
-      case K::Contained: return fmt::format("Contained {}", at(e.a));
-      case K::ApProcedure: return fmt::format("ApProcedure {} argument {} for cpu {}", at(e.a), at(e.b), e.c);
-      case K::CopyOut: return fmt::format("CopyOut {} {} bytes hash {:016x}", channel(e.a), e.b, e.c);
-      case K::MmiExit: return fmt::format("MmiExit {} {} size {}", channel(e.a), status(e.b), e.c);
-      case K::Unblocked: return fmt::format("Unblocked {} pages {} {}", at(e.a), e.b, status(e.c));
-      case K::UserNote: return fmt::format("UserNote {} {} {}", note(e.a), at(e.b), e.a == 2 || e.a == 5 ? status(e.c) : at(e.c));
-      case K::ImageLoaded: return fmt::format("ImageLoaded {} {} bytes {}", at(e.a), hex_number(e.b), e.e == 1 ? "user" : "supervisor");
-      case K::ImageRefused: return fmt::format("ImageRefused {} {}", guid_name(guid_from(e.c, e.d)), status(e.b));
+      case K::Contained:
+        return fmt::format("Contained {}", at(e.a));
+      case K::ApProcedure:
+        return fmt::format("ApProcedure {} argument {} for cpu {}", at(e.a), at(e.b), e.c);
+      case K::CopyOut:
+        return fmt::format("CopyOut {} {} bytes hash {:016x}", channel(e.a), e.b, e.c);
+      case K::MmiExit:
+        return fmt::format("MmiExit {} {} size {}", channel(e.a), status(e.b), e.c);
+      case K::Unblocked:
+        return fmt::format("Unblocked {} pages {} {}", at(e.a), e.b, status(e.c));
+      case K::UserNote:
+        return fmt::format("UserNote {} {} {}", note(e.a), at(e.b), e.a == 2 || e.a == 5 ? status(e.c) : at(e.c));
+      case K::ImageLoaded:
+        return fmt::format("ImageLoaded {} {} bytes {}", at(e.a), hex_number(e.b), e.e == 1 ? "user" : "supervisor");
+      case K::ImageRefused:
+        return fmt::format("ImageRefused {} {}", guid_name(guid_from(e.c, e.d)), status(e.b));
       case K::Halt: {
         bool const has_rip = e.a == 1 || e.a == 3;
-        return fmt::format("Halt {} {} {}", halt_name(static_cast<hal::HaltReason>(e.a)), hex_number(e.b), has_rip ? at(e.c) : status(e.c));
+        return fmt::format("Halt {} {} {}", halt_name(static_cast<hal::HaltReason>(e.a)), hex_number(e.b),
+                           has_rip ? at(e.c) : status(e.c));
       }
       case K::UserPageAllocated:
-      case K::UserPageFreed: return fmt::format("{} {} pages {}", event_name(e.kind), at(e.a), e.b);
-      case K::MemoryMap: return fmt::format("MemoryMap {} {} bytes {}", at(e.a), hex_number(e.b), rights(e.c));
-      default: return plain(e);
+      case K::UserPageFreed:
+        return fmt::format("{} {} pages {}", event_name(e.kind), at(e.a), e.b);
+      case K::MemoryMap:
+        return fmt::format("MemoryMap {} {} bytes {}", at(e.a), hex_number(e.b), rights(e.c));
+      default:
+        return plain(e);
     }
   }
   static std::string rights(u64 value) {
     return fmt::format("{} {}", (value & 2) != 0 ? "user" : "supervisor",
-                       (value & 4) != 0 ? "RX" : (value & 1) != 0 ? "RW" : "R");
+                       (value & 4) != 0   ? "RX"
+                       : (value & 1) != 0 ? "RW"
+                                          : "R");
   }
   static std::string note(u64 value) {
-    constexpr std::string_view kNames[] = {"?", "DriverEntered", "DriverReturned", "DriverWaiting", "HandlerEntered",
-                                           "HandlerReturned", "DriverContained"};
+    constexpr std::string_view kNames[] = {"?",
+                                           "DriverEntered",
+                                           "DriverReturned",
+                                           "DriverWaiting",
+                                           "HandlerEntered",
+                                           "HandlerReturned",
+                                           "DriverContained"};
     return value < 7 ? std::string{kNames[value]} : hex_number(value);
   }
   static std::string plain(hal::TraceEvent const& e) {

@@ -6,10 +6,10 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "core/image/pe.hpp"
+#include "core/base/guid.hpp"
+#include "core/base/types.hpp"
 #include "sim/scenario/bytes.hpp"
 
 /// What is in a firmware volume, a firmware device (flash image) or a PE image: for `mmsim images` and `mmsim send`.
@@ -27,7 +27,7 @@ struct ListedPeSection {
 /// A PE or TE image.
 struct ListedImage {
   bool te = false;
-  bool loadable = false;  ///< the loader's own checks accept it
+  bool loadable = false;    ///< the loader's own checks accept it
   bool supervised = false;  ///< entry of a supervised driver (user-core-and-communication.md 2.2)
   std::string problem;      ///< why it is not loadable
   std::string machine;
@@ -96,8 +96,6 @@ void for_each_file(std::vector<ListedVolume> const& volumes, F&& f) {
 /// "MM_STANDALONE", "MM (traditional)", ...; "type 0x42" when unknown.
 std::string file_type_name(u8 type);
 std::string section_type_name(u8 type);
-/// Field and reason, without the offset.
-std::string_view describe(image::PeProblem problem);
 /// A dependency expression in words, one opcode each; ends with a sentence in brackets where it is malformed.
 std::vector<std::string> depex_words(std::span<std::byte const> depex);
 /// The GUIDs of PUSH, BEFORE and AFTER, without those that the user core itself installs.

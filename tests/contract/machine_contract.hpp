@@ -7,8 +7,8 @@
 
 namespace mm::test {
 
-/// What every machine must do. `Harness` has a CPU `cpu()`, a writable address `memory()` of two pages, an MSR that can be
-/// written `good_msr()` and one that the CPU refuses `bad_msr()`.
+/// What every machine must do. `Harness` has a CPU `cpu()`, a writable address `memory()` of two pages, an MSR that can
+/// be written `good_msr()` and one that the CPU refuses `bad_msr()`.
 template <typename Harness>
 class MachineContract : public ::testing::Test {
  protected:
@@ -39,6 +39,7 @@ TYPED_TEST_P(MachineContract, MsrFaultsAreStatuses) {
   EXPECT_EQ(cpu.read_msr(this->h.bad_msr()).error(), Status::Unsupported);
   EXPECT_EQ(cpu.write_msr(this->h.bad_msr(), 0).error(), Status::Unsupported);
 }
-REGISTER_TYPED_TEST_SUITE_P(MachineContract, MemoryKeepsWhatIsWrittenAcrossPages, EmptyCopiesTouchNothing, MsrFaultsAreStatuses);
+REGISTER_TYPED_TEST_SUITE_P(MachineContract, MemoryKeepsWhatIsWrittenAcrossPages, EmptyCopiesTouchNothing,
+                            MsrFaultsAreStatuses);
 
 }  // namespace mm::test

@@ -1,63 +1,346 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "core/abi/platform.hpp"
+#include "sim/machine/machine.hpp"
 #include "sim/scenario/run.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
 namespace {
 
-constexpr u32 kMessages = 2000;
+using scenario::Bytes;
+using Clock = std::chrono::steady_clock;
+template <typename T>
+using Result = std::expected<T, std::string>;
 
-/// A Hello scenario of `messages` messages.
-std::expected<scenario::Prepared, std::string> hello(u32 messages, std::filesystem::path const& images) {
+constexpr u32 kRepeats = 5;
+constexpr u32 kMmis = 20'000;
+constexpr u32 kMachines = 15;
+constexpr u32 kResets = 500;
+constexpr u64 kDirtyPages = 64;
+constexpr u64 kTimedMmis = 2000;
+constexpr u64 kMessageBytes = 64;
+constexpr u64 kUserBuffer = platform::kUserCommBuffer;
+constexpr u64 kUserMailbox = platform::kUserCommStatus;
+/// Normal-world RAM that nothing uses, to be dirtied.
+constexpr u64 kScratch = 0x300'0000;
+
+/// One line of the table: median of the repeats.
+struct Row {
+  std::string id;
+  std::string title;
+  double value = 0;
+  std::string unit;
+  std::string goal;  ///< empty: none
+  std::optional<bool> met;
+};
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  auto const middle = values.size() / 2;
+  return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+Row at_least(std::string id, std::string title, double value, double goal) {
+  return {std::move(id), std::move(title), value, "MMI/s", fmt::format(">= {:.0f}", goal), value >= goal};
+}
+
+Result<scenario::Prepared> hello(std::filesystem::path const& images, bool release) {
   auto loaded = scenario::parse_scenario(
-      "schema = 1\nimages = [{driver = \"Hello\"}]\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = \"Hello\"\nexpect = { status = \"Success\", text = \"hELLO\" }\n", "bench",
-      images);
+      "schema = 1\nimages = [{driver = \"Hello\"}]\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = "
+      "\"Hello\"\n",
+      "bench", images);
   if (!loaded) {
     return std::unexpected(loaded.error());
   }
-  auto const step = loaded->steps.front();
-  loaded->steps.assign(messages, step);
+  loaded->release_core = release;
   return scenario::prepare(std::move(*loaded), images);
 }
 
-std::expected<double, std::string> seconds_of(u32 messages, std::filesystem::path const& images) {
-  auto const prepared = hello(messages, images);
-  if (!prepared) {
-    return std::unexpected(prepared.error());
+/// A message of 64 letters to Hello, with its header, and the reply to it.
+struct Exchange {
+  Bytes request;
+  Bytes reply;
+};
+
+Exchange exchange() {
+  Bytes const letters(kMessageBytes, std::byte{'a'});
+  auto const to = scenario::find_guid("Hello");
+  auto const step = scenario::communicate_step(abi::Channel::User, to.value_or(Guid{}), letters);
+  Exchange out{step.data, step.data};
+  std::fill(out.reply.end() - kMessageBytes, out.reply.end(), std::byte{'A'});
+  return out;
+}
+
+/// One message, as the normal world sends it; false when mailbox or reply are not what they must be.
+bool send(sim::Simulator& machine, Bytes const& request, Bytes const& reply) {
+  machine.write(PhysAddr{kUserBuffer}, request);
+  abi::CommBufferStatus mailbox;
+  mailbox.is_comm_buffer_valid = 1;
+  mailbox.return_status = static_cast<u64>(communication::kUntouched);
+  auto const raw_mailbox = std::as_writable_bytes(std::span{&mailbox, 1});
+  machine.write(PhysAddr{kUserMailbox}, raw_mailbox);
+  machine.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
+  machine.read(PhysAddr{kUserMailbox}, raw_mailbox);
+  std::array<std::byte, 256> got{};
+  auto const part = std::span{got}.first(reply.size());
+  machine.read(PhysAddr{kUserBuffer}, part);
+  return mailbox.is_comm_buffer_valid == 0 && mailbox.return_status == 0 &&
+         mailbox.return_buffer_size == reply.size() && std::memcmp(part.data(), reply.data(), reply.size()) == 0;
+}
+
+Result<std::unique_ptr<sim::Simulator>> create(scenario::Prepared const& p, u32 cpus) {
+  sim::MachineConfig config;
+  config.boot = p.scenario.boot;
+  config.boot.cpus = cpus;
+  config.record_trace = false;
+  config.mmi_entry = p.mmi_entry;
+  return sim::Simulator::create(config);
+}
+
+/// The event that starts the drivers. It leaves no reply worth looking at.
+void dispatch(sim::Simulator& machine, scenario::Prepared const& p) {
+  communication::run_steps(machine, p.program.bytes);
+}
+
+Result<std::unique_ptr<sim::Simulator>> ready(scenario::Prepared const& p, u32 cpus) {
+  auto machine = create(p, cpus);
+  if (!machine) {
+    return machine;
   }
-  auto const start = std::chrono::steady_clock::now();
-  auto const run = scenario::run_on_sim(*prepared);
+  if (auto const booted = (*machine)->boot(p.fv); !booted) {
+    return std::unexpected(booted.error());
+  }
+  dispatch(**machine, p);
+  return machine;
+}
+
+Result<double> rate(scenario::Prepared const& p, u32 cpus, bool with_reset) {
+  auto machine = ready(p, cpus);
+  if (!machine) {
+    return std::unexpected(machine.error());
+  }
+  auto const x = exchange();
+  if (!send(**machine, x.request, x.reply)) {
+    return std::unexpected(std::string{"Hello did not answer as it must"});
+  }
+  (*machine)->snapshot();
+  std::vector<double> rates;
+  for (u32 repeat = 0; repeat < kRepeats; ++repeat) {
+    auto const start = Clock::now();
+    for (u32 i = 0; i < kMmis; ++i) {
+      if (with_reset) {
+        (*machine)->reset();
+      }
+      if (!send(**machine, x.request, x.reply)) {
+        return std::unexpected(fmt::format("wrong reply in MMI {} of repeat {}", i, repeat));
+      }
+    }
+    rates.push_back(kMmis / seconds_since(start));
+  }
+  return median(std::move(rates));
+}
+
+struct Creation {
+  double create_ms = 0;
+  double boot_ms = 0;
+  double reply_ms = 0;
+};
+
+Result<Creation> creation(scenario::Prepared const& p) {
+  auto const x = exchange();
+  std::vector<double> created;
+  std::vector<double> booted;
+  std::vector<double> replied;
+  for (u32 i = 0; i < kMachines; ++i) {
+    auto const start = Clock::now();
+    auto machine = create(p, 1);
+    if (!machine) {
+      return std::unexpected(machine.error());
+    }
+    created.push_back(seconds_since(start) * 1e3);
+    if (auto const done = (*machine)->boot(p.fv); !done) {
+      return std::unexpected(done.error());
+    }
+    booted.push_back(seconds_since(start) * 1e3);
+    dispatch(**machine, p);
+    if (!send(**machine, x.request, x.reply)) {
+      return std::unexpected(std::string{"Hello did not answer as it must"});
+    }
+    replied.push_back(seconds_since(start) * 1e3);
+  }
+  return Creation{median(std::move(created)), median(std::move(booted)), median(std::move(replied))};
+}
+
+Result<double> reset_us(scenario::Prepared const& p) {
+  auto machine = ready(p, 1);
+  if (!machine) {
+    return std::unexpected(machine.error());
+  }
+  (*machine)->snapshot();
+  std::vector<double> times;
+  std::array<std::byte, 1> const one{std::byte{1}};
+  std::array<std::byte, 1> seen{};
+  for (u32 i = 0; i < kResets; ++i) {
+    for (u64 page = 0; page < kDirtyPages; ++page) {
+      (*machine)->write(PhysAddr{kScratch + page * kPageSize}, one);
+    }
+    auto const start = Clock::now();
+    (*machine)->reset();
+    times.push_back(seconds_since(start) * 1e6);
+    (*machine)->read(PhysAddr{kScratch}, seen);
+    if (seen[0] == one[0]) {
+      return std::unexpected(std::string{"reset did not bring a page back"});
+    }
+  }
+  return median(std::move(times));
+}
+
+Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
+  auto const p = hello(images, false);
+  if (!p) {
+    return std::unexpected(p.error());
+  }
+  std::vector<Row> rows;
+  struct Rate {
+    char const* id;
+    char const* title;
+    u32 cpus;
+    bool reset;
+    double goal;
+  };
+  for (auto const& r : {Rate{"hello_mmi_per_second", "Hello, 64 bytes, 1 CPU", 1, false, 10'000},
+                        Rate{"hello_reset_mmi_per_second", "the same, reset before each", 1, true, 10'000},
+                        Rate{"hello_4cpu_mmi_per_second", "Hello, 64 bytes, 4 CPUs", 4, false, 0}}) {
+    auto const value = rate(*p, r.cpus, r.reset);
+    if (!value) {
+      return std::unexpected(value.error());
+    }
+    rows.push_back(r.goal == 0 ? Row{r.id, r.title, *value, "MMI/s", "", {}} : at_least(r.id, r.title, *value, r.goal));
+  }
+  auto const made = creation(*p);
+  auto const reset = reset_us(*p);
+  if (!made || !reset) {
+    return std::unexpected(made ? reset.error() : made.error());
+  }
+  rows.push_back({"create_ms", "create a machine", made->create_ms, "ms", "", {}});
+  rows.push_back({"boot_ms", "create and boot", made->boot_ms, "ms", "", {}});
+  rows.push_back({"first_reply_ms", "create, boot, first reply", made->reply_ms, "ms", "", {}});
+  rows.push_back({"reset_64_pages_us", "reset of 64 dirty pages", *reset, "us", "", {}});
+  return rows;
+}
+
+/// The step program of the measurement on QEMU: dispatch, then the three timed steps.
+Bytes timed_program() {
+  auto const timed = [](u64 port, Bytes data) {
+    auto const bytes = static_cast<u32>(data.size());
+    return scenario::ProgramStep{{static_cast<u16>(communication::StepOp::TimedMmi), 0, bytes, kTimedMmis, port, 0},
+                                 std::move(data)};
+  };
+  scenario::Scenario s;
+  for (auto& step :
+       {timed(0x80, {}), timed(platform::kPortApmCnt, {}), timed(platform::kPortApmCnt, exchange().request)}) {
+    auto& one = s.steps.emplace_back();
+    one.program.push_back(step);
+  }
+  return scenario::encode_program(s).bytes;
+}
+
+/// Under `-icount shift=0` the TSC counts instructions.
+Result<std::vector<Row>> qemu_rows(std::filesystem::path const& images) {
+  auto p = hello(images, true);
+  if (!p) {
+    return std::unexpected(p.error());
+  }
+  p->program.bytes = timed_program();
+  p->scenario.boot.steps_bytes = p->program.bytes.size();
+  p->qemu_options = {"-icount", "shift=0,sleep=off"};
+  auto const run = scenario::run_on_qemu(*p);
   if (!run) {
     return std::unexpected(run.error());
   }
-  if (auto const problems = scenario::check(*prepared, *run); !problems.empty()) {
-    return std::unexpected(problems.front());
+  constexpr std::size_t kFirst = 1;  // result 0 is the dispatch
+  if (run->results.size() != kFirst + 3) {
+    return std::unexpected(fmt::format("QEMU gave {} results instead of {}", run->results.size(), kFirst + 3));
   }
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::vector<Row> rows;
+  char const* const titles[] = {"OUT to port 0x80 (floor)", "empty MMI (no message, one trip to ring 3)",
+                                "Hello, 64 bytes"};
+  char const* const ids[] = {"qemu_floor_instructions", "qemu_empty_mmi_instructions", "qemu_hello_mmi_instructions"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    auto const& head = run->results[kFirst + i].head;
+    if (head.status != 0) {
+      return std::unexpected(fmt::format("{}: status {:#x}", titles[i], head.status));
+    }
+    auto const value = static_cast<double>(head.value);
+    auto const title = fmt::format("{}; mean {}", titles[i], head.detail);
+    rows.push_back({ids[i], title, value, "instr", "", {}});
+  }
+  return rows;
+}
+
+void print(std::vector<Row> const& rows) {
+  for (auto const& r : rows) {
+    auto const value = r.value >= 1000 ? fmt::format("{:.0f}", r.value) : fmt::format("{:.2f}", r.value);
+    std::cout << fmt::format("{:<56} {:>9} {:<6} {:<10} {}\n", r.title, value, r.unit, r.goal,
+                             r.met ? (*r.met ? "met" : "MISSED") : "");
+  }
+}
+
+nlohmann::json to_json(std::vector<Row> const& rows) {
+  auto list = nlohmann::json::array();
+  for (auto const& r : rows) {
+    nlohmann::json row{{"id", r.id}, {"title", r.title}, {"value", r.value}, {"unit", r.unit}};
+    if (r.met) {
+      row["goal"] = r.goal;
+      row["met"] = *r.met;
+    }
+    list.push_back(std::move(row));
+  }
+  return list;
 }
 
 }  // namespace
 
 int bench_command(bool json) {
   auto const images = images_folder();
-  auto const one = seconds_of(1, images);
-  auto const many = seconds_of(kMessages, images);
-  if (!one || !many) {
-    std::cerr << "mmsim: " << (one ? many.error() : one.error()) << '\n';
+  auto rows = simulator_rows(images);
+  if (!rows) {
+    std::cerr << "mmsim: " << rows.error() << '\n';
     return kEnvironment;
   }
-  double const rate = (kMessages - 1) / std::max(1e-9, *many - *one);
-  double const first_ms = *one * 1000;
+  auto const on_qemu = qemu_rows(images);
   if (json) {
-    std::cout << nlohmann::json{{"schema", 1}, {"hello_mmi_per_second", rate}, {"machine_to_first_reply_ms", first_ms}}.dump() << '\n';
+    if (on_qemu) {
+      rows->insert(rows->end(), on_qemu->begin(), on_qemu->end());
+    }
+    nlohmann::json out{{"schema", 1}, {"repeats", kRepeats}, {"mmis", kMmis}, {"rows", to_json(*rows)}};
+    if (!on_qemu) {
+      out["qemu"] = on_qemu.error();
+    }
+    std::cout << out.dump() << '\n';
+    return kPassed;
+  }
+  std::cout << fmt::format("Simulator: median of {} times {} MMIs, of {} machines, of {} resets; every reply checked\n",
+                           kRepeats, kMmis, kMachines, kResets);
+  print(*rows);
+  std::cout << "\nQEMU, 1 CPU, -icount shift=0, release build of the supervisor: least of " << kTimedMmis
+            << " (guest instructions)\n";
+  if (on_qemu) {
+    print(*on_qemu);
   } else {
-    std::cout << fmt::format("Hello MMIs per second        {:.0f}\nmachine to first reply       {:.1f} ms\n", rate, first_ms);
+    std::cout << "not measured: " << on_qemu.error() << '\n';
   }
   return kPassed;
 }

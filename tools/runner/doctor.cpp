@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
-#include <unicorn/unicorn.h>
 
+#include <array>
+#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "sim/engine/engine.hpp"
+#include "sim/engine/fidelity.hpp"
 #include "sim/scenario/run.hpp"
 #include "tools/runner/commands.hpp"
 
@@ -17,39 +20,68 @@ struct Finding {
   std::string detail;
 };
 
-Finding check_unicorn() {
-  unsigned major = 0;
-  unsigned minor = 0;
-  unsigned const packed = uc_version(&major, &minor);
-  unsigned const patch = packed >> 8 & 0xFF;
-  bool const good = major == 2 && minor == 1 && patch >= 4;
-  return {"libunicorn", good, fmt::format("{}.{}.{}{}", major, minor, patch, good ? "" : ", needed: 2.1.4 or a later 2.1")};
+Finding check_engine() {
+  auto const works = sim::engine_self_test();
+  return {"libunicorn " + sim::engine_version(), works.has_value(), works ? "self-test passed" : works.error()};
+}
+
+/// First line of what `qemu-system-x86_64 --version` says, or nothing.
+std::string qemu_version() {
+  std::string line;
+  if (auto* const pipe = ::popen("qemu-system-x86_64 --version 2>/dev/null", "r"); pipe != nullptr) {
+    std::array<char, 256> text{};
+    if (std::fgets(text.data(), static_cast<int>(text.size()), pipe) != nullptr) {
+      line = text.data();
+    }
+    ::pclose(pipe);
+  }
+  while (!line.empty() && line.back() == '\n') {
+    line.pop_back();
+  }
+  return line;
 }
 
 }  // namespace
 
-int doctor_command(bool json) {
+int doctor_command(bool json, bool verbose) {
   auto const images = images_folder();
-  std::vector<Finding> findings{check_unicorn()};
+  std::vector<Finding> findings{check_engine()};
   auto const sim = scenario::sim_unavailable();
   findings.push_back({"simulator", !sim, sim.value_or("built in")});
-  for (auto const* name : {"MmSupervisorCore.efi", "MmUserCore.efi", "MmiEntry.bin", "mm-q35.rom", "Hello.efi"}) {
+  for (auto const* name : {"MmSupervisorCore.efi", "MmSupervisorCoreRelease.efi", "MmUserCore.efi", "MmiEntry.bin",
+                           "mm-q35.rom", "Hello.efi"}) {
     bool const there = std::filesystem::is_regular_file(images / name);
-    findings.push_back({name, there, there ? "found" : fmt::format("missing in {}: build the target 'images'", images.string())});
+    findings.push_back(
+        {name, there, there ? "found" : fmt::format("missing in {}: build the target 'images'", images.string())});
   }
   auto const qemu = scenario::qemu_unavailable(images);
-  findings.push_back({"QEMU", !qemu, qemu.value_or("found")});
+  findings.push_back({"QEMU", !qemu, qemu ? *qemu : qemu_version()});
   bool good = true;
   auto list = nlohmann::json::array();
   for (auto const& f : findings) {
     good = good && f.good;
     list.push_back({{"what", f.what}, {"good", f.good}, {"detail", f.detail}});
     if (!json) {
-      std::cout << fmt::format("{:<8}{:<22}{}\n", f.good ? "ok" : "MISSING", f.what, f.detail);
+      std::cout << fmt::format("{:<8}{:<29}{}\n", f.good ? "ok" : "MISSING", f.what, f.detail);
     }
   }
+  auto gaps = nlohmann::json::array();
+  if (verbose && !json) {
+    std::cout << "\nWhere the simulator differs from a machine:\n";
+  }
+  for (auto const& gap : sim::kFidelityGaps) {
+    gaps.push_back({{"id", gap.id}, {"text", gap.text}});
+    if (verbose && !json) {
+      std::cout << fmt::format("  {:<20}{}\n", gap.id, gap.text);
+    }
+  }
+  if (!json) {
+    std::cout << fmt::format(
+        "{}note    SMAP is off unless a scenario says smap = true; QEMU needs a CPU with +smap for it\n",
+        verbose ? "\n" : "");
+  }
   if (json) {
-    std::cout << nlohmann::json{{"schema", 1}, {"good", good}, {"findings", list}}.dump() << '\n';
+    std::cout << nlohmann::json{{"schema", 1}, {"good", good}, {"findings", list}, {"fidelity", gaps}}.dump() << '\n';
   }
   return good ? kPassed : kEnvironment;
 }

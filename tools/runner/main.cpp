@@ -26,6 +26,8 @@ int main(int argc, char** argv) {
       "  mmsim run scenarios/smoke                       every scenario of a folder, on the simulator\n"
       "  mmsim run scenarios/smoke/hello.toml -v         one, with everything that happened\n"
       "  mmsim run scenarios/smoke --target=both         on both machines; their transcripts must agree\n"
+      "  mmsim images OVMF_CODE.fd                       what is in a flash image, a volume or a PE image?\n"
+      "  mmsim send --image My.efi --to GUID --text hi   one message to a driver, and its reply\n"
       "  mmsim doctor                                    is everything there that mmsim needs?\n"
       "Exit codes: 0 passed, 1 expectation failed, 2 usage or bad input file, 3 environment, 77 skipped.");
   app.require_subcommand(1);
@@ -46,8 +48,51 @@ int main(int argc, char** argv) {
   bool json = false;
   auto* doctor = app.add_subcommand("doctor", "Check the libraries, QEMU and the images");
   doctor->add_flag("--json", json, "One JSON object");
+  doctor->add_flag("-v,--verbose", options.verbose, "Also where the simulator differs from a machine");
   auto* bench = app.add_subcommand("bench", "Measure MMIs per second and the time to make a machine");
   bench->add_flag("--json", json, "One JSON object");
+
+  std::vector<std::filesystem::path> files;
+  auto* images = app.add_subcommand("images", "List what is in firmware volumes, flash images and PE images");
+  images->add_option("FILE", files, "Volumes (.fv), flash images (.fd), images (.efi)")->required();
+  images->add_flag("--json", json, "One JSON object on standard output instead of text");
+
+  SendOptions sending;
+  auto* send = app.add_subcommand("send", "Boot drivers, send messages to them and print the replies");
+  send->add_option("--image", sending.images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
+  send->add_option("--fv", sending.volumes,
+                   "Take the standalone MM drivers of this volume or flash image; may be repeated");
+  send->add_option("--policy", sending.policy, "Policy source (XML) or blob instead of the default");
+  auto* to = send->add_option("--to", sending.to, "Handler GUID, or a known name");
+  auto* data = send->add_option_group("message");
+  data->add_option("--hex", sending.hex, "Message as hexadecimal digits");
+  data->add_option("--text", sending.text, "Message as text");
+  data->add_option("--file", sending.file, "Message is the content of this file");
+  data->add_option("--messages", sending.messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}")
+      ->excludes(to);
+  data->require_option(0, 1);
+  send->add_option("--channel", sending.channel, "Communicate channel")->check(CLI::IsMember({"user", "supervisor"}));
+  send->add_option("--cpus", sending.cpus, "Number of CPUs")->check(CLI::Range(1, 8));
+  send->add_option("--fault-policy", sending.fault_policy, "What a fault of a driver does")
+      ->check(CLI::IsMember({"contain", "fail-stop"}));
+  send->add_option("--target", sending.target, "Machine: sim or qemu")->check(CLI::IsMember({"sim", "qemu"}));
+  send->add_flag("--json", sending.json, "One JSON object on standard output instead of text");
+  send->add_flag("-v,--verbose", sending.verbose, "Print what the drivers write to the serial port, and every event");
+
+  FuzzOptions fuzzing;
+  auto* fuzz = app.add_subcommand("fuzz", "Run a fuzzer; what it finds goes to fuzz/findings");
+  fuzz->add_option("TARGET", fuzzing.target, "What to fuzz")
+      ->required()
+      ->check(CLI::IsMember({"communicate", "image", "policy"}));
+  fuzz->add_option("--time", fuzzing.seconds, "Seconds")->check(CLI::Range(1u, 1'000'000u));
+  fuzz->add_option("--jobs", fuzzing.jobs, "Processes")->check(CLI::Range(1, 64));
+  fuzz->add_option("--corpus", fuzzing.corpus, "Folder for inputs that reach something new");
+  ReproOptions again;
+  auto* repro = app.add_subcommand("repro", "Run one input of a fuzzer again");
+  repro->add_option("FILE", again.file, "The input")->required()->check(CLI::ExistingFile);
+  repro->add_option("--kind", again.kind, "The fuzzer it is for; default: from the file's name")
+      ->check(CLI::IsMember({"communicate", "image", "policy"}));
+  repro->add_option("--target", again.target, "Machine: sim or qemu")->check(CLI::IsMember({"sim", "qemu"}));
 
   try {
     app.parse(argc, argv);
@@ -58,7 +103,19 @@ int main(int argc, char** argv) {
     if (*run) {
       return run_command(options);
     }
-    return *doctor ? doctor_command(json) : bench_command(json);
+    if (*images) {
+      return images_command(files, json);
+    }
+    if (*send) {
+      return send_command(sending);
+    }
+    if (*fuzz) {
+      return fuzz_command(fuzzing);
+    }
+    if (*repro) {
+      return repro_command(again);
+    }
+    return *doctor ? doctor_command(json, options.verbose) : bench_command(json);
   } catch (std::exception const& e) {
     std::cerr << "mmsim: " << e.what() << '\n';
     return kEnvironment;

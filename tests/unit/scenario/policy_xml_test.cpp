@@ -34,12 +34,15 @@ TEST(PolicyXml, RefusesWhatItCannotEncode) {
   EXPECT_FALSE(compile_policy("<a>").has_value());
   EXPECT_FALSE(compile_policy("<a><SmmCategory name='PCI'/></a>").has_value());
   EXPECT_FALSE(compile_policy("<a><SmmCategory name='IO'><PolicyEntry><StartAddress Value='1'/><Size Value='0'/>"
-                              "</PolicyEntry></SmmCategory></a>").has_value());
+                              "</PolicyEntry></SmmCategory></a>")
+                   .has_value());
   EXPECT_FALSE(compile_policy("<a><SmmCategory name='IO'><PolicyEntry><StartAddress Value='0x10000'/><Size Value='1'/>"
-                              "</PolicyEntry></SmmCategory></a>").has_value());
+                              "</PolicyEntry></SmmCategory></a>")
+                   .has_value());
   EXPECT_FALSE(compile_policy("<a><SmmCategory name='IO'/><SmmCategory name='IO'/></a>").has_value());
   EXPECT_FALSE(compile_policy("<a><SmmCategory name='INSTRUCTION'><PolicyEntry><Instruction Value='RSM'/></PolicyEntry>"
-                              "</SmmCategory></a>").has_value());
+                              "</SmmCategory></a>")
+                   .has_value());
 }
 
 }  // namespace

@@ -27,8 +27,10 @@ TEST(TomlReader, RefusesWrongTypesAndRanges) {
   EXPECT_NE(error_of("schema = 1\nx = \n"), "");
 }
 TEST(TomlReader, BuildsTheHeaderAndTheProgram) {
-  auto const s = parse_scenario("schema = 1\ndispatch = false\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = \"abc\"\n"
-                                "length = 7\nexpect = { status = \"Success\" }\n", "x.toml", "/nowhere");
+  auto const s = parse_scenario(
+      "schema = 1\ndispatch = false\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = \"abc\"\n"
+      "length = 7\nexpect = { status = \"Success\" }\n",
+      "x.toml", "/nowhere");
   ASSERT_TRUE(s.has_value()) << s.error();
   ASSERT_EQ(s->steps.size(), 1u);
   auto const& data = s->steps[0].program[0].data;

@@ -4,63 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
+#include <array>
 
 #include "sim/engine/fidelity.hpp"
+#include "tests/unit/sim/world.hpp"
 
 namespace mm::sim {
 namespace {
 
-namespace pte = memory::pte;
-constexpr u64 kTables = 0x1000;
-constexpr u64 kGdt = 0x8000;
-constexpr u64 kCode = 0x10000;
-constexpr u64 kData = 0x20000;
-constexpr u64 kReadOnly = 0x21000;
-
-/// A SimMachine with hand-made tables whose CPUs run `body` at each MMI.
-struct World {
-  explicit World(u32 cpus, u64 seed = 1, u32 smap = 0) : machine(config(cpus, seed, smap)) {
-    auto made = machine.make_cpus({.self = this, .serve = &World::serve, .fault = &World::fault});
-    EXPECT_TRUE(made.has_value());
-    put(kTables, (kTables + 0x1000) | pte::kTable);
-    put(kTables + 0x1000, (kTables + 0x2000) | pte::kTable);
-    put(kTables + 0x2000, (kTables + 0x3000) | pte::kTable);
-    for (u64 i = 0; i < cpus; ++i) {
-      u64 const gdt = kGdt + i * kPageSize;
-      map(gdt, memory::kSupervisorReadOnly);
-      put(gdt + 0x50, 0x00CFF3000000FFFF);
-      put(gdt + 0x58, 0x00AFFB000000FFFF);
-      put(gdt + 0x60, 0x0000EC0000380000);
-    }
-    map(kCode, memory::kUserCode);
-    map(kData, memory::kUserData);
-    map(kReadOnly, memory::kSupervisorReadOnly);
-    EXPECT_TRUE(machine.place({.cr3 = kTables, .gdt0 = kGdt}).has_value());
-  }
-  static MachineConfig config(u32 cpus, u64 seed, u32 smap) {
-    MachineConfig c;
-    c.boot.ram_bytes = 128u << 20;
-    c.boot.tseg_bytes = 1u << 20;
-    c.boot.cpus = cpus;
-    c.boot.smap = smap;
-    c.seed = seed;
-    return c;
-  }
-  void put(u64 at, u64 v) { hal::write_object(machine.ram(), PhysAddr{at}, v); }
-  u64 get(u64 at) { return hal::read_object<u64>(machine.ram(), PhysAddr{at}); }
-  void map(u64 page, memory::PageAttr attr) { put(kTables + 0x3000 + (page >> 12) * 8, memory::leaf_entry(page, attr)); }
-  static void serve(void* self, SimMachine::Cpu& cpu, u32) { static_cast<World*>(self)->body(cpu); }
-  static void fault(void* self, SimMachine::Cpu&, u64, u64 error, u64, u64 cr2) {
-    static_cast<World*>(self)->error = error;
-    static_cast<World*>(self)->cr2 = cr2;
-  }
-
-  SimMachine machine;
-  std::function<void(SimMachine::Cpu&)> body;
-  u64 error = ~u64{0};
-  u64 cr2 = 0;
-};
+using namespace test;
 
 std::vector<u32> schedule(u64 seed) {
   World w(4, seed);
@@ -152,6 +104,52 @@ TEST(SimMachine, ResetBringsBackHostAndRingThreeWritesAndRevives) {
   w.body = good;
   w.machine.deliver(1);
   EXPECT_EQ(w.get(kData), kData);
+}
+
+TEST(SimMachine, RsmInRingThreeReturnsToTheNormalWorldAtOnce) {
+  World w(2);
+  w.machine.ram().at(kCode)[0] = std::byte{0x0F};
+  w.machine.ram().at(kCode)[1] = std::byte{0xAA};
+  std::array<int, 2> entries{};
+  bool stay = true;
+  w.body = [&](SimMachine::Cpu& cpu) {
+    if (++entries[cpu.index()] == 1 && cpu.index() == 0) {
+      hal::UserContext user;
+      user.rip = kCode;
+      cpu.run_user(user);
+      ADD_FAILURE() << "came back from RSM";
+    }
+    while (cpu.index() != 0 && stay) {
+      cpu.pause();
+    }
+  };
+  w.machine.deliver(3);
+  EXPECT_EQ(entries[0], 1);
+  EXPECT_FALSE(w.machine.halted().has_value());
+  stay = false;
+  w.machine.deliver(3);
+  EXPECT_EQ(entries[0], 2);
+  EXPECT_EQ(entries[1], 1) << "never left, so it does not enter again";
+  w.machine.deliver(3);
+  EXPECT_EQ(entries, (std::array<int, 2>{3, 2}));
+}
+
+TEST(SimMachine, SecondReadOfNormalWorldInOneMmiIsADoubleFetch) {
+  World w(1);
+  w.body = [](SimMachine::Cpu& cpu) {
+    (void)hal::read_object<u64>(cpu, PhysAddr{kScratchPages});
+    (void)hal::read_object<u64>(cpu, PhysAddr{kScratchPages + 8});
+  };
+  w.machine.deliver(1);
+  w.machine.deliver(1);
+  EXPECT_TRUE(w.machine.fetch_log().found().empty());
+  w.body = [](SimMachine::Cpu& cpu) {
+    (void)hal::read_object<u64>(cpu, PhysAddr{kScratchPages});
+    cpu.copy(PhysAddr{kScratchPages + kPageSize}, PhysAddr{kScratchPages + 4}, 8);
+  };
+  w.machine.deliver(1);
+  ASSERT_EQ(w.machine.fetch_log().found().size(), 1u);
+  EXPECT_EQ(w.machine.fetch_log().found()[0], (DoubleFetch{kScratchPages + 4, 4, 0}));
 }
 
 TEST(SimMachine, FidelityIdsAreUnique) {

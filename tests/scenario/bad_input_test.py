@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A malformed scenario, policy, image or volume: exit code 2, and a message with the file and what is wrong with it."""
+
+import unittest
+
+from support import BAD_INPUT, IMAGES, TestCase, run
+
+STEP = 'schema = 1\nimages = [{ driver = "Hello" }]\n[[step]]\n'
+
+
+class BadInput(TestCase):
+    def refused(self, scenario, *words, name="bad.toml"):
+        """`scenario` (text) is refused with a message that has all the words."""
+        path = self.write(name, scenario)
+        code, text = run(path)
+        self.assertEqual(code, BAD_INPUT, text)
+        for word in words:
+            self.assertIn(word, text)
+
+    def refused_lines(self, cases):
+        for scenario, line, word in cases:
+            with self.subTest(scenario=scenario):
+                self.refused(scenario, f"bad.toml:{line}:", word)
+
+
+class Scenarios(BadInput):
+    def test_not_toml(self):
+        self.refused_lines([("schema = 1\n[[step\n", 2, ""), ("schema = \n", 1, ""), ("schema = 1\nschema = 1\n", 2, "")])
+        self.refused(b"\xff\xfe\x00\x00", "bad.toml")
+        self.refused("", "bad.toml", "schema")
+
+    def test_schema(self):
+        self.refused("images = []\n", "bad.toml", "schema")
+        self.refused_lines([("schema = 2\n", 1, "schema"), ('schema = "one"\n', 1, "schema")])
+
+    def test_unknown_keys_and_values(self):
+        self.refused_lines([
+            ("schema = 1\nstep_s = []\n", 2, "step_s"),
+            ("schema = 1\n[machine]\ncpu = 2\n", 3, "did you mean 'cpus'"),
+            ("schema = 1\n[machine]\ncpus = 9\n", 3, "out of range"),
+            ("schema = 1\n[machine]\ncpus = -1\n", 3, "negative"),
+            ("schema = 1\n[machine]\nram = 100\n", 3, "out of range"),
+            ('schema = 1\n[machine]\nfault_policy = "contained"\n', 3, "contain"),
+            ('schema = 1\n[machine]\nsmap = "yes"\n', 3, "true or false"),
+            ('schema = 1\ntargets = ["bochs"]\n', 2, "targets"),
+            ("schema = 1\nmachine = 3\n", 2, "machine"),
+            ('schema = 1\nimages = [3]\n', 2, "images"),
+            ('schema = 1\n[expect]\nhalted = "Never"\n', 3, "Never"),
+            ('schema = 1\n[expect]\nno_events = ["Nothing"]\n', 3, "Nothing"),
+            ('schema = 1\n[expect]\nevents = [{ a = 1 }]\n', 3, "kind"),
+        ])
+
+    def test_steps(self):
+        self.refused_lines([
+            (STEP + 'title = "x"\n', 3, "kind"),
+            (STEP + 'kind = "comunicate"\n', 4, "did you mean"),
+            (STEP + 'kind = "communicate"\n', 3, "to ="),
+            (STEP + 'kind = "communicate"\nto = "Helo"\n', 5, "did you mean 'Hello'"),
+            (STEP + 'kind = "communicate"\nto = "Hello"\nhex = "0"\n', 6, "odd number"),
+            (STEP + 'kind = "communicate"\nto = "Hello"\nhex = "0g"\n', 6, "hexadecimal digit"),
+            (STEP + 'kind = "communicate"\nto = "Hello"\nfile = "none.bin"\n', 6, "none.bin"),
+            (STEP + 'kind = "communicate"\nto = "Hello"\npad = 65513\n', 3, "buffer"),
+            (STEP + 'kind = "communicate"\nto = "Hello"\nfields = [{ u8 = 256 }]\n', 6, "out of range"),
+            (STEP + 'kind = "communicate"\nto = "Hello"\nfields = [{ }]\n', 6, "a field has one of"),
+            (STEP + 'kind = "communicate"\nto = "Hello"\nexpect = { status = "Sucess" }\n', 6, "did you mean"),
+            (STEP + 'kind = "mmi"\ncpu = 1\n', 5, "out of range"),
+            (STEP + 'kind = "io"\n', 3, "port is missing"),
+            (STEP + 'kind = "io"\nport = 0x10000\n', 5, "out of range"),
+            (STEP + 'kind = "io"\nport = 1\nwidth = 3\n', 3, "width"),
+            (STEP + 'kind = "read"\naddress = "somewhere"\nbytes = 1\n', 5, "somewhere"),
+            (STEP + 'kind = "read"\naddress = "0x100000000"\nbytes = 1\n', 5, "out of range"),
+            (STEP + 'kind = "read"\naddress = "mmram+zz"\nbytes = 1\n', 5, "mmram+zz"),
+            (STEP + 'kind = "unblock"\n', 3, "address is missing"),
+            (STEP + 'kind = "unblock"\naddress = 0\nidentifier = "x"\n', 3, "GUID"),
+        ])
+
+    def test_paths(self):
+        code, text = run(self.folder / "absent.toml")
+        self.assertEqual(code, BAD_INPUT)
+        self.assertIn("absent.toml", text)
+        code, text = run(self.folder)
+        self.assertEqual(code, BAD_INPUT)
+        self.assertIn("no scenario", text)
+
+    def test_usage(self):
+        for arguments in ([], ["--bogus"], ["x.toml", "--cpus", "9"], ["x.toml", "--target", "bochs"]):
+            with self.subTest(arguments=arguments):
+                self.assertEqual(run(*arguments)[0], BAD_INPUT)
+
+
+class Policies(BadInput):
+    def policy(self, xml, *words):
+        self.write("p.xml", xml)
+        self.refused('schema = 1\n[policy]\nxml = "p.xml"\n', "bad.toml:", *words)
+
+    def test_xml(self):
+        head, tail = "<SmmIslolationPolicy>", "</SmmIslolationPolicy>"
+        self.policy("", "policy")
+        self.policy("<a", "policy")
+        self.policy("<Other/>", "Other")
+        self.policy(f'{head}<SmmCategory name="XYZ"/>{tail}', "XYZ")
+        entry = '<PolicyEntry><StartAddress Value="{}"/><Size Value="{}"/><SecurityAttributes Value="{}"/></PolicyEntry>'
+        category = head + '<SmmCategory name="IO"><PolicyAccessAttribute Value="Deny"/>{}</SmmCategory>' + tail
+        self.policy(category.format(entry.format("zz", 1, "Read")), "zz")
+        self.policy(category.format(entry.format("0x80", 0, "Read")), "Size")
+        self.policy(category.format(entry.format("0x10000", 1, "Read")), "StartAddress")
+
+    def test_files(self):
+        self.refused('schema = 1\n[policy]\nxml = "absent.xml"\n', "bad.toml:3:", "absent.xml")
+        self.refused('schema = 1\n[policy]\nblob = "absent.bin"\n', "bad.toml:3:", "absent.bin")
+        self.refused('schema = 1\n[policy]\npreset = "none"\n', "bad.toml:3:", "none")
+        self.refused('schema = 1\n[policy]\nxml = "a"\nblob = "b"\n', "bad.toml:", "one of")
+
+
+class Images(BadInput):
+    def image(self, content, *words):
+        self.write("x.efi", content)
+        self.refused('schema = 1\nimages = [{ path = "x.efi" }]\n', "x.efi", *words)
+
+    def test_malformed_pe(self):
+        good = (IMAGES / "Hello.efi").read_bytes()
+        pe = int.from_bytes(good[0x3C:0x40], "little")
+        self.image(b"")
+        self.image(b"MZ")
+        self.image(good[:pe + 10])
+        self.image(b"XX" + good[2:])
+        self.image(good[:0x3C] + b"\xff\xff\xff\xff" + good[0x40:])
+        self.image(good[:pe] + b"NE" + good[pe + 2:])
+        self.image(good[:pe + 4] + b"\x4c\x01" + good[pe + 6:])  # i386
+        self.image(good[:pe + 6] + b"\xff\xff" + good[pe + 8:])  # sections
+        self.image(good[:len(good) // 2])
+
+    def test_absent_files(self):
+        self.refused('schema = 1\nimages = [{ path = "absent.efi" }]\n', "bad.toml:2:", "absent.efi")
+        self.refused('schema = 1\nimages = [{ driver = "Absent" }]\n', "bad.toml:2:", "Absent")
+        self.refused('schema = 1\nimages = [{ driver = "Hello", path = "x" }]\n', "bad.toml:2:", "exactly one")
+        self.refused('schema = 1\nimages = [{ driver = "Hello", depex = "none.depex" }]\n', "none.depex")
+        self.refused('schema = 1\nimages = [{ driver = "Hello", guid = "12" }]\n', "bad.toml:2:", "12")
+
+    def test_malformed_volumes(self):
+        for content in (b"", b"_FVH", bytes(72), bytes(40) + b"_FVH" + bytes(100)):
+            with self.subTest(content=content):
+                self.write("x.fv", content)
+                self.refused('schema = 1\nimages = [{ fv = "x.fv" }]\n', "x.fv")
+        self.refused('schema = 1\nimages = [{ fv = "absent.fv" }]\n', "absent.fv")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What the smoke scenarios make the supervisor report, and that it is a function of scenario and seed."""
+
+import re
+import unittest
+
+from support import FAILED, ROOT, SMOKE, TestCase
+
+
+def trace_kinds():
+    """Names of hal::TraceKind."""
+    text = (ROOT / "hal/roles/trace.hpp").read_text(encoding="utf-8")
+    body = re.search(r"enum class TraceKind[^{]*\{(.*?)\};", text, re.S).group(1)
+    return set(re.findall(r"^\s*(\w+) = \d+,", body, re.M))
+
+
+def kinds_in(transcript):
+    """Names of the events; a line is `mmi N cpu N Kind ...`."""
+    return set(re.findall(r"^mmi \d+ cpu \d+ (\w+)", transcript, re.M))
+
+
+class Transcripts(TestCase):
+    def test_every_kind_of_event_occurs(self):
+        seen = kinds_in(self.transcript(SMOKE))
+        # A supervisor without defects does not fault: with one that opens no user page it must.
+        seen |= kinds_in(self.transcript(SMOKE / "smap.toml", "--defect", "UserAccessWindow", code=FAILED))
+        self.assertGreater(len(trace_kinds()), 20)
+        self.assertEqual(trace_kinds() - seen, set())
+
+    def test_the_same_seed_gives_the_same_transcript(self):
+        self.assertEqual(self.transcript(SMOKE, "--seed", 7), self.transcript(SMOKE, "--seed", 7))
+
+    def test_other_seeds_pass_too(self):
+        for seed in (2, 3, 1234567, 2**63):
+            with self.subTest(seed=seed):
+                self.transcript(SMOKE, "--seed", seed)
+
+
+if __name__ == "__main__":
+    unittest.main()

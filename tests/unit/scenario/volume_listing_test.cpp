@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/scenario/volume_listing.hpp"
+
+#include <gtest/gtest.h>
+#include <lzma.h>
+
+#include <algorithm>
+
+#include "sim/scenario/decompress.hpp"
+#include "sim/scenario/fv_writer.hpp"
+
+namespace mm::scenario {
+namespace {
+
+constexpr Guid kName = "11111111-2222-3333-4444-555555555555"_guid;
+constexpr Guid kOuter = "66666666-2222-3333-4444-555555555555"_guid;
+constexpr Guid kLzma = "EE4E5898-3914-4259-9D6E-DC7BD79403CF"_guid;
+constexpr Guid kBrotli = "3D532050-5CDA-4FD0-879E-0F7F630D5AFB"_guid;
+constexpr Guid kTiano = "A31280AD-481E-41B6-95E8-127F4C984779"_guid;
+
+Bytes bytes_of(std::initializer_list<int> values) {
+  Bytes out;
+  for (int const v : values) {
+    out.push_back(static_cast<std::byte>(v));
+  }
+  return out;
+}
+
+Bytes driver_volume() {
+  Bytes depex = bytes_of({2});
+  append_object(depex, kName);
+  append_int(depex, 8, 1);
+  return *write_fv({{.name = kName, .type = 0x0E, .depex = depex, .pe32 = Bytes(100), .raw = {}, .ui = "Driver"}});
+}
+
+Bytes section(u8 type, Bytes const& body) {
+  Bytes out;
+  append_int(out, body.size() + 4, 3);
+  append_int(out, type, 1);
+  append_bytes(out, body);
+  return out;
+}
+
+Bytes guided(Guid const& guid, Bytes const& data) {
+  Bytes body;
+  append_object(body, guid);
+  append_int(body, 24, 2);
+  append_int(body, 1, 2);
+  append_bytes(body, data);
+  return section(0x02, body);
+}
+
+/// A volume whose only file has type 0x0B and `stream` as its sections.
+Bytes volume_around(Bytes const& stream) {
+  // The writer wraps `raw` in a RAW section: its header is made that of an empty one, and the file's checksum follows.
+  auto fv = *write_fv({{.name = kOuter, .type = 0x0B, .depex = {}, .pe32 = {}, .raw = stream, .ui = {}}});
+  auto const at =
+      static_cast<std::size_t>(std::search(fv.begin(), fv.end(), stream.begin(), stream.end()) - fv.begin());
+  unsigned change = 0;
+  auto const put = [&](std::size_t where, unsigned value) {
+    change += static_cast<unsigned>(fv[where]) - value;
+    fv[where] = static_cast<std::byte>(value);
+  };
+  put(at - 4, 4);
+  put(at - 3, 0);
+  put(at - 2, 0);
+  auto& checksum = fv[at - 4 - 24 + 17];
+  checksum = static_cast<std::byte>(static_cast<unsigned>(checksum) + change);
+  return fv;
+}
+
+Bytes lzma_alone(Bytes const& plain) {
+  lzma_options_lzma options;
+  lzma_lzma_preset(&options, 0);
+  lzma_stream stream = LZMA_STREAM_INIT;
+  EXPECT_EQ(lzma_alone_encoder(&stream, &options), LZMA_OK);
+  Bytes out(plain.size() + 4096);
+  stream.next_in = reinterpret_cast<u8 const*>(plain.data());
+  stream.avail_in = plain.size();
+  stream.next_out = reinterpret_cast<u8*>(out.data());
+  stream.avail_out = out.size();
+  EXPECT_EQ(lzma_code(&stream, LZMA_FINISH), LZMA_STREAM_END);
+  out.resize(out.size() - stream.avail_out);
+  lzma_end(&stream);
+  for (std::size_t i = 0; i < 8; ++i) {  // the encoder leaves the size open; firmware states it
+    out[5 + i] = static_cast<std::byte>(u64{plain.size()} >> (8 * i));
+  }
+  return out;
+}
+
+ListedFile const* only_file(Listing const& listing) {
+  return listing.volumes.size() == 1 && listing.volumes[0].files.size() == 1 ? &listing.volumes[0].files[0] : nullptr;
+}
+
+TEST(VolumeListing, NamesWhatADriverFileHolds) {
+  auto const fv = driver_volume();
+  auto const listing = list_images(fv);
+  ASSERT_TRUE(listing.has_value()) << listing.error();
+  EXPECT_EQ(listing->kind, "firmware volume");
+  auto const* file = only_file(*listing);
+  ASSERT_NE(file, nullptr);
+  EXPECT_EQ(file->ui, "Driver");
+  EXPECT_EQ(file_type_name(file->type), "MM_STANDALONE");
+  EXPECT_EQ(file->depex_words, (std::vector<std::string>{"PUSH " + format_guid(kName), "END"}));
+  EXPECT_EQ(file->problems.size(), 1u);  // the image is 100 zero bytes
+}
+
+TEST(VolumeListing, FindsVolumesInsideAFlashImage) {
+  Bytes flash(4096);
+  append_bytes(flash, driver_volume());
+  append_bytes(flash, Bytes(16));
+  auto const listing = list_images(flash);
+  ASSERT_TRUE(listing.has_value());
+  EXPECT_EQ(listing->kind, "firmware device");
+  ASSERT_EQ(listing->volumes.size(), 1u);
+  EXPECT_EQ(listing->volumes[0].where, "at 0x1000");
+}
+
+TEST(VolumeListing, OpensNestedAndCompressedVolumes) {
+  auto const plain = volume_around(section(0x17, driver_volume()));
+  auto const packed = volume_around(guided(kLzma, lzma_alone(section(0x17, driver_volume()))));
+  for (auto const& fv : {plain, packed}) {
+    auto const listing = list_images(fv);
+    ASSERT_TRUE(listing.has_value()) << listing.error();
+    std::vector<std::string> names;
+    for_each_file(listing->volumes, [&](ListedFile const& f) { names.push_back(f.ui); });
+    EXPECT_EQ(names, (std::vector<std::string>{"", "Driver"}));
+  }
+}
+
+TEST(VolumeListing, RefusesTianoCompressionByName) {
+  auto const listing = list_images(volume_around(guided(kTiano, Bytes(16))));
+  ASSERT_TRUE(listing.has_value());
+  auto const* file = only_file(*listing);
+  ASSERT_NE(file, nullptr);
+  ASSERT_EQ(file->problems.size(), 1u);
+  EXPECT_NE(file->problems[0].find("Tiano"), std::string::npos);
+}
+
+TEST(VolumeListing, DamagedCompressionIsAProblemOfTheFile) {
+  for (auto const& guid : {kLzma, kBrotli}) {
+    auto const listing = list_images(volume_around(guided(guid, Bytes(40, std::byte{0x11}))));
+    ASSERT_TRUE(listing.has_value());
+    EXPECT_EQ(only_file(*listing)->problems.size(), 1u);
+  }
+}
+
+TEST(VolumeListing, SurvivesEveryDamagedByte) {
+  auto const good = volume_around(section(0x17, driver_volume()));
+  for (std::size_t i = 0; i < 512; ++i) {
+    for (int const value : {0x00, 0x7F, 0xFF}) {
+      auto bad = good;
+      bad[i] = static_cast<std::byte>(value);
+      (void)list_images(bad);
+    }
+  }
+}
+
+TEST(VolumeListing, SurvivesEveryLength) {
+  auto const good = driver_volume();
+  for (std::size_t n = 0; n < 600; ++n) {
+    Bytes const cut{good.begin(), good.begin() + static_cast<std::ptrdiff_t>(n)};
+    EXPECT_FALSE(list_images(cut).has_value());
+  }
+}
+
+TEST(VolumeListing, GarbageAfterMzIsAnImageWithAProblem) {
+  auto bytes = bytes_of({'M', 'Z'});
+  bytes.resize(300, std::byte{0xFF});
+  auto const listing = list_images(bytes);
+  ASSERT_TRUE(listing.has_value() && listing->image);
+  EXPECT_FALSE(listing->image->loadable);
+  EXPECT_FALSE(listing->image->problem.empty());
+}
+
+TEST(VolumeListing, SaysWhereADepexIsMalformed) {
+  EXPECT_EQ(depex_words(bytes_of({6, 0x42})), (std::vector<std::string>{"TRUE", "[unknown opcode 0x42]"}));
+  EXPECT_EQ(depex_words(bytes_of({2, 1})), (std::vector<std::string>{"[PUSH without its GUID]"}));
+  EXPECT_EQ(depex_words(bytes_of({6})), (std::vector<std::string>{"TRUE", "[no END]"}));
+}
+
+TEST(Decompress, LzmaRoundTrip) {
+  Bytes const plain(100'000, std::byte{0x5A});
+  UnpackBudget budget;
+  auto const out = unpack_lzma(lzma_alone(plain), budget);
+  ASSERT_TRUE(out.has_value()) << out.error();
+  EXPECT_EQ(*out, plain);
+}
+
+TEST(Decompress, BrotliOfOneByte) {
+  Bytes packed;
+  append_int(packed, 1, 8);
+  append_int(packed, 4096, 8);
+  append_bytes(packed, bytes_of({0x0B, 0x00, 0x80, 'a', 0x03}));
+  UnpackBudget budget;
+  auto const out = unpack_brotli(packed, budget);
+  ASSERT_TRUE(out.has_value()) << out.error();
+  EXPECT_EQ(*out, bytes_of({'a'}));
+  packed[0] = std::byte{0};  // states less than there is
+  EXPECT_FALSE(unpack_brotli(packed, budget).has_value());
+}
+
+TEST(Decompress, TheBudgetStopsABomb) {
+  Bytes const packed = lzma_alone(Bytes(100'000));
+  UnpackBudget budget{150'000};
+  EXPECT_TRUE(unpack_lzma(packed, budget).has_value());
+  auto const second = unpack_lzma(packed, budget);
+  ASSERT_FALSE(second.has_value());
+  EXPECT_NE(second.error().find("are left"), std::string::npos);
+}
+
+TEST(Decompress, TruncatedLzmaIsAnError) {
+  Bytes packed = lzma_alone(Bytes(100'000, std::byte{7}));
+  for (std::size_t n = 0; n + 6 < packed.size(); n += 3) {
+    UnpackBudget budget;
+    EXPECT_FALSE(unpack_lzma(std::span{packed}.first(n), budget).has_value()) << n;
+  }
+}
+
+}  // namespace
+}  // namespace mm::scenario

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "tests/unit/sim/booted.hpp"
+
+namespace mm::sim {
+namespace {
+
+using namespace test;
+
+bool same_map(std::vector<PageInfo> const& a, std::vector<PageInfo> const& b) {
+  return std::ranges::equal(a, b,
+                            [](PageInfo const& x, PageInfo const& y) { return x.addr == y.addr && x.attr == y.attr; });
+}
+
+TEST(Simulator, HundredResetsGiveTheSameRepliesAndTrace) {
+  Booted b({"Hello"});
+  b.dispatch();
+  b.sim->snapshot();
+  std::vector<hal::TraceEvent> trace;
+  for (int round = 0; round < 100; ++round) {
+    b.sim->reset();
+    EXPECT_TRUE(b.sim->trace().empty());
+    EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
+    EXPECT_EQ(text_of(b.send(kHello, "again")), "AGAIN");
+    if (round == 0) {
+      trace = b.sim->trace();
+    }
+    ASSERT_EQ(b.sim->trace(), trace) << "round " << round;
+  }
+}
+
+TEST(Simulator, ResetUndoesPageTableChanges) {
+  Booted b({"Hello", "Attacker"});
+  b.dispatch();
+  b.sim->snapshot();
+  auto const map = b.sim->page_map();
+  std::vector<hal::TraceEvent> trace;
+  for (int round = 0; round < 10; ++round) {
+    b.sim->reset();
+    EXPECT_EQ(b.unblock(platform::kScratch, 3), 0u);
+    EXPECT_EQ(b.sim->page_map().size(), map.size() + 3);
+    b.sim->write(PhysAddr{platform::kScratch}, std::as_bytes(std::span{"12345678", 8}));
+    EXPECT_EQ(text_of(b.send(kAttacker, std::array<u64, 3>{0, platform::kScratch, 0})).substr(0, 8), "12345678");
+    b.send(kAttacker, std::array<u64, 3>{1, platform::kScratch + 8, 77});
+    b.send(kAttacker, std::array<u64, 3>{16, 5, 0});
+    EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
+    if (round == 0) {
+      trace = b.sim->trace();
+    }
+    ASSERT_EQ(b.sim->trace(), trace) << "round " << round;
+    b.sim->reset();
+    EXPECT_TRUE(same_map(b.sim->page_map(), map));
+    u64 left = 1;
+    b.sim->read(PhysAddr{platform::kScratch + 8}, std::as_writable_bytes(std::span{&left, 1}));
+    EXPECT_EQ(left, 0u);
+  }
+}
+
+TEST(Simulator, ResetRevivesAHaltedMachine) {
+  Booted b({"Hello", "Attacker"});
+  b.dispatch();
+  b.sim->snapshot();
+  for (int round = 0; round < 20; ++round) {
+    b.send(kAttacker, std::array<u64, 3>{0, b.sim->layout().smbase[0], 0});
+    EXPECT_EQ(b.sim->halted(), hal::HaltReason::UserFault);
+    b.sim->reset();
+    EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
+    b.sim->reset();
+  }
+}
+
+TEST(Simulator, NoByteOfTheNormalWorldIsReadTwiceInAnMmi) {
+  Booted b({"Hello", "ApUser"}, "cpus = 4\n");
+  b.dispatch();
+  EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
+  b.send(kApUser, std::array<u64, 3>{});
+  EXPECT_EQ(b.unblock(platform::kScratch, 1), 0u);
+  for (DoubleFetch const& f : b.sim->double_fetches()) {
+    ADD_FAILURE() << std::hex << f.address << ", " << f.bytes << " bytes";
+  }
+}
+
+}  // namespace
+}  // namespace mm::sim

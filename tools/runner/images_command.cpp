@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "sim/scenario/volume_listing.hpp"
+#include "tools/runner/commands.hpp"
+
+namespace mm::runner {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace mm::scenario;
+using nlohmann::json;
+
+std::string joined(std::vector<std::string> const& words) {
+  std::string out;
+  for (auto const& w : words) {
+    out += (out.empty() ? "" : ", ") + w;
+  }
+  return out;
+}
+
+std::string flavour(ListedImage const& i) { return i.te ? "TE" : i.supervised ? "supervised" : "standard"; }
+
+// --- JSON -----------------------------------------------------------------------------------------------------------
+json to_json(ListedImage const& i) {
+  json sections = json::array();
+  for (auto const& s : i.sections) {
+    sections.push_back({{"name", s.name}, {"rva", s.rva}, {"bytes", s.bytes}, {"attributes", s.rights}});
+  }
+  json out{{"format", i.te ? "TE" : "PE32"}, {"machine", i.machine},  {"entry", i.entry}, {"bytes", i.bytes},
+           {"sections", sections},           {"loadable", i.loadable}};
+  if (!i.te) {
+    out["alignment"] = i.alignment;
+  }
+  if (i.loadable) {
+    out["flavour"] = flavour(i);
+    out["relocations"] = i.relocations;
+  } else {
+    out["problem"] = i.problem;
+  }
+  return out;
+}
+
+json to_json(std::vector<ListedVolume> const& volumes);
+
+json to_json(ListedFile const& f) {
+  json sections = json::array();
+  for (auto const& s : f.sections) {
+    json one{{"type", section_type_name(s.type)}, {"bytes", s.bytes}, {"depth", s.depth}};
+    if (!s.note.empty()) {
+      one["note"] = s.note;
+    }
+    sections.push_back(std::move(one));
+  }
+  json out{{"guid", format_guid(f.name)}, {"type", f.type},        {"type_name", file_type_name(f.type)},
+           {"offset", f.offset},          {"bytes", f.bytes},      {"name", f.ui},
+           {"sections", sections},        {"problems", f.problems}};
+  if (f.depex) {
+    out["depex"] = f.depex_words;
+  }
+  if (f.image) {
+    out["image"] = to_json(*f.image);
+  }
+  if (!f.volumes.empty()) {
+    out["volumes"] = to_json(f.volumes);
+  }
+  return out;
+}
+
+json to_json(std::vector<ListedVolume> const& volumes) {
+  json out = json::array();
+  for (auto const& v : volumes) {
+    json files = json::array();
+    for (auto const& f : v.files) {
+      files.push_back(to_json(f));
+    }
+    out.push_back({{"where", v.where},
+                   {"bytes", v.bytes},
+                   {"file_system", v.file_system},
+                   {"pads", v.pads},
+                   {"files", files},
+                   {"problems", v.problems}});
+  }
+  return out;
+}
+
+json to_json(fs::path const& path, Listing const& l) {
+  json out{{"file", path.string()}, {"kind", l.kind}, {"volumes", to_json(l.volumes)}, {"problems", l.problems}};
+  if (l.image) {
+    out["image"] = to_json(*l.image);
+  }
+  return out;
+}
+
+// --- text -----------------------------------------------------------------------------------------------------------
+void print(ListedImage const& i, std::string const& indent) {
+  if (i.loadable) {
+    fmt::print("{}PE32+ {}, {} flavour, {:#x} bytes, entry {:#x}, alignment {:#x}, {} relocations\n", indent, i.machine,
+               flavour(i), i.bytes, i.entry, i.alignment, i.relocations);
+  } else if (i.te) {
+    fmt::print("{}TE {}, {:#x} bytes, entry {:#x}\n", indent, i.machine, i.bytes, i.entry);
+  } else {
+    fmt::print("{}PE {}, {:#x} bytes, entry {:#x}, alignment {:#x}; not loadable here: {}\n", indent,
+               i.machine.empty() ? "image" : i.machine, i.bytes, i.entry, i.alignment, i.problem);
+  }
+  std::string line;
+  for (auto const& s : i.sections) {
+    line += fmt::format("{}{} {} {:#x}+{:#x}", line.empty() ? "" : ", ", s.name, s.rights, s.rva, s.bytes);
+  }
+  if (!line.empty()) {
+    fmt::print("{}  {}\n", indent, line);
+  }
+}
+
+void print(std::vector<ListedVolume> const& volumes, std::string const& indent);
+
+void print(ListedFile const& f, std::string const& indent) {
+  fmt::print("{}{} {}{}{}, {} bytes\n", indent, format_guid(f.name), file_type_name(f.type), f.ui.empty() ? "" : " ",
+             f.ui, f.bytes);
+  auto const deeper = indent + "    ";
+  std::vector<std::string> sections;
+  for (auto const& s : f.sections) {
+    sections.push_back(section_type_name(s.type) + (s.note.empty() ? "" : " (" + s.note + ")"));
+  }
+  if (!sections.empty()) {
+    fmt::print("{}sections: {}\n", deeper, joined(sections));
+  }
+  if (f.depex) {
+    fmt::print("{}depex: {}\n", deeper, joined(f.depex_words));
+  }
+  if (f.image) {
+    print(*f.image, deeper);
+  }
+  for (auto const& p : f.problems) {
+    fmt::print("{}problem: {}\n", deeper, p);
+  }
+  print(f.volumes, deeper);
+}
+
+void print(std::vector<ListedVolume> const& volumes, std::string const& indent) {
+  for (auto const& v : volumes) {
+    fmt::print("{}volume {}: {}, {:#x} bytes, {} files", indent, v.where, v.file_system, v.bytes, v.files.size());
+    fmt::print("{}\n", v.pads == 0 ? "" : fmt::format(" and {} pad files", v.pads));
+    for (auto const& f : v.files) {
+      print(f, indent + "  ");
+    }
+    for (auto const& p : v.problems) {
+      fmt::print("{}  problem: {}\n", indent, p);
+    }
+  }
+}
+
+}  // namespace
+
+int images_command(std::vector<fs::path> const& files, bool as_json) {
+  int code = kPassed;
+  json results = json::array();
+  for (auto const& path : files) {
+    auto const bytes = read_file(path);
+    auto const listing = bytes ? list_images(*bytes) : std::unexpected(bytes.error());
+    if (!listing) {
+      std::cerr << "mmsim: " << (bytes ? path.string() + ": " : "") << listing.error() << '\n';
+      code = kBadInput;
+      continue;
+    }
+    if (as_json) {
+      results.push_back(to_json(path, *listing));
+      continue;
+    }
+    fmt::print("{}: {}\n", path.string(), listing->kind);
+    if (listing->image) {
+      print(*listing->image, "  ");
+    }
+    print(listing->volumes, "  ");
+    for (auto const& p : listing->problems) {
+      fmt::print("  problem: {}\n", p);
+    }
+  }
+  if (as_json) {
+    std::cout << json{{"schema", 1}, {"results", results}}.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
+  }
+  return code;
+}
+
+}  // namespace mm::runner

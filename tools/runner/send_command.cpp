@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "sim/scenario/policy_xml.hpp"
+#include "sim/scenario/send.hpp"
+#include "tools/runner/commands.hpp"
+
+namespace mm::runner {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace mm::scenario;
+using nlohmann::json;
+
+int complain(std::string const& what, int code = kBadInput) {
+  std::cerr << "mmsim: " << what << '\n';
+  return code;
+}
+
+std::expected<Bytes, std::string> load_policy(fs::path const& path) {
+  if (path.empty()) {
+    return compile_policy(default_policy_xml());
+  }
+  MM_TRY_ASSIGN(auto const bytes, read_file(path));
+  std::string_view const text{reinterpret_cast<char const*>(bytes.data()), bytes.size()};
+  auto const first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+  if (first == std::string_view::npos || text[first] != '<') {
+    return bytes;
+  }
+  auto blob = compile_policy(text);
+  return blob ? std::move(blob) : std::unexpected(path.string() + ": " + blob.error());
+}
+
+std::expected<Message, std::string> one_message(SendOptions const& o) {
+  Message message;
+  MM_TRY_ASSIGN(message.to, find_guid(o.to));
+  if (!o.hex.empty()) {
+    MM_TRY_ASSIGN(message.data, parse_hex(o.hex));
+  } else if (!o.file.empty()) {
+    MM_TRY_ASSIGN(message.data, read_file(o.file));
+  } else {
+    append_text(message.data, o.text);
+  }
+  message.channel = default_channel(message.to);
+  return message;
+}
+
+std::expected<std::vector<Message>, std::string> messages_of(SendOptions const& o) {
+  std::vector<Message> out;
+  if (!o.messages.empty()) {
+    MM_TRY_ASSIGN(auto const bytes, read_file(o.messages));
+    MM_TRY_ASSIGN(out,
+                  parse_messages({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, o.messages.string()));
+  } else if (o.to.empty()) {
+    return std::unexpected(std::string{"send: --to (with --hex, --text or --file) or --messages is missing"});
+  } else {
+    MM_TRY_ASSIGN(auto message, one_message(o));
+    out.push_back(std::move(message));
+  }
+  for (auto& m : out) {
+    if (!o.channel.empty()) {
+      m.channel = o.channel == "user" ? abi::Channel::User : abi::Channel::Supervisor;
+    }
+    MM_TRY(message_step(m));
+  }
+  return out;
+}
+
+std::expected<DriverSet, std::string> drivers_of(SendOptions const& o) {
+  DriverSet set;
+  for (auto const& image : o.images) {
+    MM_TRY(add_image(set, image));
+  }
+  for (auto const& path : o.volumes) {
+    MM_TRY_ASSIGN(auto const bytes, read_file(path));
+    auto const listing = list_images(bytes);
+    if (!listing || listing->image) {
+      return std::unexpected(path.string() + ": " +
+                             (listing ? "an image and not a volume: give it with --image" : listing.error()));
+    }
+    add_volume(set, *listing);
+  }
+  return set;
+}
+
+Scenario scenario_of(SendOptions const& o, DriverSet const& set, std::vector<Message> const& messages, Bytes policy) {
+  Scenario s;
+  s.name = "send";
+  s.file = "send";
+  s.boot.ram_bytes = platform::kDefaultRamBytes;
+  s.boot.tseg_bytes = platform::kDefaultTsegBytes;
+  s.boot.cpus = o.cpus;
+  s.boot.fault_policy =
+      static_cast<u32>(o.fault_policy == "contain" ? abi::FaultPolicy::Contain : abi::FaultPolicy::FailStop);
+  s.policy = std::move(policy);
+  s.images = set.images;
+  for (auto const& m : messages) {
+    s.steps.push_back(*message_step(m));
+  }
+  return s;
+}
+
+/// Reply message of a step, without its header.
+std::span<std::byte const> reply_of(StepOutcome const& outcome) {
+  std::span<std::byte const> const data{outcome.data};
+  return data.subspan(std::min(sizeof(abi::CommunicateHeader), data.size()));
+}
+
+std::string hex_of(std::span<std::byte const> bytes) {
+  std::string out;
+  for (std::byte const b : bytes) {
+    out += fmt::format("{:02x}", static_cast<u8>(b));
+  }
+  return out;
+}
+
+std::string printable(std::span<std::byte const> bytes) {
+  std::string out;
+  for (std::byte const b : bytes) {
+    auto const c = static_cast<char>(b);
+    out.push_back(c >= 0x20 && c < 0x7F ? c : '.');
+  }
+  return out;
+}
+
+json result_json(StepOutcome const* outcome) {
+  if (outcome == nullptr) {
+    return {{"status", "HALTED"}, {"status_value", nullptr}, {"data_hex", ""}};
+  }
+  return {{"status", efi_status_name(outcome->head.status)},
+          {"status_value", outcome->head.status},
+          {"data_hex", hex_of(reply_of(*outcome))}};
+}
+
+void print_reply(StepOutcome const* outcome) {
+  if (outcome == nullptr) {
+    fmt::print("no reply: the machine stopped\n");
+    return;
+  }
+  auto const reply = reply_of(*outcome);
+  fmt::print("{} ({}), {} bytes\n", efi_status_name(outcome->head.status), hex_number(outcome->head.status),
+             reply.size());
+  for (std::size_t at = 0; at < reply.size(); at += 16) {
+    auto const row = reply.subspan(at, std::min<std::size_t>(16, reply.size() - at));
+    fmt::print("  {:08x}  {:<47}  {}\n", at, format_hex(row), printable(row));
+  }
+}
+
+json to_json(std::vector<DriverReport> const& reports) {
+  json out = json::array();
+  for (auto const& r : reports) {
+    out.push_back({{"name", r.name}, {"guid", format_guid(r.guid)}, {"state", r.state}, {"detail", r.detail}});
+  }
+  return out;
+}
+
+void print_drivers(std::vector<DriverReport> const& reports) {
+  for (auto const& r : reports) {
+    fmt::print(stderr, "{}: {}{}{}\n", r.name, r.state, r.detail.empty() ? "" : " ", r.detail);
+  }
+}
+
+/// Everything that goes to standard error in text mode.
+void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
+                 std::vector<DriverReport> const& drivers) {
+  print_drivers(drivers);
+  for (auto const& warning : p.warnings) {
+    fmt::print(stderr, "warning: {}\n", warning);
+  }
+  if (o.verbose) {
+    std::cerr << run.serial;
+    for (auto const& line : transcript(p, run)) {
+      std::cerr << line << '\n';
+    }
+  }
+  if (run.halted) {
+    fmt::print(stderr, "the machine halted: {}\n", halt_name(*run.halted));
+  } else if (run.boot_failed) {
+    fmt::print(stderr, "the boot failed{}\n", run.text.empty() ? "" : ": " + run.text.back());
+  }
+}
+
+void print_results(SendOptions const& o, Prepared const& p, MachineRun const& run,
+                   std::vector<DriverReport> const& drivers) {
+  auto const dump = [](json const& j) { std::cout << j.dump(-1, ' ', false, json::error_handler_t::replace) << '\n'; };
+  if (!o.messages.empty()) {
+    for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
+      dump(result_json(outcome_of(p, run, i)));
+    }
+  } else if (o.json) {
+    json out = result_json(outcome_of(p, run, 0));
+    out["schema"] = 1;
+    out["drivers"] = to_json(drivers);
+    out["serial"] = run.serial;
+    out["halted"] = run.halted ? json(halt_name(*run.halted)) : json(nullptr);
+    dump(out);
+  } else {
+    print_reply(outcome_of(p, run, 0));
+  }
+}
+
+}  // namespace
+
+int send_command(SendOptions const& o) {
+  auto const messages = messages_of(o);
+  if (!messages) {
+    return complain(messages.error());
+  }
+  auto policy = load_policy(o.policy);
+  if (!policy) {
+    return complain(policy.error());
+  }
+  auto const set = drivers_of(o);
+  if (!set) {
+    return complain(set.error());
+  }
+  auto const images = images_folder();
+  auto const prepared = prepare(scenario_of(o, *set, *messages, std::move(*policy)), images);
+  if (!prepared) {
+    return complain(prepared.error());
+  }
+  auto const run = o.target == "qemu" ? run_on_qemu(*prepared) : run_on_sim(*prepared);
+  if (!run) {
+    return complain(run.error(), kEnvironment);
+  }
+  auto drivers = report_drivers(*prepared, *run);
+  drivers.insert(drivers.end(), set->not_run.begin(), set->not_run.end());
+  if (!o.json || !o.messages.empty()) {
+    print_about(o, *prepared, *run, drivers);
+  }
+  print_results(o, *prepared, *run, drivers);
+  std::cout.flush();
+  return run->complete ? kPassed : kFailed;
+}
+
+}  // namespace mm::runner
