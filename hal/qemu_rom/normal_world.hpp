@@ -145,7 +145,7 @@ class NormalWorld {
   using Wakes = std::array<u32, platform::kMaxCpus>;
   static constexpr u64 kTop = 1ull << 32;
   static constexpr u32 kPollsPerWait = 1000;
-  static constexpr u64 kLongestMmiUs = 30'000'000;
+  static constexpr u64 kLongestMmiUs = 5'000'000;
 
   /// How often each AP has come out of HLT: it does so once for each SMI that it has served.
   Wakes wakes() const noexcept {

@@ -20,8 +20,7 @@ TEST(Rsm, InRingThreeLeavesMmAndTheNextMmiHalts) {
   }
 }
 
-// Disabled: on QEMU the run does not end within its time limit; the cause is not known yet.
-TEST(Rsm, DISABLED_QemuDoesTheSame) {
+TEST(Rsm, QemuDoesTheSame) {
   if (auto const why = scenario::qemu_unavailable(MM_TEST_IMAGE_DIR)) {
     GTEST_SKIP() << *why;
   }
