@@ -56,6 +56,10 @@ Row at_least(std::string id, std::string title, double value, double goal) {
   return {std::move(id), std::move(title), value, "MMI/s", fmt::format(">= {:.0f}", goal), value >= goal};
 }
 
+Row below(std::string id, std::string title, double value, std::string unit, double goal) {
+  return {std::move(id), std::move(title), value, std::move(unit), fmt::format("< {:.0f}", goal), value < goal};
+}
+
 Result<scenario::Prepared> hello(std::filesystem::path const& images, bool release) {
   auto loaded = scenario::parse_scenario(
       "schema = 1\nimages = [{driver = \"Hello\"}]\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = "
@@ -220,14 +224,14 @@ Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
     bool reset;
     double goal;
   };
-  for (auto const& r : {Rate{"hello_mmi_per_second", "Hello, 64 bytes, 1 CPU", 1, false, 10'000},
-                        Rate{"hello_reset_mmi_per_second", "the same, reset before each", 1, true, 10'000},
-                        Rate{"hello_4cpu_mmi_per_second", "Hello, 64 bytes, 4 CPUs", 4, false, 0}}) {
+  for (auto const& r : {Rate{"hello_mmi_per_second", "Hello, 64 bytes, 1 CPU", 1, false, 50'000},
+                        Rate{"hello_reset_mmi_per_second", "the same, reset before each", 1, true, 50'000},
+                        Rate{"hello_4cpu_mmi_per_second", "Hello, 64 bytes, 4 CPUs", 4, false, 15'000}}) {
     auto const value = rate(*p, r.cpus, r.reset);
     if (!value) {
       return std::unexpected(value.error());
     }
-    rows.push_back(r.goal == 0 ? Row{r.id, r.title, *value, "MMI/s", "", {}} : at_least(r.id, r.title, *value, r.goal));
+    rows.push_back(at_least(r.id, r.title, *value, r.goal));
   }
   auto const made = creation(*p);
   auto const reset = reset_us(*p);
@@ -235,9 +239,9 @@ Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
     return std::unexpected(made ? reset.error() : made.error());
   }
   rows.push_back({"create_ms", "create a machine", made->create_ms, "ms", "", {}});
-  rows.push_back({"boot_ms", "create and boot", made->boot_ms, "ms", "", {}});
+  rows.push_back(below("boot_ms", "create and boot", made->boot_ms, "ms", 10));
   rows.push_back({"first_reply_ms", "create, boot, first reply", made->reply_ms, "ms", "", {}});
-  rows.push_back({"reset_64_pages_us", "reset of 64 dirty pages", *reset, "us", "", {}});
+  rows.push_back(below("reset_64_pages_us", "reset of 64 dirty pages", *reset, "us", 10));
   return rows;
 }
 
@@ -285,7 +289,10 @@ Result<std::vector<Row>> qemu_rows(std::filesystem::path const& images) {
     }
     auto const value = static_cast<double>(head.value);
     auto const title = fmt::format("{}; mean {}", titles[i], head.detail);
-    rows.push_back({ids[i], title, value, "instr", "", {}});
+    constexpr std::size_t kEmpty = 1;
+    constexpr double kEdk2Empty = 651;  // what edk2's ring-0 SMM stack takes for an MMI without work
+    rows.push_back(i == kEmpty ? below(ids[i], title, value, "instr", kEdk2Empty)
+                               : Row{ids[i], title, value, "instr", "", {}});
   }
   return rows;
 }
