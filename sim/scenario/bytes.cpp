@@ -222,4 +222,18 @@ u64 fnv1a(std::span<std::byte const> bytes) {
   return hash;
 }
 
+Guid guid_of_image(std::filesystem::path const& file, std::string_view name) {
+  constexpr std::size_t kText = 36;
+  if (auto const beside = read_file(std::filesystem::path{file}.replace_extension(".guid"));
+      beside && beside->size() >= kText) {
+    if (auto const guid = parse_guid({reinterpret_cast<char const*>(beside->data()), kText})) {
+      return *guid;
+    }
+  }
+  u64 const hash = fnv1a(std::as_bytes(std::span{name}));
+  Guid made{static_cast<u32>(hash), static_cast<u16>(hash >> 32), static_cast<u16>(hash >> 48), {}};
+  made.data4[0] = 0x80;
+  return made;
+}
+
 }  // namespace mm::scenario

@@ -52,6 +52,10 @@ std::expected<Guid, std::string> find_guid(std::string_view name_or_guid);
 /// The candidate with the smallest edit distance, or "" when none is near.
 std::string nearest(std::string_view word, std::span<std::string_view const> candidates);
 
+/// FNV-1a-64 of `bytes`: names files by content, protects nothing.
 u64 fnv1a(std::span<std::byte const> bytes);
+
+/// The file GUID of an image outside a volume: from the `.guid` file beside it, else made from `name`.
+Guid guid_of_image(std::filesystem::path const& file, std::string_view name);
 
 }  // namespace mm::scenario

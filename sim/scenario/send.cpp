@@ -190,13 +190,6 @@ std::expected<ScenarioStep, std::string> message_step(Message const& message) {
   return step;
 }
 
-Guid derived_guid(std::string_view name) {
-  u64 const hash = fnv1a(std::as_bytes(std::span{name}));
-  Guid made{static_cast<u32>(hash), static_cast<u16>(hash >> 32), static_cast<u16>(hash >> 48), {}};
-  made.data4[0] = 0x80;
-  return made;
-}
-
 std::expected<void, std::string> add_image(DriverSet& set, std::string const& argument) {
   auto const colon = argument.rfind(':');
   bool const split = colon != std::string::npos && !fs::exists(argument);
@@ -207,10 +200,7 @@ std::expected<void, std::string> add_image(DriverSet& set, std::string const& ar
   if (split) {
     MM_TRY_ASSIGN(image.depex_content, read_file(argument.substr(colon + 1)));
   }
-  image.guid = derived_guid(image.name);
-  if (auto const beside = read_file(fs::path{image.file}.replace_extension(".guid")); beside && beside->size() >= 36) {
-    image.guid = parse_guid({reinterpret_cast<char const*>(beside->data()), 36}).value_or(image.guid);
-  }
+  image.guid = guid_of_image(image.file, image.name);
   if (auto const why = refusal(*image.content)) {
     return std::unexpected(fmt::format("{}: refused: {}", image.file.string(), *why));
   }

@@ -50,9 +50,6 @@ std::expected<void, std::string> add_image(DriverSet& set, std::string const& ar
 /// Adds the standalone MM drivers of a volume in its order; the others go to `not_run`, so do drivers that are refused.
 void add_volume(DriverSet& set, Listing const& listing);
 
-/// The GUID of an image that has none.
-Guid derived_guid(std::string_view name);
-
 /// What the drivers of `prepared` did, in their order.
 std::vector<DriverReport> report_drivers(Prepared const& prepared, MachineRun const& run);
 

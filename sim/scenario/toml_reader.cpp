@@ -284,17 +284,7 @@ class Reader {
       }
       return *guid;
     }
-    if (auto const beside = read_file(fs::path{image.file}.replace_extension(".guid"));
-        beside && beside->size() >= 36) {
-      std::string_view const line{reinterpret_cast<char const*>(beside->data()), 36};
-      if (auto const guid = parse_guid(line)) {
-        return *guid;
-      }
-    }
-    u64 const hash = fnv1a(std::as_bytes(std::span{image.name}));
-    Guid made{static_cast<u32>(hash), static_cast<u16>(hash >> 32), static_cast<u16>(hash >> 48), {}};
-    made.data4[0] = 0x80;
-    return made;
+    return guid_of_image(image.file, image.name);
   }
 
   // --- data -------------------------------------------------------------------------------------------------------
