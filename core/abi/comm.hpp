@@ -54,8 +54,12 @@ enum class UserCommand : u64 {
   UserFault = 3,        ///< RDX = supervisor-to-user page with a UserFaultRecord at byte 128; `contain` policy only
 };
 
-/// Byte offset in the supervisor-to-user page of the CommBufferStatus copy and of the UserFaultRecord.
+/// Byte offsets in the supervisor-to-user page: the CommBufferStatus copy, the UserFaultRecord.
 inline constexpr u64 kUserStatusOffset = 40;
+/// u64 behind that copy, zero before each UserRequest: kNoRootHandlers when ring 3 need not be asked about an MMI
+/// without a message. Ours; a user core that does not know it is always asked.
+inline constexpr u64 kUserRootsOffset = kUserStatusOffset + sizeof(CommBufferStatus);
+inline constexpr u64 kNoRootHandlers = 0x53544F4F'524F4E4D;  // 'MNOROOTS'
 inline constexpr u64 kUserFaultOffset = 128;
 
 /// What the supervisor tells the user core about the ring-3 fault that it contained (UserCommand::UserFault).

@@ -23,7 +23,8 @@ enum class Syscall : u64 {
   SaveStateRead2 = 0x10021,
   MmUnblocked = 0x10022,
   MmIsCommBuffer = 0x10023,
-  /// Ours: RDX = UserNote kind, R8 and R9 its two values. Emits one TraceEvent and returns 0; has no other effect.
+  /// Ours: RDX = UserNote kind, R8 and R9 its two values. Emits one TraceEvent and returns 0; has no other effect. Not
+  /// 0 where nothing is traced: ring 3 need not send any more.
   TraceNote = 0x20000,
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 
 #include "core/base/types.hpp"
 
@@ -14,7 +15,14 @@ struct Guid {
   u16 data3 = 0;
   std::array<u8, 8> data4{};
 
-  friend constexpr bool operator==(Guid const&, Guid const&) = default;
+  friend constexpr bool operator==(Guid const& x, Guid const& y) noexcept {
+    struct Words {
+      u64 low, high;
+    };
+    auto const a = std::bit_cast<Words>(x);
+    auto const b = std::bit_cast<Words>(y);
+    return ((a.low ^ b.low) | (a.high ^ b.high)) == 0;
+  }
   friend constexpr auto operator<=>(Guid const&, Guid const&) = default;
   constexpr bool is_zero() const noexcept { return *this == Guid{}; }
 };

@@ -303,8 +303,10 @@ constexpr Status verdict(bool match, u8 access_attr) noexcept {
 
 /// An allow list must contain the access in one descriptor; a deny list matches at any overlap; a strict one only
 /// exactly.
-constexpr Status decide_span(View v, Type type, Span access, u16 wanted) noexcept {
-  u64 const at = find_root(v, type);
+template <Type kType>
+constexpr Status decide_span(View v, Span access, u16 wanted) noexcept {
+  constexpr u64 kStep = descriptor_size(static_cast<u32>(kType));
+  u64 const at = find_root(v, kType);
   if (at == 0) {
     return Status::AccessDenied;
   }
@@ -312,12 +314,14 @@ constexpr Status decide_span(View v, Type type, Span access, u16 wanted) noexcep
   bool const deny = root.access_attr == static_cast<u8>(AccessAttr::DenyList);
   bool match = false;
   for (u64 i = 0; i < root.count && !match; ++i) {
-    u64 const d = root.offset + i * descriptor_size(root.type);
-    u16 const attributes = v.get<u16>(type == Type::Io ? d + 4 : d + 6);
-    Span const s = span_of(v, type, d);
-    bool const covers =
+    u64 const d = root.offset + i * kStep;
+    u16 const attributes = v.get<u16>(kType == Type::Io ? d + 4 : d + 6);
+    if ((attributes & wanted) == 0) {
+      continue;
+    }
+    Span const s = span_of(v, kType, d);
+    match =
         s.strict ? s.base == access.base && s.size == access.size : (deny ? overlaps(s, access) : contains(s, access));
-    match = covers && (attributes & wanted) != 0;
   }
   return verdict(match, root.access_attr);
 }
@@ -330,7 +334,7 @@ constexpr Status decide_msr(View v, u32 msr, u16 access) noexcept {
   if (access != kRead && access != kWrite) {
     return Status::InvalidParameter;
   }
-  return detail::decide_span(v, Type::Msr, {msr, 1, false}, access);
+  return detail::decide_span<Type::Msr>(v, {msr, 1, false}, access);
 }
 
 /// Port access of `width` bytes. InvalidParameter: access, width not 1/2/4, port or its end beyond 64 KiB.
@@ -339,7 +343,7 @@ constexpr Status decide_io(View v, u64 port, u64 width, u16 access) noexcept {
       port + width > 0x1'0000) {
     return Status::InvalidParameter;
   }
-  return detail::decide_span(v, Type::Io, {port, width, false}, access);
+  return detail::decide_span<Type::Io>(v, {port, width, false}, access);
 }
 
 /// InvalidParameter: no such instruction. AccessDenied: refused, or no INSTRUCTION root.

@@ -262,13 +262,31 @@ void Supervisor<M>::write_user_page(Cpu& cpu, u32 index, abi::CommBufferStatus c
   struct {
     abi::MmEntryContext context;
     abi::CommBufferStatus status;
+    u64 roots = 0;
   } page;
-  static_assert(sizeof(page) == abi::kUserStatusOffset + sizeof(abi::CommBufferStatus));
+  static_assert(sizeof(page) == abi::kUserRootsOffset + sizeof(u64));
   page.context.currently_executing_cpu = index;
   page.context.number_of_cpus = cpu_count_;
   page.status = status;
   hal::UserAccess access(cpu);
   hal::write_object(cpu, PhysAddr{user_page_}, page);
+}
+
+/// UserRequest: gives the status block that ring 3 left, and learns whether it has root handlers. After a fault that
+/// the user core did not complete, both are as before the request.
+template <hal::Machine M>
+abi::CommBufferStatus Supervisor<M>::request_user(Cpu& cpu, u32 index, abi::CommBufferStatus const& status) noexcept {
+  write_user_page(cpu, index, status);
+  demote(cpu, index, abi::UserCommand::UserRequest, user_page_, sizeof(abi::MmEntryContext));
+  struct {
+    abi::CommBufferStatus status;
+    u64 roots = 0;
+  } reply;
+  static_assert(offsetof(decltype(reply), roots) == abi::kUserRootsOffset - abi::kUserStatusOffset);
+  hal::UserAccess access(cpu);
+  cpu.read(PhysAddr{user_page_ + abi::kUserStatusOffset}, std::as_writable_bytes(std::span(&reply, 1)));
+  user_has_roots_ = reply.roots != abi::kNoRootHandlers;
+  return reply.status;
 }
 
 template <hal::Machine M>
@@ -282,15 +300,9 @@ void Supervisor<M>::serve_user(Cpu& cpu, u32 index, abi::CommBufferStatus status
     finish(cpu, index, abi::Channel::User, status);
     return;
   }
-  write_user_page(cpu, index, status);
-  demote(cpu, index, abi::UserCommand::UserRequest, user_page_, sizeof(abi::MmEntryContext));
+  abi::CommBufferStatus const reply = request_user(cpu, index, status);
   if (stopped()) {
     return;
-  }
-  abi::CommBufferStatus reply;
-  {
-    hal::UserAccess access(cpu);
-    reply = hal::read_object<abi::CommBufferStatus>(cpu, PhysAddr{user_page_ + abi::kUserStatusOffset});
   }
   status.return_status = reply.return_status;
   status.return_buffer_size = reply.return_buffer_size;
@@ -329,11 +341,12 @@ void Supervisor<M>::serve_supervisor(Cpu& cpu, u32 index, abi::CommBufferStatus 
   finish(cpu, index, abi::Channel::Supervisor, status);
 }
 
-/// No mailbox is valid: ring 3 gets a chance to serve whatever raised the MMI.
+/// No mailbox is valid: ring 3, when it has root handlers, gets a chance to serve whatever raised the MMI.
 template <hal::Machine M>
 void Supervisor<M>::serve_asynchronous(Cpu& cpu, u32 index) noexcept {
-  write_user_page(cpu, index, {});
-  demote(cpu, index, abi::UserCommand::UserRequest, user_page_, sizeof(abi::MmEntryContext));
+  if (user_has_roots_) {
+    static_cast<void>(request_user(cpu, index, {}));
+  }
   if (!stopped()) {
     emit(index, hal::TraceKind::MmiExit, static_cast<u64>(abi::Channel::None));
   }

@@ -102,6 +102,7 @@ class Supervisor {
   void copy_out(Cpu& cpu, u32 index, abi::Channel which, u64 bytes) noexcept;
   void finish(Cpu& cpu, u32 index, abi::Channel which, abi::CommBufferStatus status) noexcept;
   CommChannel& channel(abi::Channel which) noexcept { return channels_[static_cast<u64>(which) & 1]; }
+  abi::CommBufferStatus request_user(Cpu& cpu, u32 index, abi::CommBufferStatus const& status) noexcept;
   void write_user_page(Cpu& cpu, u32 index, abi::CommBufferStatus const& status) noexcept;
   u64 hash_of(Cpu& cpu, PhysAddr at, u64 bytes) noexcept;
 
@@ -178,6 +179,8 @@ class Supervisor {
   Expected<abi::VersionInfo> version_ = std::unexpected(Status::CompromisedData);
   bool locked_ = false;   ///< ReadyToLock, or the policy was fetched
   bool runtime_ = false;  ///< ExitBootServices
+  bool user_has_roots_ =
+      true;  ///< ring 3 is asked about an MMI without a message; what the last UserRequest left behind
   policy::MemorySnapshot snapshot_;
   u64 policy_bytes_ = 0;  ///< 0: no policy, every gated system call is refused with NotReady
   std::array<std::byte, kPolicyLimit> policy_{};

@@ -28,7 +28,7 @@ SyscallResult Supervisor<M>::dispatch(Cpu& cpu, u32 index, u64 number, u64 a1, u
       return is_comm_buffer(a1, a2);
     case abi::Syscall::TraceNote:
       emit(index, hal::TraceKind::UserNote, a1, a2, a3);
-      return answer(Status::Success);
+      return answer(M::kTraced ? Status::Success : Status::Unsupported);
     default:
       return dispatch_legacy(cpu, index, call, a1, a2, a3);
   }

@@ -54,7 +54,7 @@ class MmiDatabase {
   Status remove(Handle dispatch) noexcept {
     for (MmiHandler& record : handlers_) {
       if (record.handle == dispatch && record.core == CoreHandler::None && !record.dead) {
-        record.removed = true;
+        mark_removed(record);
         purge();
         return Status::Success;
       }
@@ -65,7 +65,7 @@ class MmiDatabase {
   void remove_core(CoreHandler core) noexcept {
     for (MmiHandler& record : handlers_) {
       if (record.core == core) {
-        record.removed = true;
+        mark_removed(record);
       }
     }
     purge();
@@ -75,7 +75,7 @@ class MmiDatabase {
   void remove_owner(u64 owner) noexcept {
     for (MmiHandler& record : handlers_) {
       if (record.owner == owner && record.core == CoreHandler::None) {
-        record.removed = true;
+        mark_removed(record);
         record.dead = true;
       }
     }
@@ -89,12 +89,17 @@ class MmiDatabase {
     bool const root = type == nullptr;
     Guid const wanted = root ? Guid{} : *type;
     Status result = Status::NotFound;
+    if (root && roots_ == 0) {
+      return result;
+    }
     ++depth_;
     for (u64 i = 0; i < handlers_.size(); ++i) {
-      MmiHandler const record = handlers_[i];
-      if (record.dead || record.handle <= after || record.root != root || (!root && record.type != wanted)) {
+      MmiHandler const& candidate = handlers_[i];
+      if (candidate.root != root || (!root && candidate.type != wanted) || candidate.dead ||
+          candidate.handle <= after) {
         continue;
       }
+      MmiHandler const record = candidate;  // a handler may register others, and the records move
       if (apply(invoke(record), root, result)) {
         break;
       }
@@ -104,6 +109,8 @@ class MmiDatabase {
     return result;
   }
 
+  /// Whether a root handler is registered, or was removed by the dispatch that still runs.
+  bool has_root() const noexcept { return roots_ != 0; }
   u64 depth() const noexcept { return depth_; }
   u64 count() const noexcept { return handlers_.size(); }
 
@@ -120,7 +127,12 @@ class MmiDatabase {
       return Status::OutOfResources;
     }
     *dispatch = ++last_handle_;
+    roots_ += record.root ? 1u : 0u;
     return Status::Success;
+  }
+  void mark_removed(MmiHandler& record) noexcept {
+    record.removed = true;
+    to_purge_ = true;
   }
 
   /// Merges the status of one handler into `result`; true ends the dispatch.
@@ -148,14 +160,20 @@ class MmiDatabase {
   }
 
   void purge() noexcept {
-    if (depth_ == 0) {
-      handlers_.erase_if([](MmiHandler const& record) { return record.removed; });
+    if (depth_ == 0 && to_purge_) {
+      to_purge_ = false;
+      handlers_.erase_if([this](MmiHandler const& record) {
+        roots_ -= record.removed && record.root ? 1u : 0u;
+        return record.removed;
+      });
     }
   }
 
   PoolVector<MmiHandler, R> handlers_;  ///< registration order, ascending handles
   u64 depth_ = 0;
   Handle last_handle_ = 0;
+  u64 roots_ = 0;          ///< root handlers among them
+  bool to_purge_ = false;  ///< one of them is marked removed
 };
 
 }  // namespace mm::user

@@ -27,10 +27,10 @@ u64 call(R& ring3, abi::Syscall index, u64 a = 0, u64 b = 0, u64 c = 0) noexcept
   return ring3.syscall(static_cast<u64>(index), a, b, c);
 }
 
-/// Emits one trace note (abi::Syscall::TraceNote); has no other effect.
+/// Emits one trace note (abi::Syscall::TraceNote); has no other effect. False: nobody listens.
 template <Ring3 R>
-void note(R& ring3, abi::UserNote kind, u64 a, u64 b = 0) noexcept {
-  call(ring3, abi::Syscall::TraceNote, static_cast<u64>(kind), a, b);
+bool note(R& ring3, abi::UserNote kind, u64 a, u64 b = 0) noexcept {
+  return call(ring3, abi::Syscall::TraceNote, static_cast<u64>(kind), a, b) == 0;
 }
 
 /// The object at a ring-3 address. Ring 3 runs on identity tables: an address is a pointer.

@@ -56,11 +56,12 @@ class UserCore {
     return status;
   }
 
-  /// UserRequest: `page` holds an MmEntryContext and, `context_bytes` further on, the CommBufferStatus that is updated.
+  /// UserRequest: `page` holds an MmEntryContext and, `context_bytes` further on, the CommBufferStatus that is updated
+  /// and the word at abi::kUserRootsOffset.
   /// InvalidParameter: no page or an impossible context size; NotReady: not started.
   Status request(u64 page, u64 context_bytes) noexcept {
     if (page == 0 || context_bytes < sizeof(abi::MmEntryContext) ||
-        context_bytes > kPageSize - sizeof(abi::CommBufferStatus)) {
+        context_bytes > kPageSize - sizeof(abi::CommBufferStatus) - sizeof(u64)) {
       return Status::InvalidParameter;
     }
     if (mmst_ == nullptr) {
@@ -370,8 +371,12 @@ class UserCore {
     });
     phase_ = Phase::Idle;
     store(request_.mailbox, request_.status);
+    store(request_.mailbox + sizeof(request_.status), mmis_.has_root() ? u64{0} : abi::kNoRootHandlers);
     return Status::Success;
   }
+
+  /// Asked once whether anybody listens: a system call for nothing is dear.
+  void note(abi::UserNote kind, u64 a, u64 b = 0) noexcept { listened_ = listened_ && user::note(ring3_, kind, a, b); }
 
   // --- Calls into images ---
 
@@ -392,9 +397,9 @@ class UserCore {
     }
     u64 const address = reinterpret_cast<u64>(handler.function);
     u64 const caller = enter_image(handler.owner);
-    note(ring3_, abi::UserNote::HandlerEntered, address);
+    note(abi::UserNote::HandlerEntered, address);
     Status const status = handler.function(handler.handle, context, buffer, size);
-    note(ring3_, abi::UserNote::HandlerReturned, address, static_cast<u64>(status));
+    note(abi::UserNote::HandlerReturned, address, static_cast<u64>(status));
     leave_image(caller);
     return status;
   }
@@ -402,9 +407,9 @@ class UserCore {
   Status enter_driver(Driver const& driver) noexcept {
     u64 const base = driver.image.base;
     u64 const caller = enter_image(base);
-    note(ring3_, abi::UserNote::DriverEntered, base);
+    note(abi::UserNote::DriverEntered, base);
     Status const status{ring3_.call_driver(driver.entry, 0, address_of(mmst_))};
-    note(ring3_, abi::UserNote::DriverReturned, base, static_cast<u64>(status));
+    note(abi::UserNote::DriverReturned, base, static_cast<u64>(status));
     leave_image(caller);
     return status;
   }
@@ -467,7 +472,7 @@ class UserCore {
       return status;
     }
     dispatcher_.for_each_waiting(
-        [this](Driver const& driver) { note(ring3_, abi::UserNote::DriverWaiting, driver.image.base); });
+        [this](Driver const& driver) { note(abi::UserNote::DriverWaiting, driver.image.base); });
     if (!dispatcher_.has_remaining()) {
       mmis_.remove_core(CoreHandler::Dispatch);
     }
@@ -488,7 +493,7 @@ class UserCore {
     }
     driver->state = DriverState::Contained;
     forget(driver->image.base);
-    note(ring3_, abi::UserNote::DriverContained, driver->image.base);
+    note(abi::UserNote::DriverContained, driver->image.base);
   }
 
   Status resume() noexcept {
@@ -528,6 +533,7 @@ class UserCore {
   u64 cleared_to_ = 0;     ///< bytes of it from here on are zero
   u64 current_image_ = 0;  ///< base of the driver that is executing on the BSP, 0: the core
   Phase phase_ = Phase::Idle;
+  bool listened_ = true;  ///< to trace notes
   Request request_;
 };
 

@@ -5,6 +5,7 @@ namespace mm::bare {
 namespace {
 
 constexpr u32 kVectorGeneralProtection = 13;
+constexpr u32 kVectorPageFault = 14;
 constexpr u64 kLowerHalfEnd = 1ull << 47;
 
 template <typename T>
@@ -33,17 +34,12 @@ hal::UserExit Cpu::run_user(hal::UserContext& user) noexcept {
     // IRETQ would fault in ring 0: give the answer that ring 3 would have got.
     return {hal::UserExitKind::Fault, kVectorGeneralProtection, 0, 0};
   }
-  gate_.user = user;
-  gate_.exit = {};
-  mm_bare_enter_user(&gate_, user.rcx == user.rip && user.r11 == user.rflags ? 1 : 0);
-  user = gate_.user;
-  hal::UserExit exit = gate_.exit;
+  mm_bare_enter_user(&gate_, &user, user.rcx == user.rip && user.r11 == user.rflags ? 1 : 0);
+  hal::UserExit const& exit = gate_.exit;
   if (exit.kind != hal::UserExitKind::Fault) {
-    exit.vector = exit.error_code = exit.cr2 = 0;
-  } else if (exit.vector != 14) {
-    exit.cr2 = 0;
+    return {exit.kind, 0, 0, 0};
   }
-  return exit;
+  return {exit.kind, exit.vector, exit.error_code, exit.vector == kVectorPageFault ? exit.cr2 : 0};
 }
 
 void Cpu::begin_mmi() noexcept {
@@ -51,7 +47,7 @@ void Cpu::begin_mmi() noexcept {
              read_known_msr(kMsrKernelGsBase), read_cr2()};
   u64 const efer = read_known_msr(kMsrEfer);
   if ((efer & kEferSce) == 0) {
-    write_known_msr(kMsrEfer, efer | kEferSce);  // RSM brings the old one back
+    write_known_msr(kMsrEfer, efer | kEferSce);  // another MMI entry than ours; RSM brings the old one back
   }
   write_known_msr(kMsrStar, kStarSelectors | (normal_.star & 0xFFFF'FFFF));
   write_known_msr(kMsrLstar, reinterpret_cast<u64>(&mm_bare_syscall_entry));

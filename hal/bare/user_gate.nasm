@@ -11,28 +11,32 @@ default rel
 
 ; struct GateBlock
 %define RING0_RSP 0x00
-%define U_RAX     0x08
-%define U_RCX     0x10
-%define U_RDX     0x18
-%define U_RBX     0x20
-%define U_RSP     0x28
-%define U_RBP     0x30
-%define U_RSI     0x38
-%define U_RDI     0x40
-%define U_R8      0x48
-%define U_R9      0x50
-%define U_R10     0x58
-%define U_R11     0x60
-%define U_R12     0x68
-%define U_R13     0x70
-%define U_R14     0x78
-%define U_R15     0x80
-%define U_RIP     0x88
-%define U_RFLAGS  0x90
-%define X_KIND    0x98
-%define X_VECTOR  0xA0
-%define X_ERROR   0xA8
-%define X_CR2     0xB0
+%define USER      0x08
+%define SCRATCH   0x10
+%define X_KIND    0x18
+%define X_VECTOR  0x20
+%define X_ERROR   0x28
+%define X_CR2     0x30
+
+; struct UserContext
+%define U_RAX     0x00
+%define U_RCX     0x08
+%define U_RDX     0x10
+%define U_RBX     0x18
+%define U_RSP     0x20
+%define U_RBP     0x28
+%define U_RSI     0x30
+%define U_RDI     0x38
+%define U_R8      0x40
+%define U_R9      0x48
+%define U_R10     0x50
+%define U_R11     0x58
+%define U_R12     0x60
+%define U_R13     0x68
+%define U_R14     0x70
+%define U_R15     0x78
+%define U_RIP     0x80
+%define U_RFLAGS  0x88
 
 %define KIND_SYSCALL 0
 %define KIND_RETURN  1
@@ -53,26 +57,30 @@ global mm_bare_wrmsr
 
 section .text align=16
 
+; The general registers of ring 3, RSP excepted, into its context. Leaves RBX = UserContext and changes no other.
 %macro SAVE_GPRS_EXCEPT_RSP 0
-  mov [gs:U_RAX], rax
-  mov [gs:U_RCX], rcx
-  mov [gs:U_RDX], rdx
-  mov [gs:U_RBX], rbx
-  mov [gs:U_RBP], rbp
-  mov [gs:U_RSI], rsi
-  mov [gs:U_RDI], rdi
-  mov [gs:U_R8], r8
-  mov [gs:U_R9], r9
-  mov [gs:U_R10], r10
-  mov [gs:U_R11], r11
-  mov [gs:U_R12], r12
-  mov [gs:U_R13], r13
-  mov [gs:U_R14], r14
-  mov [gs:U_R15], r15
+  mov [gs:SCRATCH], rbx
+  mov rbx, [gs:USER]
+  mov [rbx + U_RAX], rax
+  mov [rbx + U_RCX], rcx
+  mov [rbx + U_RDX], rdx
+  mov [rbx + U_RBP], rbp
+  mov [rbx + U_RSI], rsi
+  mov [rbx + U_RDI], rdi
+  mov [rbx + U_R8], r8
+  mov [rbx + U_R9], r9
+  mov [rbx + U_R10], r10
+  mov [rbx + U_R11], r11
+  mov [rbx + U_R12], r12
+  mov [rbx + U_R13], r13
+  mov [rbx + U_R14], r14
+  mov [rbx + U_R15], r15
+  mov rax, [gs:SCRATCH]
+  mov [rbx + U_RBX], rax
 %endmacro
 
-; void mm_bare_enter_user(GateBlock* block, u64 by_sysret)
-; Runs ring 3 with the context in the block; returns when ring 3 comes back, the block holding context and reason.
+; void mm_bare_enter_user(GateBlock* block, UserContext* user, u64 by_sysret)
+; Runs ring 3 with the context; returns when ring 3 comes back, with the context updated and the reason in the block.
 mm_bare_enter_user:
   push rbx
   push rbp
@@ -83,8 +91,9 @@ mm_bare_enter_user:
   push r14
   push r15
   mov [rcx + RING0_RSP], rsp
+  mov [rcx + USER], rdx
   swapgs                        ; GS base 0 for ring 3, the block in KERNEL_GS_BASE
-  test edx, edx
+  test r8d, r8d                 ; nothing up to the choice of the way out changes the flags
   jnz .load
   mov eax, SEL_USER_DATA
   mov ds, eax
@@ -92,42 +101,41 @@ mm_bare_enter_user:
   mov fs, eax
   mov gs, eax
   push rax                      ; SS
-  push qword [rcx + U_RSP]
-  push qword [rcx + U_RFLAGS]
+  push qword [rdx + U_RSP]
+  push qword [rdx + U_RFLAGS]
   push qword SEL_USER_CODE
-  push qword [rcx + U_RIP]
+  push qword [rdx + U_RIP]
 .load:
-  mov rax, [rcx + U_RAX]
-  mov rbx, [rcx + U_RBX]
-  mov rbp, [rcx + U_RBP]
-  mov rsi, [rcx + U_RSI]
-  mov rdi, [rcx + U_RDI]
-  mov r8, [rcx + U_R8]
-  mov r9, [rcx + U_R9]
-  mov r10, [rcx + U_R10]
-  mov r11, [rcx + U_R11]
-  mov r12, [rcx + U_R12]
-  mov r13, [rcx + U_R13]
-  mov r14, [rcx + U_R14]
-  mov r15, [rcx + U_R15]
-  test edx, edx
-  mov rdx, [rcx + U_RDX]
+  mov rax, [rdx + U_RAX]
+  mov rcx, [rdx + U_RCX]
+  mov rbx, [rdx + U_RBX]
+  mov rbp, [rdx + U_RBP]
+  mov rsi, [rdx + U_RSI]
+  mov rdi, [rdx + U_RDI]
+  mov r8, [rdx + U_R8]
+  mov r9, [rdx + U_R9]
+  mov r10, [rdx + U_R10]
+  mov r11, [rdx + U_R11]
+  mov r12, [rdx + U_R12]
+  mov r13, [rdx + U_R13]
+  mov r14, [rdx + U_R14]
+  mov r15, [rdx + U_R15]
   jz .by_iret
-  mov rsp, [rcx + U_RSP]
-  mov rcx, [rcx + U_RCX]        ; == U_RIP, and R11 == U_RFLAGS: the caller checked
-  o64 sysret
+  mov rsp, [rdx + U_RSP]
+  mov rdx, [rdx + U_RDX]
+  o64 sysret                    ; RCX == RIP and R11 == RFLAGS: the caller checked
 .by_iret:
-  mov rcx, [rcx + U_RCX]
+  mov rdx, [rdx + U_RDX]
   iretq
 
 ; LSTAR. FMASK has cleared IF TF DF AC NT RF IOPL.
 align 16
 mm_bare_syscall_entry:
   swapgs
-  mov [gs:U_RSP], rsp
   SAVE_GPRS_EXCEPT_RSP
-  mov [gs:U_RIP], rcx
-  mov [gs:U_RFLAGS], r11
+  mov [rbx + U_RSP], rsp
+  mov [rbx + U_RIP], rcx
+  mov [rbx + U_RFLAGS], r11
   mov qword [gs:X_KIND], KIND_SYSCALL
   mov rsp, [gs:RING0_RSP]
 leave_user:
@@ -147,13 +155,13 @@ mm_bare_return_gate:
   swapgs
   SAVE_GPRS_EXCEPT_RSP
   pushfq
-  pop qword [gs:U_RFLAGS]
+  pop qword [rbx + U_RFLAGS]
   push qword 2
   popfq
   mov rax, [rsp]
-  mov [gs:U_RIP], rax
+  mov [rbx + U_RIP], rax
   mov rax, [rsp + 16]
-  mov [gs:U_RSP], rax
+  mov [rbx + U_RSP], rax
   mov qword [gs:X_KIND], KIND_RETURN
   mov rsp, [gs:RING0_RSP]
   jmp leave_user
@@ -176,11 +184,11 @@ interrupt:
   mov rax, cr2
   mov [gs:X_CR2], rax
   mov rax, [rsp + 16]
-  mov [gs:U_RIP], rax
+  mov [rbx + U_RIP], rax
   mov rax, [rsp + 32]
-  mov [gs:U_RFLAGS], rax
+  mov [rbx + U_RFLAGS], rax
   mov rax, [rsp + 40]
-  mov [gs:U_RSP], rax
+  mov [rbx + U_RSP], rax
   mov qword [gs:X_KIND], KIND_FAULT
   mov rsp, [gs:RING0_RSP]
   jmp leave_user

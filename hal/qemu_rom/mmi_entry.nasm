@@ -107,7 +107,7 @@ protected_mode:
 .xd_done:
   mov ecx, MSR_EFER
   rdmsr
-  or eax, 0x900                 ; NXE LME
+  or eax, 0x901                 ; NXE LME SCE; RSM brings the old ones back
   wrmsr
   mov eax, cr0
   or eax, 0x80010023            ; PG WP NE MP PE

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // Hello and HelloSupervised: the reply is the message with the case of each ASCII letter flipped (XOR 0x20), same
-// length.
+// length. HelloSyscalls does the same after three system calls that the example policy allows.
 
 #include "scenarios/drivers/sdk/mm_driver.hpp"
 
@@ -13,11 +13,25 @@ constexpr mm::Guid handler_guid() {
 }
 constexpr mm::Guid kHandler = handler_guid();
 
+/// RDMSR IA32_APIC_BASE, IN 0xB3, OUT 0x80.
+[[maybe_unused]] void system_calls() {
+  constexpr mm::u64 kApicBase = 0x1B;
+  constexpr mm::u64 kApmData = 0xB3;
+  constexpr mm::u64 kPostCode = 0x80;
+  constexpr auto kByte = static_cast<mm::u64>(mm::abi::IoWidth::Byte);
+  mm::driver::syscall(mm::abi::Syscall::RdMsr, kApicBase);
+  mm::u64 const value = mm::driver::syscall(mm::abi::Syscall::IoRead, kApmData, kByte);
+  mm::driver::syscall(mm::abi::Syscall::IoWrite, kPostCode, kByte, value);
+}
+
 constexpr bool is_letter(mm::u8 c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 
 mm::Status MM_EFIAPI on_message(mm::driver::Handle, void const*, void* buffer, mm::u64* size) {
   if (buffer == nullptr || size == nullptr) {
     return mm::Status::InvalidParameter;
+  }
+  if constexpr (MM_HELLO_SYSCALLS != 0) {
+    system_calls();
   }
   auto* const bytes = static_cast<mm::u8*>(buffer);
   for (mm::u64 i = 0; i < *size; ++i) {

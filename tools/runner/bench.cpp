@@ -60,11 +60,10 @@ Row below(std::string id, std::string title, double value, std::string unit, dou
   return {std::move(id), std::move(title), value, std::move(unit), fmt::format("< {:.0f}", goal), value < goal};
 }
 
-Result<scenario::Prepared> hello(std::filesystem::path const& images, bool release) {
-  auto loaded = scenario::parse_scenario(
-      "schema = 1\nimages = [{driver = \"Hello\"}]\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = "
-      "\"Hello\"\n",
-      "bench", images);
+/// A machine with one driver.
+Result<scenario::Prepared> machine_with(char const* driver, std::filesystem::path const& images, bool release) {
+  auto loaded =
+      scenario::parse_scenario(fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n", driver), "bench", images);
   if (!loaded) {
     return std::unexpected(loaded.error());
   }
@@ -72,15 +71,15 @@ Result<scenario::Prepared> hello(std::filesystem::path const& images, bool relea
   return scenario::prepare(std::move(*loaded), images);
 }
 
-/// A message of 64 letters to Hello, with its header, and the reply to it.
+/// A message of 64 letters to a driver that answers like Hello, with its header, and the reply to it.
 struct Exchange {
   Bytes request;
   Bytes reply;
 };
 
-Exchange exchange() {
+Exchange exchange(char const* driver = "Hello") {
   Bytes const letters(kMessageBytes, std::byte{'a'});
-  auto const to = scenario::find_guid("Hello");
+  auto const to = scenario::find_guid(driver);
   auto const step = scenario::communicate_step(abi::Channel::User, to.value_or(Guid{}), letters);
   Exchange out{step.data, step.data};
   std::fill(out.reply.end() - kMessageBytes, out.reply.end(), std::byte{'A'});
@@ -212,7 +211,7 @@ Result<double> reset_us(scenario::Prepared const& p) {
 }
 
 Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
-  auto const p = hello(images, false);
+  auto const p = machine_with("Hello", images, false);
   if (!p) {
     return std::unexpected(p.error());
   }
@@ -245,29 +244,33 @@ Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
   return rows;
 }
 
-/// The step program of the measurement on QEMU: dispatch, then the three timed steps.
-Bytes timed_program() {
-  auto const timed = [](u64 port, Bytes data) {
-    auto const bytes = static_cast<u32>(data.size());
-    return scenario::ProgramStep{{static_cast<u16>(communication::StepOp::TimedMmi), 0, bytes, kTimedMmis, port, 0},
-                                 std::move(data)};
-  };
+/// One measurement on QEMU: the OUT, with a message before each or without.
+struct Timed {
+  char const* id;
+  char const* title;
+  u64 port;
+  Bytes message;
+  std::optional<double> below;
+};
+
+Bytes timed_program(std::vector<Timed> const& list) {
   scenario::Scenario s;
-  for (auto& step :
-       {timed(0x80, {}), timed(platform::kPortApmCnt, {}), timed(platform::kPortApmCnt, exchange().request)}) {
-    auto& one = s.steps.emplace_back();
-    one.program.push_back(step);
+  for (auto const& t : list) {
+    auto const bytes = static_cast<u32>(t.message.size());
+    s.steps.emplace_back().program.push_back(
+        {{static_cast<u16>(communication::StepOp::TimedMmi), 0, bytes, kTimedMmis, t.port, 0}, t.message});
   }
   return scenario::encode_program(s).bytes;
 }
 
-/// Under `-icount shift=0` the TSC counts instructions.
-Result<std::vector<Row>> qemu_rows(std::filesystem::path const& images) {
-  auto p = hello(images, true);
+/// Dispatches one driver, then takes each measurement. Under `-icount shift=0` the TSC counts instructions.
+Result<std::vector<Row>> measure_on_qemu(char const* driver, std::vector<Timed> const& list,
+                                         std::filesystem::path const& images) {
+  auto p = machine_with(driver, images, true);
   if (!p) {
     return std::unexpected(p.error());
   }
-  p->program.bytes = timed_program();
+  p->program.bytes = timed_program(list);
   p->scenario.boot.steps_bytes = p->program.bytes.size();
   p->qemu_options = {"-icount", "shift=0,sleep=off"};
   auto const run = scenario::run_on_qemu(*p);
@@ -275,24 +278,51 @@ Result<std::vector<Row>> qemu_rows(std::filesystem::path const& images) {
     return std::unexpected(run.error());
   }
   constexpr std::size_t kFirst = 1;  // result 0 is the dispatch
-  if (run->results.size() != kFirst + 3) {
-    return std::unexpected(fmt::format("QEMU gave {} results instead of {}", run->results.size(), kFirst + 3));
+  if (run->results.size() != kFirst + list.size()) {
+    return std::unexpected(
+        fmt::format("QEMU gave {} results instead of {}", run->results.size(), kFirst + list.size()));
   }
   std::vector<Row> rows;
-  char const* const titles[] = {"OUT to port 0x80 (floor)", "empty MMI (no message, one trip to ring 3)",
-                                "Hello, 64 bytes"};
-  char const* const ids[] = {"qemu_floor_instructions", "qemu_empty_mmi_instructions", "qemu_hello_mmi_instructions"};
-  for (std::size_t i = 0; i < 3; ++i) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    auto const& t = list[i];
     auto const& head = run->results[kFirst + i].head;
     if (head.status != 0) {
-      return std::unexpected(fmt::format("{}: status {:#x}", titles[i], head.status));
+      return std::unexpected(fmt::format("{}: status {:#x}", t.title, head.status));
     }
     auto const value = static_cast<double>(head.value);
-    auto const title = fmt::format("{}; mean {}", titles[i], head.detail);
-    constexpr std::size_t kEmpty = 1;
-    constexpr double kEdk2Empty = 651;  // what edk2's ring-0 SMM stack takes for an MMI without work
-    rows.push_back(i == kEmpty ? below(ids[i], title, value, "instr", kEdk2Empty)
-                               : Row{ids[i], title, value, "instr", "", {}});
+    auto const title = fmt::format("{}; mean {}", t.title, head.detail);
+    rows.push_back(t.below ? below(t.id, title, value, "instr", *t.below) : Row{t.id, title, value, "instr", "", {}});
+  }
+  return rows;
+}
+
+Result<std::vector<Row>> qemu_rows(std::filesystem::path const& images) {
+  constexpr double kEdk2Empty = 651;  // what edk2's ring-0 SMM stack takes for an MMI without work
+  constexpr u64 kMmi = platform::kPortApmCnt;
+  struct Run {
+    char const* driver;
+    std::vector<Timed> list;
+  };
+  Run const runs[] = {
+      {"Hello",
+       {{"qemu_floor_instructions", "OUT to port 0x80 (floor)", 0x80, {}, {}},
+        {"qemu_empty_mmi_instructions", "empty MMI: no message, no root handler", kMmi, {}, kEdk2Empty},
+        {"qemu_hello_mmi_instructions", "Hello, 64 bytes", kMmi, exchange("Hello").request, {}}}},
+      {"HelloSyscalls",
+       {{"qemu_hello_3_syscalls_instructions",
+         "the same with 3 allowed system calls",
+         kMmi,
+         exchange("HelloSyscalls").request,
+         {}}}},
+      {"RootHandler",
+       {{"qemu_root_handler_mmi_instructions", "no message, one root handler in ring 3", kMmi, {}, {}}}}};
+  std::vector<Row> rows;
+  for (auto const& run : runs) {
+    auto const some = measure_on_qemu(run.driver, run.list, images);
+    if (!some) {
+      return some;
+    }
+    rows.insert(rows.end(), some->begin(), some->end());
   }
   return rows;
 }

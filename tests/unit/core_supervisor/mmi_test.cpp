@@ -223,6 +223,28 @@ TEST_F(Mmi, AsynchronousWhenNothingIsPending) {
   EXPECT_EQ(w.machine.of(TraceKind::MmiExit).at(0).a, static_cast<u64>(Channel::None));
 }
 
+TEST_F(Mmi, Ring3IsNotAskedWhenItHasNoRootHandlers) {
+  auto const says = [&](u64 word) {
+    return [this, word](hal::UserContext& c) {
+      EXPECT_EQ(w.get<u64>(c.rdx + abi::kUserRootsOffset), 0u);  // what it said before is gone
+      w.put(c.rdx + abi::kUserRootsOffset, word);
+      return Script::ret(c, 0);
+    };
+  };
+  s.steps = {says(1), says(abi::kNoRootHandlers), says(0)};
+  w.mmi();
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 2u);
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 2u);
+  EXPECT_EQ(w.machine.of(TraceKind::MmiExit).back().a, static_cast<u64>(Channel::None));
+  w.request(Channel::User, kSomeGuid, {1});
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 3u);
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 4u);
+}
+
 TEST_F(Mmi, ExitBootServicesClosesTheSupervisorChannel) {
   w.request(Channel::Supervisor, guids::gEfiEventExitBootServicesGuid, {0});
   w.mmi();

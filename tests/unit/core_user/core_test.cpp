@@ -159,6 +159,38 @@ TEST_F(Core, RootHandlersAlwaysRunAndTheMailboxStays) {
   EXPECT_EQ(g_calls, 2);
 }
 
+TEST_F(Core, SaysWhetherItHasRootHandlers) {
+  auto const word = [&] { return load<u64>(address_of(m.page) + abi::kUserRootsOffset); };
+  ASSERT_EQ(m.boot(), Status::Success);
+  m.serve(false);
+  EXPECT_EQ(word(), abi::kNoRootHandlers);
+  Handle first = 0;
+  Handle second = 0;
+  ASSERT_EQ(m.mmst()->mmi_handler_register(counts, nullptr, &first), Status::Success);
+  ASSERT_EQ(m.mmst()->mmi_handler_register(counts, nullptr, &second), Status::Success);
+  m.serve(false);
+  EXPECT_EQ(word(), 0u);
+  ASSERT_EQ(m.mmst()->mmi_handler_unregister(first), Status::Success);
+  m.send(guid_of(9), {});
+  EXPECT_EQ(word(), 0u);
+  ASSERT_EQ(m.mmst()->mmi_handler_unregister(second), Status::Success);
+  m.send(guid_of(9), {});
+  EXPECT_EQ(word(), abi::kNoRootHandlers);
+  EXPECT_EQ(g_calls, 2 + 1);
+}
+
+TEST_F(Core, StopsSendingNotesThatNobodyReads) {
+  ASSERT_EQ(m.boot(), Status::Success);
+  on(type, counts);
+  m.send(type, {1});
+  auto const heard = m.ring3.notes.size();
+  EXPECT_EQ(heard, 2u);
+  m.ring3.answers[abi::Syscall::TraceNote] = static_cast<u64>(Status::Unsupported);
+  m.send(type, {1});
+  m.send(type, {1});
+  EXPECT_EQ(m.ring3.notes.size(), heard + 1);
+}
+
 TEST_F(Core, EventsInstallTheirProtocols) {
   ASSERT_EQ(m.boot(), Status::Success);
   struct {
