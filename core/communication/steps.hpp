@@ -7,7 +7,7 @@
 #include "core/abi/comm.hpp"
 #include "core/abi/console.hpp"
 #include "core/abi/platform.hpp"
-#include "core/communication/normal_world.hpp"
+#include "core/communication/communicator.hpp"
 
 /// The binary step program: what the normal world does in one run, encoded by the runner, decoded and run by the same
 /// source in the simulator and in the ROM payload. Little-endian; every record is a multiple of 8 bytes.
@@ -51,6 +51,10 @@ enum class StepOp : u16 {
   /// made valid before each repetition (none: no message) -> value = least, detail = mean ticks of the OUT; status
   /// Unsupported where the normal world has no clock.
   TimedMmi = 12,
+  /// Through MmCommunicator: a = abi::Channel, b = 1 for a V3 header, c = most reply bytes to fetch; data = GUID of the
+  /// recipient and the message. In the result, byte 1 of detail is 0 or 1 + CommunicateError; status is that error's
+  /// efi_status() unless it is MM's own.
+  Call = 13,
 };
 
 /// One step; `data_bytes` bytes follow, padded with zeros to a multiple of 8.
@@ -69,7 +73,7 @@ struct StepResult {
   u32 op = 0;           ///< StepOp
   u64 status = 0;       ///< Communicate: mailbox ReturnStatus; else EFI_STATUS of the access
   u64 value = 0;        ///< Communicate: mailbox ReturnBufferSize; PortIn, ReadMsr: what was read
-  u64 detail = 0;       ///< Communicate: mailbox valid byte after the MMI
+  u64 detail = 0;       ///< Communicate, Call: mailbox valid byte after the MMI; see StepOp::Call for byte 1
   u32 data_bytes = 0;   ///< of the whole step
   u32 data_offset = 0;  ///< of this frame's data
 };
@@ -81,9 +85,6 @@ constexpr PhysAddr comm_buffer(abi::Channel channel) noexcept {
 constexpr PhysAddr comm_mailbox(abi::Channel channel) noexcept {
   return PhysAddr{channel == abi::Channel::Supervisor ? platform::kSupervisorCommStatus : platform::kUserCommStatus};
 }
-
-/// What the mailbox's ReturnStatus holds before the MMI: an MMI that does not answer leaves it.
-inline constexpr Status kUntouched = Status::NotStarted;
 
 /// Runs steps one at a time and reports each. One object a run; holds the only buffer (one frame).
 template <NormalWorld N>
@@ -154,6 +155,8 @@ class StepRunner {
     switch (static_cast<StepOp>(step.op)) {
       case StepOp::Communicate:
         return communicate(step, data);
+      case StepOp::Call:
+        return call(step, data);
       case StepOp::Mailbox:
         if (!is_channel(step.a) || data.size() > sizeof(abi::CommBufferStatus)) {
           return refuse();
@@ -242,6 +245,7 @@ class StepRunner {
     constexpr u64 kTop = u64{1} << 32;
     return bytes <= kMaxStepBytes && addr < kTop && bytes <= kTop - addr;
   }
+  /// A raw MMI: any command, whatever state the chipset is in.
   void trigger(u8 command, u8 data) noexcept {
     nw_.port_out(platform::kPortApmSts, abi::IoWidth::Byte, data);
     nw_.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, command);
@@ -268,6 +272,68 @@ class StepRunner {
     u64 bytes = mailbox.return_buffer_size < step.c ? mailbox.return_buffer_size : step.c;
     bytes = bytes < kMaxStepBytes ? bytes : kMaxStepBytes;
     emit_memory(comm_buffer(channel), bytes);
+  }
+
+  /// The client that well-formed messages go through, made when the first one comes: taking the buffers clears them.
+  struct Client {
+    using Trigger = SwMmiTrigger<N>;
+    using Executor = RealMmExecutor<Trigger>;
+
+    explicit Client(N& world) noexcept
+        : trigger(world, AcpiBase::io(platform::kPmBase), MmiPort::smi(platform::kPortApmCnt),
+                  MmiPort::smi(platform::kPortApmSts)),
+          executor(trigger),
+          communicator(world, config(world), &executor) {}
+    Client(Client const&) = delete;
+    Client& operator=(Client const&) = delete;
+
+    static CommunicationConfig config(N& world) noexcept {
+      CommunicationConfig made;
+      for (auto const channel : {abi::Channel::Supervisor, abi::Channel::User}) {
+        auto const id = static_cast<u8>(channel);
+        auto const buffer = CommunicateBuffer::from_firmware_region(world, raw(comm_buffer(channel)), kMaxStepBytes, id,
+                                                                    raw(comm_mailbox(channel)));
+        if (buffer.has_value()) {
+          made.comm_buffers[id] = *buffer;
+        }
+      }
+      return made;
+    }
+
+    Trigger trigger;
+    Executor executor;
+    MmCommunicator<N, Executor> communicator;
+  };
+
+  void call(Step const& step, std::span<std::byte const> data) noexcept {
+    Message message;
+    if (!is_channel(step.a) || step.b > 1 || !take(data, message.recipient)) {
+      return refuse();
+    }
+    if (!client_.has_value()) {
+      client_.emplace(nw_);
+    }
+    message.data = data;
+    message.format = step.b == 1 ? MessageFormat::V3 : MessageFormat::V1;
+    if (auto const ready = client_->trigger.start(); !ready.has_value()) {
+      result_.status = static_cast<u64>(ready.error());
+      return emit_plain();
+    }
+    auto& communicator = client_->communicator;
+    auto const done = communicator.communicate_in_place(static_cast<u8>(step.a), message);
+    if (stopped()) {
+      return;
+    }
+    abi::CommBufferStatus const answer = communicator.answer();
+    result_.status = answer.return_status;
+    result_.value = answer.return_buffer_size;
+    result_.detail = answer.is_comm_buffer_valid;
+    if (!done.has_value()) {
+      result_.detail |= (1 + static_cast<u64>(done.error())) << 8;
+      result_.status = static_cast<u64>(efi_status(done.error(), static_cast<Status>(answer.return_status)));
+    }
+    u64 const bytes = answer.return_buffer_size < step.c ? answer.return_buffer_size : step.c;
+    emit_memory(comm_buffer(static_cast<abi::Channel>(step.a)), bytes < kMaxStepBytes ? bytes : kMaxStepBytes);
   }
 
   void fill(Step const& step) noexcept {
@@ -327,6 +393,7 @@ class StepRunner {
   }
 
   N& nw_;
+  std::optional<Client> client_;
   StepResult result_;
   std::array<std::byte, sizeof(StepResult) + kResultChunk> frame_{};
 };

@@ -32,6 +32,23 @@ ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std
   return step;
 }
 
+ProgramStep call_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3) {
+  auto const format = v3 ? communication::MessageFormat::V3 : communication::MessageFormat::V1;
+  if (message.empty() || message.size() > communication::kMaxStepBytes - communication::header_bytes(format)) {
+    return communicate_step(channel, to, message, v3);
+  }
+  ProgramStep step;
+  append_object(step.data, to);
+  append_bytes(step.data, message);
+  step.head = {static_cast<u16>(communication::StepOp::Call),
+               0,
+               static_cast<u32>(step.data.size()),
+               static_cast<u64>(channel),
+               v3 ? u64{1} : u64{0},
+               communication::kMaxStepBytes};
+  return step;
+}
+
 Program encode_program(Scenario const& scenario) {
   Program out;
   Bytes body;
@@ -48,7 +65,7 @@ Program encode_program(Scenario const& scenario) {
     return first;
   };
   if (scenario.dispatch) {
-    add(communicate_step(abi::Channel::User, guids::gEventMmDispatchGuid, Bytes(1)));
+    add(call_step(abi::Channel::User, guids::gEventMmDispatchGuid, Bytes(1)));
   }
   out.reads_before = add_reads();
   out.first_step = count;

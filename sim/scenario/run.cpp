@@ -120,6 +120,15 @@ void check_bytes(StepExpectation const& e, std::span<std::byte const> got, std::
   }
 }
 
+/// Why the normal world's client gave no answer: `code` is 0 or 1 + CommunicateError.
+std::string client_said(u64 code) {
+  constexpr std::string_view names[] = {"NoCommBuffer",       "InvalidDataBuffer",  "SwMmiServiceNotAvailable",
+                                        "CommBufferNotFound", "CommBufferTooSmall", "CommBufferInitError",
+                                        "CommBufferBusy",     "SwMmiFailed",        "MmFailed",
+                                        "InvalidResponse",    "ReplyTooLong"};
+  return code == 0 || code > std::size(names) ? "" : fmt::format(" (the client: {})", names[code - 1]);
+}
+
 void check_step(ScenarioStep const& step, std::size_t number, StepOutcome const* got,
                 std::vector<std::string>& problems) {
   auto const who = fmt::format("step {} ({}, line {})", number + 1, step.title, step.line);
@@ -137,12 +146,13 @@ void check_step(ScenarioStep const& step, std::size_t number, StepOutcome const*
     }
   };
   if (e.status && *e.status != got->head.status) {
-    problems.push_back(fmt::format("{}: status is {}, expected {}", who, named(got->head.status), named(*e.status)));
+    problems.push_back(fmt::format("{}: status is {}, expected {}{}", who, named(got->head.status), named(*e.status),
+                                   client_said(got->head.detail >> 8)));
   }
   compare("size", e.size, got->head.value);
   compare("message size", e.message_size, got->head.value - std::min<u64>(got->head.value, step.header_bytes));
   compare("value", e.value, got->head.value);
-  compare("mailbox valid", e.valid, got->head.detail);
+  compare("mailbox valid", e.valid, got->head.detail & 0xFF);
   std::span<std::byte const> const data{got->data};
   check_bytes(e, data.subspan(std::min(step.header_bytes, data.size())), who, problems);
 }

@@ -108,8 +108,10 @@ struct Program {
   std::size_t reads_before = 0, reads_after = 0;  ///< index of the first memory read of each set
 };
 Program encode_program(Scenario const& scenario);
-/// A communicate step around `message`, v1 or v3 header.
+/// Header (v1 or v3) and `message` as raw buffer content: for headers that the client would not write.
 ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3 = false);
+/// `message` through the normal world's client. One that the client would refuse (empty, too long) goes as raw content.
+ProgramStep call_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3 = false);
 
 std::string_view status_name(u64 status);
 std::string_view event_name(hal::TraceKind kind);

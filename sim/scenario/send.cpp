@@ -182,7 +182,7 @@ std::expected<ScenarioStep, std::string> message_step(Message const& message) {
   step.kind = "communicate";
   step.title = "message to " + guid_name(message.to);
   step.header_bytes = sizeof(abi::CommunicateHeader);
-  step.program.push_back(communicate_step(message.channel, message.to, message.data));
+  step.program.push_back(call_step(message.channel, message.to, message.data));
   if (step.program[0].data.size() > communication::kMaxStepBytes) {
     return std::unexpected(fmt::format("the message has {} bytes, the buffer takes {}", message.data.size(),
                                        communication::kMaxStepBytes - sizeof(abi::CommunicateHeader)));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/abi/guids.hpp"
+#include "core/communication/supervisor_client.hpp"
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/policy_xml.hpp"
 #include "sim/scenario/scenario.hpp"
@@ -399,8 +400,10 @@ class Reader {
     bool const v3 = flag(t, "v3").value_or(false);
     Bytes message = data(t);
     auto const to = channel(t, name && *name == "SupervisorRequest" ? abi::Channel::Supervisor : abi::Channel::User);
-    ProgramStep out = communicate_step(to, is_raw ? Guid{} : guid(*find(t, "to"), *name), message, v3);
+    Guid const recipient = is_raw ? Guid{} : guid(*find(t, "to"), *name);
     step.header_bytes = v3 ? sizeof(abi::CommunicateHeaderV3) : sizeof(abi::CommunicateHeader);
+    bool const crafted = is_raw || find(t, "length") != nullptr || find(t, "valid") != nullptr;
+    ProgramStep out = crafted ? communicate_step(to, recipient, message, v3) : call_step(to, recipient, message, v3);
     if (is_raw) {
       out.data = message;
     } else if (auto const length = number(t, "length")) {
@@ -413,7 +416,9 @@ class Reader {
                           communication::kMaxStepBytes));
     }
     out.head.data_bytes = static_cast<u32>(out.data.size());
-    out.head.b = number(t, "valid", 0, 255).value_or(1);
+    if (crafted) {
+      out.head.b = number(t, "valid", 0, 255).value_or(1);
+    }
     out.head.c = number(t, "reply_capacity", 0, communication::kMaxStepBytes).value_or(communication::kMaxStepBytes);
     step.program.push_back(std::move(out));
   }
@@ -433,9 +438,9 @@ class Reader {
     bool const both = step.kind == "ready-to-lock" || step.kind == "exit-boot-services";
     bool const one = find(t, "channel") != nullptr;
     auto const first = channel(t, abi::Channel::User);
-    step.program.push_back(communicate_step(first, to, message));
+    step.program.push_back(call_step(first, to, message));
     if (both && !one) {
-      step.program.push_back(communicate_step(abi::Channel::Supervisor, to, message));
+      step.program.push_back(call_step(abi::Channel::Supervisor, to, message));
     }
   }
   void mmi(toml::table const& t, ScenarioStep& step) const {
@@ -452,8 +457,6 @@ class Reader {
   }
   void unblock(toml::table const& t, ScenarioStep& step) const {
     only(t, {"kind", "title", "address", "pages", "attributes", "identifier", "expect"}, "an unblock step");
-    abi::SupervisorRequestHeader const head{abi::kRequestSignature, 1,
-                                            static_cast<u32>(abi::SupervisorRequest::UnblockMem), 0, 0};
     abi::UnblockMemoryParams params;
     params.descriptor.type = 4;
     params.descriptor.physical_start = need(t, "address");
@@ -461,10 +464,9 @@ class Reader {
     params.descriptor.attribute = number(t, "attributes").value_or(0x4000);
     params.identifier = guid(t, text(t, "identifier").value_or("Hello"));
     Bytes message;
-    append_object(message, head);
-    append_object(message, params);
+    append_object(message, communication::unblock_message(params));
     step.header_bytes = sizeof(abi::CommunicateHeader);
-    step.program.push_back(communicate_step(abi::Channel::Supervisor, guids::gMmSupervisorRequestHandlerGuid, message));
+    step.program.push_back(call_step(abi::Channel::Supervisor, guids::gMmSupervisorRequestHandlerGuid, message));
   }
   u64 need(toml::table const& t, std::string_view key, u64 high = UINT64_MAX) const {
     auto const v = number(t, key, 0, high);

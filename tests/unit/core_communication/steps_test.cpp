@@ -27,7 +27,7 @@ struct FakeWorld {
       memory[raw(at) + i] = in[i];
     }
   }
-  u32 port_in(u16, abi::IoWidth) noexcept { return 7; }
+  u32 port_in(u16, abi::IoWidth) noexcept { return 0x27; }
   void port_out(u16 port, abi::IoWidth, u32) noexcept {
     if (port != platform::kPortApmCnt) {
       return;
@@ -72,6 +72,21 @@ TEST(Steps, ALongReplyComesInSeveralFrames) {
   EXPECT_EQ(world.frames[1].size(), sizeof(StepResult) + 5000 - kResultChunk);
 }
 
+TEST(Steps, ACallGoesThroughTheClient) {
+  FakeWorld world;
+  Step const step{static_cast<u16>(StepOp::Call), 0, 17, 1, 0, 100};
+  auto bytes = program(step, 17);
+  Guid const to = guids::gEventMmDispatchGuid;
+  std::memcpy(bytes.data() + 48, &to, sizeof to);
+  EXPECT_EQ(run_steps(world, bytes), 1u);
+  ASSERT_EQ(world.frames.size(), 1u);
+  EXPECT_EQ(world.mmis, 1u);
+  // This world answers with a buffer full of 0x42, header included: not an answer to what was sent.
+  EXPECT_EQ(world.result(0).detail, (1 + static_cast<u64>(CommunicateError::InvalidResponse)) << 8);
+  EXPECT_EQ(world.result(0).status, static_cast<u64>(Status::CompromisedData));
+  EXPECT_EQ(world.result(0).data_bytes, 100u);
+}
+
 TEST(Steps, EveryTruncationGivesOneErrorResult) {
   auto const whole = program({6, 0, 24, platform::kScratch, 0, 0}, 24);
   for (std::size_t n = 0; n < whole.size(); ++n) {
@@ -86,7 +101,8 @@ TEST(Steps, RefusesOperandsOutOfRange) {
   constexpr u64 kMax = UINT64_MAX;
   Step const bad[] = {{0, 0, 0, 0, 0, 0},   {99, 0, 0, 0, 0, 0},      {1, 0, 0, 2, 1, 0},    {2, 0, 0, kMax, 0, 0},
                       {3, 0, 0, 256, 0, 0}, {4, 0, 0, 256, 0, 0},     {5, 0, 0, 0, kMax, 0}, {5, 0, 0, kMax, 1, 0},
-                      {7, 0, 0, 0, 1, 256}, {8, 0, 0, 0x10000, 0, 0}, {9, 0, 0, 0, 3, 0},    {10, 0, 0, kMax, 0, 0}};
+                      {7, 0, 0, 0, 1, 256}, {8, 0, 0, 0x10000, 0, 0}, {9, 0, 0, 0, 3, 0},    {10, 0, 0, kMax, 0, 0},
+                      {13, 0, 0, 1, 0, 0},  {13, 0, 0, 2, 0, 0}};
   for (auto const& step : bad) {
     FakeWorld world;
     EXPECT_EQ(run_steps(world, program(step, 0)), 1u);

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <array>
+
+#include "core/communication/communicator.hpp"
+
+/// Asking the supervisor (supervisor.md 7; user-core-and-communication.md 6.6, 6.7, 9.3). The one place in the normal
+/// world that knows the envelope; the scenario runner encodes its requests with it too.
+namespace mm::communication {
+
+/// A request without payload.
+constexpr abi::SupervisorRequestHeader request_header(abi::SupervisorRequest request) noexcept {
+  return {abi::kRequestSignature, 1, static_cast<u32>(request), 0, 0};
+}
+/// Header and payload, as they stand in the message.
+template <typename Payload>
+struct SupervisorMessage {
+  abi::SupervisorRequestHeader header;
+  Payload payload;
+};
+using UnblockMessage = SupervisorMessage<abi::UnblockMemoryParams>;
+using VersionMessage = SupervisorMessage<abi::VersionInfo>;
+/// Payload of COMM_UPDATE: index 0 supervisor, 1 user.
+struct CommUpdateParams {
+  std::array<abi::UnblockMemoryParams, 2> status;
+  std::array<abi::UnblockMemoryParams, 2> buffers;
+};
+using CommUpdateMessage = SupervisorMessage<CommUpdateParams>;
+static_assert(sizeof(UnblockMessage) == 80 && sizeof(VersionMessage) == 40 && sizeof(CommUpdateMessage) == 248);
+
+inline constexpr u32 kRuntimeServicesData = 6;  ///< EfiRuntimeServicesData
+
+constexpr UnblockMessage unblock_message(abi::UnblockMemoryParams const& params) noexcept {
+  return {request_header(abi::SupervisorRequest::UnblockMem), params};
+}
+
+/// Requests on the supervisor channel, one MMI each. Errors of every call: efi_status() of the communicator's error,
+/// CompromisedData when the answer has another envelope, else the Result that the supervisor wrote.
+template <typename Communicator, NormalWorld N>
+class SupervisorClient {
+ public:
+  /// `buffer`: id of the supervisor channel's buffer. The client keeps both references.
+  SupervisorClient(N& world, Communicator& communicator, u8 buffer) noexcept
+      : world_(world), communicator_(communicator), buffer_(buffer) {}
+
+  /// SecurityViolation: the supervisor says version 0, as the launchers of the reference see it.
+  Expected<abi::VersionInfo> version() noexcept {
+    VersionMessage message{request_header(abi::SupervisorRequest::VersionInfo), {}};
+    MM_TRY(exchange(message));
+    if (message.payload.version == 0) {
+      return std::unexpected(Status::SecurityViolation);
+    }
+    return message.payload;
+  }
+  Expected<void> unblock(abi::UnblockMemoryParams const& params) noexcept {
+    UnblockMessage message = unblock_message(params);
+    return exchange(message);
+  }
+  Expected<void> comm_update(CommUpdateParams const& params) noexcept {
+    CommUpdateMessage message{request_header(abi::SupervisorRequest::CommUpdate), params};
+    return exchange(message);
+  }
+  /// Fetches the policy, which locks MM. Returns the bytes of the blob; it starts at `offset` kPolicyOffset of the
+  /// message in the buffer. Offers the supervisor the whole buffer, since only it knows the size.
+  Expected<u64> fetch_policy() noexcept {
+    abi::SupervisorRequestHeader header = request_header(abi::SupervisorRequest::FetchPolicy);
+    CommunicateBuffer const* const buffer = communicator_.find(buffer_);
+    u64 const room = buffer == nullptr ? 0 : buffer->capacity(MessageFormat::V1);
+    MM_TRY_ASSIGN(u64 const bytes, send(object_bytes(header), room));
+    MM_TRY(check(bytes, header, sizeof header));
+    return bytes - sizeof header;
+  }
+  static constexpr u64 kPolicyOffset = sizeof(abi::SupervisorRequestHeader);
+
+  /// Tells an event: a message of one zero byte to its GUID (user-core-and-communication.md 9.5). Also through a user
+  /// buffer, when the client was made for that. NotFound: nobody listens.
+  Expected<void> notify(Guid const& event) noexcept {
+    std::byte const none[1] = {};
+    auto const done = communicator_.communicate_in_place(buffer_, {event, none});
+    return done.has_value() ? Expected<void>{} : std::unexpected(status_of(done.error()));
+  }
+
+ private:
+  template <typename T>
+  static std::span<std::byte const> object_bytes(T const& object) noexcept {
+    return std::as_bytes(std::span<T const, 1>{&object, 1});
+  }
+  Status status_of(CommunicateError error) const noexcept {
+    return efi_status(error, static_cast<Status>(communicator_.answer().return_status));
+  }
+  Expected<u64> send(std::span<std::byte const> data, u64 length = 0) noexcept {
+    auto const done =
+        communicator_.communicate_in_place(buffer_, {guids::gMmSupervisorRequestHandlerGuid, data, length});
+    if (!done.has_value()) {
+      return std::unexpected(status_of(done.error()));
+    }
+    return *done;
+  }
+  /// Reads an answer of at least `least` bytes and checks the envelope against what was sent.
+  Expected<void> check(u64 bytes, abi::SupervisorRequestHeader const& sent, u64 least) noexcept {
+    abi::SupervisorRequestHeader got;
+    if (bytes < least || !read(0, std::as_writable_bytes(std::span<abi::SupervisorRequestHeader, 1>{&got, 1})) ||
+        got.signature != sent.signature || got.revision != sent.revision || got.request != sent.request) {
+      return std::unexpected(Status::CompromisedData);
+    }
+    if (got.result != static_cast<u64>(Status::Success)) {
+      return std::unexpected(static_cast<Status>(got.result));
+    }
+    return {};
+  }
+  bool read(u64 offset, std::span<std::byte> into) noexcept {
+    CommunicateBuffer const* const buffer = communicator_.find(buffer_);
+    return buffer != nullptr && buffer->get_message(world_, offset, into).has_value();
+  }
+  /// Sends `message`, checks the answer and takes its payload.
+  template <typename Payload>
+  Expected<void> exchange(SupervisorMessage<Payload>& message) noexcept {
+    MM_TRY_ASSIGN(u64 const bytes, send(object_bytes(message)));
+    u64 const least = sizeof message.header;
+    MM_TRY(check(bytes, message.header, least));
+    u64 const payload = bytes - least < sizeof message.payload ? bytes - least : sizeof message.payload;
+    auto const into = std::as_writable_bytes(std::span<Payload, 1>{&message.payload, 1});
+    if (!read(least, into.first(static_cast<std::size_t>(payload)))) {
+      return std::unexpected(Status::CompromisedData);
+    }
+    return {};
+  }
+
+  N& world_;
+  Communicator& communicator_;
+  u8 buffer_;
+};
+
+}  // namespace mm::communication
