@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // The parsers of core/image and the depex evaluator. The first byte chooses: 0 PE32+, 1 firmware volume, 2 depex.
 // They may refuse; what they accept must lie inside the input.
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -9,6 +10,7 @@
 #include "core/image/rsm.hpp"
 #include "core/user/depex.hpp"
 #include "fuzz/support/check.hpp"
+#include "fuzz/support/target.hpp"
 
 namespace {
 
@@ -29,7 +31,11 @@ void run_pe(Bytes file) {
   MM_FUZZ_CHECK(parsed->entry_rva() < limit);
   for (u32 i = 0; i < parsed->section_count(); ++i) {
     auto const section = parsed->section(i);
-    MM_FUZZ_CHECK(is_inside(parsed->section_bytes(i), file));
+    Bytes const bytes = parsed->section_bytes(i);
+    MM_FUZZ_CHECK(is_inside(bytes, file));
+    if (fuzz::planted("SectionEnd")) {
+      MM_FUZZ_CHECK(bytes.empty() || bytes.data() + bytes.size() != file.data() + file.size());
+    }
     if (section.virtual_size == 0) {
       continue;  // occupies nothing, so its address means nothing
     }
@@ -85,12 +91,17 @@ void run_depex(Bytes depex) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-  if (size == 0) {
-    return 0;
+std::span<std::string_view const> mm::fuzz::defects() {
+  static constexpr std::array<std::string_view, 1> kDefects{"SectionEnd"};
+  return kDefects;
+}
+
+void mm::fuzz::run(std::span<std::byte const> data) {
+  if (data.empty()) {
+    return;
   }
-  Bytes const input = std::as_bytes(std::span{data + 1, size - 1});
-  switch (data[0] % 3) {
+  Bytes const input = data.subspan(1);
+  switch (static_cast<u8>(data[0]) % 3) {
     case 0:
       run_pe(input);
       break;
@@ -101,5 +112,4 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
       run_depex(input);
       break;
   }
-  return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "core/policy/policy.hpp"
 #include "fuzz/support/check.hpp"
+#include "fuzz/support/target.hpp"
 
 namespace {
 
@@ -46,23 +47,28 @@ bool is_answer(Status s) { return s == Status::Success || s == Status::AccessDen
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+std::span<std::string_view const> mm::fuzz::defects() {
+  static constexpr std::array<std::string_view, 1> kDefects{"NothingDenied"};
+  return kDefects;
+}
+
+void mm::fuzz::run(std::span<std::byte const> data) {
   Question question;
-  if (size < sizeof question) {
-    return 0;
+  if (data.size() < sizeof question) {
+    return;
   }
-  std::memcpy(&question, data, sizeof question);
-  auto const blob = std::as_bytes(std::span{data + sizeof question, size - sizeof question});
+  std::memcpy(&question, data.data(), sizeof question);
+  auto const blob = data.subspan(sizeof question);
   policy::Finding const finding = policy::validate(blob);
   if (finding.problem != policy::Problem::None) {
     MM_FUZZ_CHECK(finding.offset <= blob.size() + policy::kRootSize);
-    return 0;
+    return;
   }
   policy::View const view{blob};
   Answers const answers = ask(view, question);
   MM_FUZZ_CHECK(std::ranges::all_of(answers, is_answer));
+  MM_FUZZ_CHECK(!planted("NothingDenied") || answers[0] != Status::AccessDenied || question.access != policy::kRead);
   std::vector<std::byte> const copy{blob.begin(), blob.begin() + view.size()};
   MM_FUZZ_CHECK(policy::validate(copy).problem == policy::Problem::None);
   MM_FUZZ_CHECK(ask(policy::View{copy}, question) == answers);
-  return 0;
 }

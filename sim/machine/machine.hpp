@@ -113,6 +113,13 @@ class Simulator {
   std::vector<PageInfo> page_map() const;
   /// Memory as MM sees it, for inspection by tests and tools: no guard, no side effect.
   void peek(PhysAddr at, std::span<std::byte> out) const noexcept;
+  /// Writes memory as MM sees it, for tests and fuzzers: no guard. Before snapshot(), or reset() brings it back.
+  void poke(PhysAddr at, std::span<std::byte const> in) noexcept;
+  /// Numbers of the pages that the normal world and ring 0 wrote since snapshot() or reset(); what ring 3 wrote is not
+  /// among them.
+  std::span<u64 const> changed_pages() const noexcept;
+  /// How often ring 0 wrote to a read-only page: while this stays, so do the page tables.
+  u64 protected_writes() const noexcept;
   /// Ring-3 basic blocks executed so far on all CPUs.
   u64 user_blocks() const noexcept;
 

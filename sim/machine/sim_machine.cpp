@@ -418,6 +418,7 @@ std::byte* SimMachine::Cpu::access(u64 address, bool write) noexcept {
   }
   if (write) {
     machine_.ram_.mark(physical);
+    machine_.protected_writes_ += (entry & pte::kWritable) == 0 ? 1u : 0u;
   }
   return machine_.ram_.at(physical);
 }

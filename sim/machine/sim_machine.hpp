@@ -96,6 +96,7 @@ class SimMachine {
   FetchLog& fetch_log() noexcept { return fetch_log_; }
   u64 time_ns() const noexcept { return time_ns_; }
   u64 user_blocks() const noexcept;
+  u64 protected_writes() const noexcept { return protected_writes_; }
   u64 cr3() const noexcept { return placement_.cr3; }
   MachineConfig const& config() const noexcept { return config_; }
 
@@ -132,6 +133,7 @@ class SimMachine {
   std::optional<hal::HaltReason> halted_;
   u64 time_ns_ = 0;
   u64 random_ = 1;
+  u64 protected_writes_ = 0;  ///< by ring 0 to pages that are read-only
   u32 runnable_ = 0;
   Cpu* current_ = nullptr;
   Saved saved_;

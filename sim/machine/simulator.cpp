@@ -214,6 +214,9 @@ std::vector<PageInfo> Simulator::page_map() const {
 }
 
 void Simulator::peek(PhysAddr at, std::span<std::byte> out) const noexcept { impl_->machine.ram().read(at, out); }
+void Simulator::poke(PhysAddr at, std::span<std::byte const> in) noexcept { impl_->machine.ram().write(at, in); }
+std::span<u64 const> Simulator::changed_pages() const noexcept { return impl_->machine.ram().dirty_pages(); }
+u64 Simulator::protected_writes() const noexcept { return impl_->machine.protected_writes(); }
 u64 Simulator::user_blocks() const noexcept { return impl_->machine.user_blocks(); }
 
 }  // namespace mm::sim

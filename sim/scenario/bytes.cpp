@@ -118,13 +118,15 @@ std::string format_hex(std::span<std::byte const> bytes, std::size_t limit) {
 std::string hex_number(u64 value) { return fmt::format("0x{:x}", value); }
 
 std::expected<Bytes, std::string> read_file(std::filesystem::path const& path) {
+  // First: to read a device or a pipe may never end.
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {
+    return std::unexpected(fmt::format("{}: {}", path.string(), error ? error.message() : "not a file"));
+  }
   std::ifstream in{path, std::ios::binary};
   std::string text{std::istreambuf_iterator<char>{in}, {}};
   if (!in && !in.eof()) {
     return std::unexpected(fmt::format("{}: cannot be read", path.string()));
-  }
-  if (!std::filesystem::is_regular_file(path)) {
-    return std::unexpected(fmt::format("{}: no such file", path.string()));
   }
   Bytes out;
   append_text(out, text);

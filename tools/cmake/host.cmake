@@ -30,9 +30,6 @@ if(MM_COVERAGE)
   target_compile_options(mm_host INTERFACE --coverage)
   target_link_options(mm_host INTERFACE --coverage)
 endif()
-if(MM_FUZZ)
-  target_compile_options(mm_host INTERFACE -fsanitize=fuzzer-no-link)
-endif()
 
 # mm_host_library(name SOURCES ... [DEPS ...]): a static library of host code (or of core built for the host).
 function(mm_host_library name)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <array>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,24 +51,35 @@ int send_command(SendOptions const& options);
 int images_command(std::vector<std::filesystem::path> const& files, bool json);
 int bench_command(bool json);
 
+/// The fuzz targets: fuzz/<name>.cpp.
+inline constexpr std::array kFuzzTargets{"communicate", "image", "policy"};
+
 struct FuzzOptions {
   std::string target;
-  u32 seconds = 60;
+  u32 seconds = 60;  ///< 0: no limit
+  u64 runs = 0;      ///< executions; 0: no limit
+  u32 seed = 0;      ///< 0: a new one each time
   u32 jobs = 1;
-  std::filesystem::path corpus;  ///< empty: a folder of the build
+  bool fast = false;               ///< the program without sanitizers
+  bool keep_going = false;         ///< do not end at the first finding
+  std::filesystem::path corpus;    ///< empty: a folder below build/
+  std::filesystem::path findings;  ///< empty: a folder below build/
+  std::string defect;              ///< one that the target plants, for tests; empty: none
 };
 /// Runs libFuzzer on one target; kFailed when it found something.
 int fuzz_command(FuzzOptions const& options);
-/// The libFuzzer program of `target`, when it is built; else how to build it.
-std::optional<std::filesystem::path> fuzz_program(std::string const& target);
-std::string fuzz_build_hint(std::string const& target);
+/// The libFuzzer program of `target`: of the sanitizer build, or of the fast one.
+std::filesystem::path fuzz_program_path(std::string const& target, bool fast);
+/// That it is not built, and how to build it.
+std::string fuzz_build_hint(std::string const& target, bool fast);
 
 struct ReproOptions {
   std::filesystem::path file;
-  std::string kind;  ///< communicate, image or policy; empty: the start of the file's name
+  std::string kind;  ///< one of kFuzzTargets; empty: the start of the file's name, or its folder
   std::string target = "sim";
+  std::string defect;  ///< as for FuzzOptions
 };
-/// Runs one fuzzer input again; kFailed when what must hold does not.
+/// Runs one fuzzer input again; kFailed when what must hold does not, or when the machines differ.
 int repro_command(ReproOptions const& options);
 
 }  // namespace mm::runner

@@ -8,13 +8,15 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <iterator>
+#include <set>
 
 #include "sim/scenario/bytes.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/fuzz_status.hpp"
 
 extern char** environ;
 
@@ -22,22 +24,85 @@ namespace mm::runner {
 namespace {
 
 namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
 
-/// Build folder of the preset `fuzz`, beside that of this program: <root>/build/<preset>/images is the images folder.
-fs::path fuzz_build() { return (images_folder() / "../../fuzz/fuzz").lexically_normal(); }
 fs::path source_root() { return (images_folder() / "../../..").lexically_normal(); }
+
+constexpr int kInterruptedCode = 72;  ///< libFuzzer's exit code after SIGINT
+constexpr int kBadDefectCode = 2;     ///< fuzz/support/entry.cpp
+
+/// The fuzzer that is running, for the signal handler.
+sig_atomic_t volatile g_child = 0;
+sig_atomic_t volatile g_interrupted = 0;
+
+void forward(int) {
+  g_interrupted = 1;
+  if (g_child != 0) {
+    ::kill(g_child, SIGINT);
+  }
+}
+
+/// Hands SIGINT and SIGTERM on to the fuzzer, which ends after the input that it is running.
+class Interrupts {
+ public:
+  Interrupts() {
+    struct sigaction action = {};
+    action.sa_handler = forward;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(SIGINT, &action, &old_int_);
+    ::sigaction(SIGTERM, &action, &old_term_);
+  }
+  ~Interrupts() {
+    ::sigaction(SIGINT, &old_int_, nullptr);
+    ::sigaction(SIGTERM, &old_term_, nullptr);
+  }
+  Interrupts(Interrupts const&) = delete;
+  Interrupts& operator=(Interrupts const&) = delete;
+
+ private:
+  struct sigaction old_int_ = {}, old_term_ = {};
+};
+
+/// Where one target keeps what it learns.
+struct Places {
+  fs::path corpus;
+  fs::path findings;
+  fs::path fresh;  ///< what libFuzzer writes before it gets its name; below findings
+  fs::path log;    ///< all that the fuzzer wrote, of the last session
+};
+
+std::expected<Places, std::string> make_places(FuzzOptions const& o) {
+  auto const home = source_root() / "build/fuzz" / o.target;
+  Places p{.corpus = o.corpus.empty() ? home / "corpus" : o.corpus,
+           .findings = o.findings.empty() ? home / "findings" : o.findings,
+           .fresh = {},
+           .log = {}};
+  p.fresh = p.findings / ".new";
+  p.log = p.findings / "log.txt";
+  for (auto const& folder : {p.corpus, p.findings, p.fresh}) {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (!fs::is_directory(folder) || ::access(folder.c_str(), W_OK) != 0) {
+      return std::unexpected(fmt::format("{}: not a folder that can be written", folder.string()));
+    }
+  }
+  return p;
+}
 
 struct Child {
   pid_t pid = 0;
-  int messages = -1;  ///< what it writes to standard error
+  int messages = -1;  ///< what it writes to standard output and standard error
 };
 
-std::expected<Child, std::string> start(std::vector<std::string> arguments) {
+/// In a process group of its own: Ctrl-C reaches it once, through forward().
+std::expected<Child, std::string> start(std::vector<std::string> arguments, FuzzOptions const& options) {
   std::vector<char*> raw;
   for (auto& a : arguments) {
     raw.push_back(a.data());
   }
   raw.push_back(nullptr);
+  ::setenv("MM_FUZZ_PROGRESS", "1", 1);
+  ::setenv("MM_FUZZ_DEFECT", options.defect.c_str(), 1);
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
     return std::unexpected(std::string{"no pipe: "} + std::strerror(errno));
@@ -47,148 +112,163 @@ std::expected<Child, std::string> start(std::vector<std::string> arguments) {
   ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
   ::posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   Child child{.pid = 0, .messages = ends[0]};
-  int const error = ::posix_spawn(&child.pid, raw[0], &actions, nullptr, raw.data(), environ);
+  int const error = ::posix_spawn(&child.pid, raw[0], &actions, &attributes, raw.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(ends[1]);
   if (error != 0) {
     ::close(ends[0]);
     return std::unexpected(fmt::format("{}: {}", arguments[0], std::strerror(error)));
   }
+  g_child = child.pid;
   return child;
 }
 
-/// The number after `key` in a status line of libFuzzer, "" when there is none.
-std::string after(std::string const& line, std::string_view key) {
-  auto const at = line.find(key);
-  if (at == std::string::npos) {
-    return "";
-  }
-  auto const from = line.find_first_not_of(' ', at + key.size());
-  return from == std::string::npos ? "" : line.substr(from, line.find_first_of(" \n", from) - from);
-}
-
-/// Shows what libFuzzer says: one line that is overwritten on a terminal, else every line.
-class Status {
- public:
-  Status(std::string target, u32 seconds) : target_(std::move(target)), seconds_(seconds) {}
-
-  void line(std::string const& text) {
-    if (!terminal_) {
-      std::cerr << text << '\n';
-      return;
-    }
-    if (text.starts_with('#') && text.find("cov:") != std::string::npos) {
-      auto const passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-      auto const left = std::max(0.0, seconds_ - passed);
-      std::cerr << fmt::format("\r\x1b[K{}: {} runs, {} a second, coverage {}, corpus {}, {} MiB, {:.0f} s left",
-                               target_, text.substr(1, text.find_first_of("\t ") - 1), after(text, "exec/s:"),
-                               after(text, "cov:"), after(text, "corp:"), after(text, "rss:"), left)
-                << std::flush;
-    } else if (text.find("ERROR") != std::string::npos || text.find("invariant") != std::string::npos ||
-               text.find("SUMMARY") != std::string::npos) {
-      std::cerr << "\r\x1b[K" << text << '\n';
-    }
-  }
-  void end() const {
-    if (terminal_) {
-      std::cerr << '\n';
-    }
-  }
-
- private:
-  std::string target_;
-  double seconds_;
-  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-int follow(Child const& child, Status& status) {
+/// Reads what the child says until it ends; gives its exit code, 128 + signal when it was killed.
+int follow(Child const& child, FuzzStatus& status, std::ostream& log) {
   if (auto* const messages = ::fdopen(child.messages, "r"); messages != nullptr) {
     char* text = nullptr;
     std::size_t room = 0;
     for (ssize_t n = 0; (n = ::getline(&text, &room, messages)) > 0;) {
-      status.line(std::string{text, static_cast<std::size_t>(text[n - 1] == '\n' ? n - 1 : n)});
+      std::string const line{text, static_cast<std::size_t>(text[n - 1] == '\n' ? n - 1 : n)};
+      log << line << '\n';
+      status.line(line);
     }
     std::free(text);
     std::fclose(messages);
   }
   int code = 0;
-  ::waitpid(child.pid, &code, 0);
-  status.end();
+  while (::waitpid(child.pid, &code, 0) == -1 && errno == EINTR) {
+  }
+  g_child = 0;
   return WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code);
 }
 
-/// Moves what was found to `findings`, named after target and content; returns how many.
-unsigned keep_findings(fs::path const& from, fs::path const& findings, std::string const& target) {
-  unsigned count = 0;
-  for (auto const& entry : fs::directory_iterator{from}) {
+/// Moves what was found to the findings, named after target and content. libFuzzer also reports inputs that are merely
+/// slow: they stay behind.
+std::vector<fs::path> keep_findings(Places const& places, std::string const& target) {
+  std::vector<fs::path> kept;
+  for (auto const& entry : fs::directory_iterator{places.fresh}) {
+    auto const name = entry.path().filename().string();
     auto const bytes = scenario::read_file(entry.path());
-    if (!bytes) {
+    if (!bytes || name.starts_with("slow-unit-")) {
       continue;
     }
-    fs::create_directories(findings);
-    auto const kept = findings / fmt::format("{}-{:016x}", target, scenario::fnv1a(*bytes));
-    if (!scenario::write_file(kept, *bytes)) {
-      continue;
+    auto const path = places.findings / fmt::format("{}-{:016x}", target, scenario::fnv1a(*bytes));
+    if (scenario::write_file(path, *bytes)) {
+      fs::remove(entry.path());
+      kept.push_back(path);
     }
-    fs::remove(entry.path());
-    ++count;
-    std::cout << fmt::format("found {}\n  replay: mmsim repro {}\n", kept.string(), kept.string());
   }
-  return count;
+  return kept;
+}
+
+std::vector<std::string> command_line(fs::path const& program, FuzzOptions const& o, Places const& places, u32 seconds,
+                                      u32 round) {
+  auto const home = source_root() / "fuzz";
+  std::vector<std::string> a{program.string(), "-print_final_stats=1",
+                             "-artifact_prefix=" + places.fresh.string() + "/", "-rss_limit_mb=4096"};
+  if (seconds != 0) {
+    a.push_back(fmt::format("-max_total_time={}", seconds));
+  }
+  if (o.runs != 0) {
+    a.push_back(fmt::format("-runs={}", o.runs));
+  }
+  if (o.seed != 0) {
+    a.push_back(fmt::format("-seed={}", o.seed + round));
+  }
+  if (o.jobs > 1) {
+    a.push_back(fmt::format("-fork={}", o.jobs));
+  }
+  if (auto const words = home / "dictionaries" / (o.target + ".dict"); fs::is_regular_file(words)) {
+    a.push_back("-dict=" + words.string());
+  }
+  a.push_back(places.corpus.string());
+  if (auto const seeds = home / "corpus" / o.target; fs::is_directory(seeds)) {
+    a.push_back(seeds.string());
+  }
+  return a;
+}
+
+struct Session {
+  std::vector<fs::path> findings;
+  std::string error;  ///< of the environment, or of the input when `bad_input`
+  bool bad_input = false;
+};
+
+/// Runs the fuzzer until its time is over; after a finding it ends, or with keep_going starts again for the rest.
+Session fuzz(fs::path const& program, FuzzOptions const& o, Places const& places, FuzzStatus& status) {
+  Session session;
+  std::ofstream log{places.log};
+  auto const begin = Clock::now();
+  for (u32 round = 0;; ++round) {
+    auto const passed = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - begin).count();
+    u32 const left = o.seconds > passed ? o.seconds - static_cast<u32>(passed) : 0;
+    auto const child = start(command_line(program, o, places, left, round), o);
+    if (!child) {
+      session.error = child.error();
+      return session;
+    }
+    int const code = follow(*child, status, log);
+    auto const kept = keep_findings(places, o.target);
+    session.findings.insert(session.findings.end(), kept.begin(), kept.end());
+    status.findings(session.findings.size());
+    if (code == kInterruptedCode || g_interrupted != 0) {
+      return session;
+    }
+    if (kept.empty() && code != 0) {
+      session.bad_input = code == kBadDefectCode && !o.defect.empty();
+      session.error = fmt::format("{} ended with exit code {} and left no input behind; its words are in {}",
+                                  program.string(), code, places.log.string());
+      return session;
+    }
+    if (kept.empty() || !o.keep_going || (o.seconds != 0 && left <= 1)) {
+      return session;
+    }
+  }
 }
 
 }  // namespace
 
-std::optional<fs::path> fuzz_program(std::string const& target) {
-  auto const program = fuzz_build() / ("fuzz_" + target);
-  return ::access(program.c_str(), X_OK) == 0 ? std::optional{program} : std::nullopt;
+std::filesystem::path fuzz_program_path(std::string const& target, bool fast) {
+  auto const* const preset = fast ? "host-release" : "host-debug";
+  return (images_folder() / "../.." / preset / "fuzz" / ("fuzz_" + target)).lexically_normal();
 }
 
-std::string fuzz_build_hint(std::string const& target) {
-  return fmt::format(
-      "{} is not built. Build it:\n  cmake --preset fuzz && cmake --build --preset fuzz --target fuzz_{}",
-      (fuzz_build() / ("fuzz_" + target)).string(), target);
+std::string fuzz_build_hint(std::string const& target, bool fast) {
+  return fmt::format("{} is not built. Build it:\n  ninja -C build/{} fuzz_{} images",
+                     fuzz_program_path(target, fast).string(), fast ? "host-release" : "host-debug", target);
 }
 
 int fuzz_command(FuzzOptions const& options) {
-  auto const program = fuzz_program(options.target);
-  if (!program) {
-    std::cerr << "mmsim: " << fuzz_build_hint(options.target) << '\n';
+  auto const program = fuzz_program_path(options.target, options.fast);
+  if (::access(program.c_str(), X_OK) != 0) {
+    std::cerr << "mmsim: " << fuzz_build_hint(options.target, options.fast) << '\n';
     return kEnvironment;
   }
-  auto const home = source_root() / "fuzz";
-  auto const corpus = options.corpus.empty() ? fuzz_build() / ("corpus_" + options.target) : options.corpus;
-  auto const found = fuzz_build() / ("found_" + options.target);
-  fs::create_directories(corpus);
-  fs::create_directories(found);
-  std::vector<std::string> arguments{program->string(), fmt::format("-max_total_time={}", options.seconds),
-                                     "-print_final_stats=1", "-artifact_prefix=" + found.string() + "/"};
-  if (options.jobs > 1) {
-    arguments.push_back(fmt::format("-fork={}", options.jobs));
+  auto const places = make_places(options);
+  if (!places) {
+    std::cerr << "mmsim: " << places.error() << '\n';
+    return kBadInput;
   }
-  arguments.push_back(corpus.string());
-  if (auto const seeds = home / "corpus" / options.target; fs::is_directory(seeds)) {
-    arguments.push_back(seeds.string());
+  Interrupts const interrupts;
+  FuzzStatus status{options.target, options.seconds, places->corpus};
+  auto const session = fuzz(program, options, *places, status);
+  status.end();
+  for (auto const& path : session.findings) {
+    std::cout << fmt::format("found {}\n  replay: mmsim repro {} --kind {}{}\n", path.string(), path.string(),
+                             options.target, options.defect.empty() ? "" : " --defect " + options.defect);
   }
-  auto const child = start(std::move(arguments));
-  if (!child) {
-    std::cerr << "mmsim: " << child.error() << '\n';
-    return kEnvironment;
+  if (!session.error.empty()) {
+    std::cerr << "mmsim: " << (session.bad_input ? status.last_words() : session.error) << '\n';
+    return session.bad_input ? kBadInput : kEnvironment;
   }
-  Status status{options.target, options.seconds};
-  int const code = follow(*child, status);
-  auto const count = keep_findings(found, home / "findings", options.target);
-  if (count != 0) {
-    return kFailed;
-  }
-  if (code != 0) {
-    std::cerr << fmt::format("mmsim: {} ended with exit code {} and left no input behind\n", program->string(), code);
-    return kEnvironment;
-  }
-  std::cout << fmt::format("nothing found; corpus in {}\n", corpus.string());
-  return kPassed;
+  std::cout << status.summary(g_interrupted != 0) << '\n';
+  return session.findings.empty() ? kPassed : kFailed;
 }
 
 }  // namespace mm::runner

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
+#include <set>
 
 #include "tools/runner/commands.hpp"
 
@@ -79,20 +80,28 @@ int main(int argc, char** argv) {
   send->add_flag("--json", sending.json, "One JSON object on standard output instead of text");
   send->add_flag("-v,--verbose", sending.verbose, "Print what the drivers write to the serial port, and every event");
 
+  std::set<std::string> const targets{kFuzzTargets.begin(), kFuzzTargets.end()};
   FuzzOptions fuzzing;
-  auto* fuzz = app.add_subcommand("fuzz", "Run a fuzzer; what it finds goes to fuzz/findings");
-  fuzz->add_option("TARGET", fuzzing.target, "What to fuzz")
-      ->required()
-      ->check(CLI::IsMember({"communicate", "image", "policy"}));
-  fuzz->add_option("--time", fuzzing.seconds, "Seconds")->check(CLI::Range(1u, 1'000'000u));
+  auto* fuzz = app.add_subcommand("fuzz", "Run a fuzzer; Ctrl-C ends it, and what it learned stays");
+  fuzz->add_option("TARGET", fuzzing.target, "What to fuzz")->required()->check(CLI::IsMember(targets));
+  auto* time = fuzz->add_option("--time", fuzzing.seconds, "Seconds; 0: until Ctrl-C. Default 60, 0 with --runs")
+                   ->check(CLI::Range(0u, 10'000'000u));
+  fuzz->add_option("--runs", fuzzing.runs, "Most executions");
+  fuzz->add_option("--seed", fuzzing.seed, "Seed of the mutations; the same seed and --runs do the same again");
   fuzz->add_option("--jobs", fuzzing.jobs, "Processes")->check(CLI::Range(1, 64));
-  fuzz->add_option("--corpus", fuzzing.corpus, "Folder for inputs that reach something new");
+  fuzz->add_option("--corpus", fuzzing.corpus, "Folder that keeps inputs which reach something new");
+  fuzz->add_option("--findings", fuzzing.findings, "Folder that keeps inputs which broke something");
+  fuzz->add_flag("--keep-going", fuzzing.keep_going, "Go on after a finding, until the time is over");
+  fuzz->add_flag("--fast", fuzzing.fast, "The program without sanitizers");
+  fuzz->add_option("--defect", fuzzing.defect, "Plant a defect")->group("");  // for tests
   ReproOptions again;
   auto* repro = app.add_subcommand("repro", "Run one input of a fuzzer again");
   repro->add_option("FILE", again.file, "The input")->required()->check(CLI::ExistingFile);
-  repro->add_option("--kind", again.kind, "The fuzzer it is for; default: from the file's name")
-      ->check(CLI::IsMember({"communicate", "image", "policy"}));
-  repro->add_option("--target", again.target, "Machine: sim or qemu")->check(CLI::IsMember({"sim", "qemu"}));
+  repro->add_option("--kind", again.kind, "The fuzzer it is for; default: from the names of file and folder")
+      ->check(CLI::IsMember(targets));
+  repro->add_option("--target", again.target, "Machine for communicate: sim, qemu, or both (and compare)")
+      ->check(CLI::IsMember({"sim", "qemu", "both"}));
+  repro->add_option("--defect", again.defect, "Plant a defect")->group("");  // for tests
 
   try {
     app.parse(argc, argv);
@@ -110,6 +119,7 @@ int main(int argc, char** argv) {
       return send_command(sending);
     }
     if (*fuzz) {
+      fuzzing.seconds = time->count() == 0 && fuzzing.runs != 0 ? 0 : fuzzing.seconds;
       return fuzz_command(fuzzing);
     }
     if (*repro) {

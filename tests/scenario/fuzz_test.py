@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""`mmsim fuzz` and `mmsim repro`: each target finds a planted defect, and nothing that it learns is lost."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+from support import BAD_INPUT, FAILED, MMSIM, PASSED, ROOT, TestCase
+
+ENVIRONMENT = 3
+# Target: a defect that it plants, and executions within which every seed tried so far has found it several times over.
+DEFECT_OF = {
+    "communicate": ("UnblockMmram", 30_000),
+    "image": ("SectionEnd", 300_000),
+    "policy": ("NothingDenied", 20_000),
+}
+
+
+def mmsim(*arguments, **environment):
+    """Exit code and all that was printed."""
+    done = subprocess.run([MMSIM, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False,
+                          env=os.environ | environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+class Fuzz(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.corpus = self.folder / "corpus"
+        self.findings = self.folder / "findings"
+
+    def fuzz(self, target, *arguments, **environment):
+        return mmsim("fuzz", target, "--corpus", self.corpus, "--findings", self.findings, *arguments, **environment)
+
+    def found(self):
+        return sorted(p for p in self.findings.glob("*-*") if p.is_file())
+
+    def test_every_target_has_a_defect(self):
+        targets = {p.stem for p in (ROOT / "fuzz").glob("*.cpp")}
+        self.assertEqual(targets, set(DEFECT_OF))
+
+    def test_the_planted_defect_is_found_and_replayed(self):
+        for target, (defect, runs) in DEFECT_OF.items():
+            with self.subTest(target=target):
+                for old in self.found():
+                    old.unlink()
+                self.corpus = self.folder / f"corpus_{target}"
+                code, text = self.fuzz(target, "--runs", runs, "--seed", 1, "--defect", defect)
+                self.assertEqual(code, FAILED, text)
+                self.assertIn("invariant broken", text)
+                self.assertEqual(len(self.found()), 1, text)
+                found = self.found()[0]
+                self.assertIn(f"mmsim repro {found}", text)
+                code, text = mmsim("repro", found, "--defect", defect)
+                self.assertEqual(code, FAILED, text)
+                code, text = mmsim("repro", found)
+                self.assertEqual(code, PASSED, text)
+
+    def test_nothing_is_found_without_a_defect(self):
+        for target in DEFECT_OF:
+            with self.subTest(target=target):
+                self.corpus = self.folder / f"corpus_{target}"
+                code, text = self.fuzz(target, "--runs", 2000, "--seed", 1)
+                self.assertEqual(code, PASSED, text)
+                self.assertEqual(self.found(), [])
+                self.assertGreater(len(list(self.corpus.iterdir())), 0, "the corpus grows where it was asked to")
+                self.assertRegex(text, rf"{target}: \d+ executions in \d+ s, coverage \d+, .* findings 0")
+
+    def test_keep_going_finds_more_than_one(self):
+        code, text = self.fuzz("communicate", "--time", 10, "--seed", 1, "--defect", "Rendezvous", "--keep-going")
+        self.assertEqual(code, FAILED, text)
+        self.assertGreater(text.count("invariant broken"), 1)
+        self.assertGreaterEqual(len(self.found()), 1)
+
+    def test_the_time_is_kept(self):
+        code, text = self.fuzz("policy", "--time", 2)
+        self.assertEqual(code, PASSED, text)
+        self.assertRegex(text, r"executions in [2-9] s")
+
+    def test_the_source_tree_stays_as_it_is(self):
+        before = sorted((ROOT / "fuzz").rglob("*"))
+        self.fuzz("image", "--runs", 5000)
+        self.assertEqual(sorted((ROOT / "fuzz").rglob("*")), before)
+
+    def interrupt(self, stderr):
+        command = [MMSIM, "fuzz", "communicate", "--time", "120", "--corpus", self.corpus, "--findings", self.findings]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True,
+                                 env=os.environ | {"TERM": "xterm"})
+        self.addCleanup(child.stdout.close)
+        return child
+
+    def test_ctrl_c_ends_it_and_keeps_the_corpus(self):
+        child = self.interrupt(subprocess.PIPE)
+        self.addCleanup(child.stderr.close)
+        while not self.corpus.is_dir() or not any(self.corpus.iterdir()):
+            self.assertIsNone(child.poll())
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGINT)
+        text, _ = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, PASSED, text)
+        self.assertRegex(text, r"interrupted; communicate: \d+ executions")
+        self.assertGreater(len(list(self.corpus.iterdir())), 0)
+        self.assertEqual(self.found(), [])
+
+    def test_a_terminal_gets_one_screen(self):
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        child = self.interrupt(theirs)
+        os.close(theirs)
+        screen = ""
+        while screen.count("findings") < 3:
+            screen += os.read(ours, 4096).decode()
+        os.kill(child.pid, signal.SIGINT)
+        text, _ = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, PASSED, text)
+        self.assertIn("\x1b[5A", screen, "drawn over what was drawn before")
+        for row in (r"communicate +0:0[12]:\d\d left", r"executions +\d+ \(\d+ a second\)", r"coverage +\d+ edges",
+                    r"corpus +\d+", r"findings +0"):
+            self.assertRegex(screen, row)
+        self.assertNotIn("#", screen, "no line of libFuzzer itself")
+
+    def test_usage(self):
+        self.assertEqual(mmsim("fuzz")[0], BAD_INPUT)
+        self.assertEqual(mmsim("fuzz", "nothing")[0], BAD_INPUT)
+        self.assertEqual(self.fuzz("policy", "--time", "soon")[0], BAD_INPUT)
+        code, text = self.fuzz("policy", "--runs", 10, "--defect", "Nothing")
+        self.assertEqual(code, BAD_INPUT, text)
+        self.assertIn("no such defect: Nothing", text)
+        self.corpus = self.write("file", "")
+        code, text = self.fuzz("policy", "--runs", 10)
+        self.assertEqual(code, BAD_INPUT, text)
+        self.assertIn(str(self.corpus), text)
+
+    def test_a_program_that_is_not_built(self):
+        code, text = self.fuzz("policy", MM_IMAGES=str(self.folder / "a" / "b" / "images"))
+        self.assertEqual(code, ENVIRONMENT, text)
+        self.assertIn("not built", text)
+
+
+class Repro(TestCase):
+    SEEDS = ROOT / "fuzz" / "corpus"
+
+    def test_kinds(self):
+        seed = self.SEEDS / "policy" / "full"
+        self.assertEqual(mmsim("repro", seed)[0], PASSED)
+        copy = self.write("noname", seed.read_bytes())
+        code, text = mmsim("repro", copy)
+        self.assertEqual(code, BAD_INPUT)
+        self.assertIn("--kind", text)
+        self.assertEqual(mmsim("repro", copy, "--kind", "policy")[0], PASSED)
+        self.assertEqual(mmsim("repro", seed, "--target", "qemu")[0], BAD_INPUT)
+        self.assertEqual(mmsim("repro", self.folder / "absent")[0], BAD_INPUT)
+
+    def test_messages_are_shown(self):
+        code, text = mmsim("repro", self.SEEDS / "communicate" / "hello_twice")
+        self.assertEqual(code, PASSED, text)
+        self.assertEqual(len(re.findall(r"RequestDecoded", text)), 3, "dispatch and two messages")
+        self.assertIn("everything that must hold does", text)
+
+    def test_both_machines(self):
+        for name in ("hello_twice", "request_unblock"):
+            with self.subTest(name=name):
+                code, text = mmsim("repro", self.SEEDS / "communicate" / name, "--target", "both")
+                self.assertEqual(code, PASSED, text)
+                self.assertIn("the machines agree", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
