@@ -10,6 +10,7 @@ namespace mm::abi {
 inline constexpr char kFwCfgConfig[] = "opt/mm/config";  ///< one BootConfig
 inline constexpr char kFwCfgFv[] = "opt/mm/fv";          ///< firmware volume: cores, policy, drivers
 inline constexpr char kFwCfgSteps[] = "opt/mm/steps";    ///< encoded steps, core/communication/steps.hpp
+inline constexpr char kFwCfgHobs[] = "opt/mm/hobs";      ///< HOBs that the normal world's list has besides its own
 
 enum class FaultPolicy : u32 { FailStop = 0, Contain = 1 };
 
@@ -26,8 +27,9 @@ struct BootConfig {
   u32 strict_rsm = 0;    ///< 1: refuse an image with 0F AA at any offset of an executable section
   u64 fv_bytes = 0;
   u64 steps_bytes = 0;
+  u64 hobs_bytes = 0;
 };
-static_assert(sizeof(BootConfig) == 56);
+static_assert(sizeof(BootConfig) == 64);
 
 /// GUID HOB by which the loader hands the test options to the supervisor: payload TestOptions. Absent = defaults.
 inline constexpr Guid kTestOptionsHobGuid = "9C0C4E2B-6F0E-4D6E-9B53-3B1C1E4D7A10"_guid;

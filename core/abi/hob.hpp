@@ -99,6 +99,15 @@ struct MmCommBuffer {
 };
 static_assert(sizeof(MmCommBuffer) == 24);
 
+/// MM_PROT_REGION_HOB, payload of gMmProtectedRegionHobGuid.
+struct MmProtectedRegion {
+  u64 type = 0;
+  u64 addr = 0;
+  u64 number_of_pages = 0;
+};
+static_assert(sizeof(MmProtectedRegion) == 24);
+inline constexpr u64 kProtectedIommu = 0;  ///< the other type, 1, is a secure BIO
+
 /// EFI_MMRAM_DESCRIPTOR. The block HOB payload is u32 count, u32 pad, then these.
 struct MmramDescriptor {
   u64 physical_start = 0;

@@ -46,7 +46,8 @@ void mmram_hob(HobWriter<Mem>& out, Guid const& name, std::array<abi::MmramDescr
 }  // namespace detail
 
 /// Writes the normal world's HOB list of the test platform at platform::kBootHobList: PHIT, CPU, resources, FV, both
-/// communicate buffers, MP information (APIC IDs 0, 1, ...), MMRAM, END. Returns its bytes, END included.
+/// communicate buffers, MP information (APIC IDs 0, 1, ...), MMRAM, the HOBs at platform::kExtraHobs, END. Returns its
+/// bytes, END included.
 /// CPUs beyond platform::kMaxCpus are left out; a TSEG larger than RAM counts as none.
 template <hal::PhysMemory Mem>
 u64 write_boot_hobs(Mem& memory, abi::BootConfig const& config) noexcept {
@@ -79,6 +80,9 @@ u64 write_boot_hobs(Mem& memory, abi::BootConfig const& config) noexcept {
   detail::mmram_hob(out, guids::gEfiMmPeiMmramMemoryReserveGuid,
                     std::array<abi::MmramDescriptor, 1>{
                         abi::MmramDescriptor{tseg, tseg, tseg_bytes, abi::kMmramClosed | abi::kMmramCacheable}});
+  u64 const extra = config.hobs_bytes <= platform::kExtraHobsLimit ? config.hobs_bytes : 0;
+  memory.copy(PhysAddr{out.position()}, PhysAddr{platform::kExtraHobs}, extra);
+  out.move_to(out.position() + extra);
   out.end();
   u64 const end = out.position();
   phit.end_of_hob_list = end;

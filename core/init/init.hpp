@@ -237,7 +237,7 @@ class Loader {
     return {};
   }
 
-  /// Maps communicate buffers, mailboxes and what unblock HOBs name.
+  /// Maps communicate buffers, mailboxes and what unblock and protected-region HOBs name.
   Result<void> open_normal_world() noexcept {
     bool user = false;
     bool supervisor = false;
@@ -260,8 +260,24 @@ class Loader {
       return fail(LoadProblem::CommBufferMissing, Status::NotFound);
     }
     return each_boot_hob([this](Hob const& hob) -> Result<void> {
+      if (hob.is_guid(guids::gMmProtectedRegionHobGuid)) {
+        return open_protected(hob);
+      }
       return hob.is_guid(guids::gMmSupvUnblockRegionHobGuid) ? open_unblocked(hob) : Result<void>{};
     });
+  }
+
+  /// An IOMMU's registers are ring 3's to read. What cannot be mapped is left to the supervisor, which refuses it.
+  Result<void> open_protected(Hob const& hob) noexcept {
+    Bytes const p = hob.payload();
+    u64 const base = image::load_le<u64>(p, 8);
+    u64 const pages = image::load_le<u64>(p, 16);
+    Range const region{base, pages << kPageShift};
+    if (p.size() < sizeof(abi::MmProtectedRegion) || image::load_le<u64>(p, 0) != abi::kProtectedIommu || pages == 0 ||
+        pages > kBelow >> kPageShift || base % kPageSize != 0 || !outside_mmram(region) || any_mapped(region)) {
+      return {};
+    }
+    return map(region, memory::kUserReadOnly);
   }
 
   bool outside_mmram(Range r) const noexcept {

@@ -24,15 +24,8 @@ void Supervisor<M>::enter_ap(Cpu& cpu, u32 index) noexcept {
       return;
     }
     if (load(init_done_) != 0) {
-      if (slot.initialised == 0) {
-        if (index >= cpu_count_) {
-          halt(index, hal::HaltReason::InitFailed, static_cast<u64>(Status::InvalidParameter),
-               static_cast<u64>(InitStage::CpuIndex));
-          return;
-        }
-        slot.initialised = 1;
-        hal::write_object(cpu, PhysAddr{mm_initialized_ + index}, u8{1});
-        emit(index, hal::TraceKind::CpuInitialised);
+      if (slot.initialised == 0 && !register_cpu(cpu, index)) {
+        return;
       }
       store(slot.in_pen, 1);
       if (load(slot.mailbox) == static_cast<u32>(Mailbox::Pending)) {

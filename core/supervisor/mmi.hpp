@@ -9,8 +9,7 @@ namespace mm::supervisor {
 template <hal::Machine M>
 void Supervisor<M>::enter(Cpu& cpu, u32 cpu_index, PhysAddr hob_list) noexcept {
   if (cpu_index >= platform::kMaxCpus) {
-    halt(0, hal::HaltReason::InitFailed, static_cast<u64>(Status::InvalidParameter),
-         static_cast<u64>(InitStage::CpuIndex));
+    halt_init(0, {InitProblem::CpuIndex, cpu_index});
     return;
   }
   CpuSlot& slot = slots_[cpu_index];
@@ -50,7 +49,7 @@ void Supervisor<M>::enter_bsp(Cpu& cpu, u32 index, PhysAddr hob_list) noexcept {
     return;
   }
   if (first) {
-    u64 const status = demote(cpu, index, abi::UserCommand::StartUserCore, user_hob_list_, 0);
+    u64 const status = demote(cpu, index, abi::UserCommand::StartUserCore, user_hob_list_.base, 0);
     if (!stopped()) {
       report_memory_map(cpu, index);
       emit(index, hal::TraceKind::MmiExit, static_cast<u64>(abi::Channel::None), status);
@@ -92,25 +91,19 @@ void Supervisor<M>::report_memory_map(Cpu& cpu, u32 index) noexcept {
 /// Supervisor part of the first MMI on the BSP; afterwards the APs may go on. False: the machine was halted.
 template <hal::Machine M>
 bool Supervisor<M>::first_mmi(Cpu& cpu, u32 index, PhysAddr hob_list) noexcept {
-  InitStage stage{};
-  auto const done = initialise(cpu, hob_list, stage);
-  if (!done || index >= cpu_count_) {
-    Status const why = done ? Status::InvalidParameter : done.error();
-    halt(index, hal::HaltReason::InitFailed, static_cast<u64>(why),
-         static_cast<u64>(done ? InitStage::CpuIndex : stage));
+  if (auto const done = initialise(cpu, hob_list); !done) {
+    halt_init(index, done.error());
     return false;
   }
-  if (policy_bytes_ != 0) {
-    auto const finding = policy::validate(std::span(policy_).first(policy_bytes_));
-    if (finding.problem != policy::Problem::None) {
-      halt(index, hal::HaltReason::PolicyInvalid, static_cast<u64>(finding.problem), finding.offset);
-      return false;
-    }
+  auto const finding = policy::validate(std::span(policy_).first(policy_bytes_));
+  if (finding.problem != policy::Problem::None) {
+    halt(index, hal::HaltReason::PolicyInvalid, static_cast<u64>(finding.problem), finding.offset);
+    return false;
+  }
+  if (!register_cpu(cpu, index)) {
+    return false;
   }
   bsp_index_ = index;
-  slots_[index].initialised = 1;
-  hal::write_object(cpu, PhysAddr{mm_initialized_ + index}, u8{1});
-  emit(index, hal::TraceKind::CpuInitialised);
   store(init_done_, 1);
   return true;
 }

@@ -133,16 +133,13 @@ Expected<void> Supervisor<M>::open_region(Cpu& cpu, Range range, bool supervisor
   return unblocked_.add(entry);
 }
 
-/// Firmware policy with the memory policy appended; MEM root and Size follow. NotReady: no policy. Otherwise the first
-/// fetch locks. BufferTooSmall: the payload is smaller than the block. NotFound: the blob has no MEM root.
-/// SecurityViolation: the tables differ from the snapshot. OutOfResources: too many regions for a snapshot.
+/// Firmware policy with the memory policy appended; MEM root and Size follow. The first fetch locks. BufferTooSmall:
+/// the payload is smaller than the block. NotFound: the blob has no MEM root. SecurityViolation: the tables differ from
+/// the snapshot. OutOfResources: too many regions for a snapshot.
 template <hal::Machine M>
 Expected<u64> Supervisor<M>::fetch_policy(Cpu& cpu, u32 index, u64 payload, u64 room) noexcept {
   if (!locked_) {
     MM_TRY(lock(cpu, index, hal::LockEvent::PolicyFetched));
-  }
-  if (policy_bytes_ == 0) {
-    return std::unexpected(Status::NotReady);
   }
   if (!snapshot_.taken()) {
     return std::unexpected(Status::OutOfResources);

@@ -134,9 +134,6 @@ SyscallResult Supervisor<M>::save_state_read(Cpu& cpu, u32 index, u64 token, u64
 
 template <hal::Machine M>
 Expected<void> Supervisor<M>::gate_save_state(u32 index, policy::SaveStateField field, policy::IoTrap trap) noexcept {
-  if (policy_bytes_ == 0) {
-    return std::unexpected(Status::NotReady);
-  }
   if (Status const s = policy::decide_save_state(policy_view(), field, trap); s != Status::Success) {
     emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::SaveState), static_cast<u64>(field),
          policy::kRead);

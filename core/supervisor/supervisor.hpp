@@ -13,6 +13,7 @@
 #include "core/policy/memory_policy.hpp"
 #include "core/policy/policy.hpp"
 #include "core/supervisor/checks.hpp"
+#include "core/supervisor/handover.hpp"
 #include "core/supervisor/types.hpp"
 #include "hal/roles/machine.hpp"
 
@@ -46,10 +47,14 @@ class Supervisor {
           hal::TraceEvent{kind, static_cast<u16>(cpu), slots_[cpu % platform::kMaxCpus].mmis, a, b, c, d, e, f, 0});
     }
   }
-  void halt(u32 cpu, hal::HaltReason why, u64 b = 0, u64 c = 0) noexcept {
-    emit(cpu, hal::TraceKind::Halt, static_cast<u64>(why), b, c);
+  void halt(u32 cpu, hal::HaltReason why, u64 b = 0, u64 c = 0, u64 d = 0) noexcept {
+    emit(cpu, hal::TraceKind::Halt, static_cast<u64>(why), b, c, d);
     store(stopped_, 1);
     machine_.halt(why);
+  }
+  void halt_init(u32 cpu, InitError why) noexcept {
+    halt(cpu, hal::HaltReason::InitFailed, static_cast<u64>(status_of(why.problem)), static_cast<u64>(why.problem),
+         why.at);
   }
   /// Only seen true where halt() returns: on a fake machine.
   bool stopped() const noexcept { return load(stopped_) != 0; }
@@ -62,24 +67,14 @@ class Supervisor {
     }
   }
   Tables tables(Cpu& cpu) noexcept { return Tables(cpu, PhysAddr{root_}); }
-  bool is_supervisor_data(Cpu& cpu, Range r) noexcept;
   policy::View policy_view() const noexcept { return policy::View(std::span(policy_).first(policy_bytes_)); }
 
   // --- init.hpp
-  struct HobFacts;
-  Expected<void> initialise(Cpu& cpu, PhysAddr hob_list, InitStage& stage) noexcept;
-  Expected<void> collect(Cpu& cpu, PhysAddr hob, abi::HobHeader header, HobFacts& facts) noexcept;
-  Expected<void> collect_guid(Cpu& cpu, PhysAddr hob, abi::HobHeader header, HobFacts& facts) noexcept;
-  Expected<void> collect_module(Cpu& cpu, PhysAddr hob, abi::HobHeader header, HobFacts& facts) noexcept;
-  Expected<void> adopt_pass_down(Cpu& cpu, HobFacts const& facts) noexcept;
-  Expected<void> adopt_processors(Cpu& cpu, HobFacts const& facts) noexcept;
-  Expected<void> adopt_images(Cpu& cpu, HobFacts const& facts) noexcept;
-  Expected<void> adopt_policy(Cpu& cpu, HobFacts const& facts) noexcept;
-  Expected<void> adopt_save_states(Cpu& cpu, HobFacts const& facts) noexcept;
-  Expected<void> adopt_channel(Cpu& cpu, CommChannel& channel, u64 start, u64 pages, u64 status) noexcept;
-  Expected<void> allocate_internal(Cpu& cpu) noexcept;
-  Expected<void> publish_user_hobs(Cpu& cpu, PhysAddr hob_list, HobFacts const& facts) noexcept;
-  Expected<void> adopt_unblocked(Cpu& cpu, PhysAddr hob_list) noexcept;
+  Checked<void> initialise(Cpu& cpu, PhysAddr hob_list) noexcept;
+  Checked<void> allocate_internal(Cpu& cpu, Handover const& handover) noexcept;
+  Checked<void> publish_user_hobs(Cpu& cpu, PhysAddr hob_list, Handover const& handover) noexcept;
+  Checked<void> adopt_unblocked(Cpu& cpu, PhysAddr hob_list) noexcept;
+  bool register_cpu(Cpu& cpu, u32 index) noexcept;
   void read_version(Cpu& cpu, Range image) noexcept;
 
   // --- mmi.hpp
@@ -168,7 +163,7 @@ class Supervisor {
   std::array<UserImage, kMaxImages> images_{};
   u64 user_entry_ = 0;
   u64 user_page_ = 0;  ///< supervisor-to-user page
-  u64 user_hob_list_ = 0;
+  Range user_hob_list_;
   u64 stack_base_ = 0;   ///< ring-3 stacks
   u64 stack_bytes_ = 0;  ///< of one CPU
   u64 error_report_ = 0;
@@ -182,7 +177,7 @@ class Supervisor {
   bool user_has_roots_ =
       true;  ///< ring 3 is asked about an MMI without a message; what the last UserRequest left behind
   policy::MemorySnapshot snapshot_;
-  u64 policy_bytes_ = 0;  ///< 0: no policy, every gated system call is refused with NotReady
+  u64 policy_bytes_ = 0;
   std::array<std::byte, kPolicyLimit> policy_{};
 };
 

@@ -17,7 +17,7 @@ SyscallResult Supervisor<M>::dispatch(Cpu& cpu, u32 index, u64 number, u64 a1, u
     case abi::Syscall::StartApProc:
       return start_ap(cpu, index, a1, a2, a3);
     case abi::Syscall::QueryHob:
-      return answer(user_hob_list_);
+      return answer(user_hob_list_.base);
     case abi::Syscall::ErrorReportJump:
       return error_report_jump(cpu, a1);
     case abi::Syscall::SaveStateRead2:
@@ -74,9 +74,6 @@ SyscallResult Supervisor<M>::dispatch_legacy(Cpu& cpu, u32 index, abi::Syscall n
 
 template <hal::Machine M>
 Status Supervisor<M>::gate_instruction(u32 index, policy::Instruction instruction) noexcept {
-  if (policy_bytes_ == 0) {
-    return Status::NotReady;
-  }
   Status const s = policy::decide_instruction(policy_view(), static_cast<u16>(instruction));
   if (!enforced(Check::InstructionPolicy)) {
     return Status::Success;
@@ -88,12 +85,9 @@ Status Supervisor<M>::gate_instruction(u32 index, policy::Instruction instructio
   return s;
 }
 
-/// NotReady: no policy. InvalidParameter: index beyond 32 bits. AccessDenied: policy. Unsupported: the CPU refuses.
+/// InvalidParameter: index beyond 32 bits. AccessDenied: policy. Unsupported: the CPU refuses.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::msr_access(Cpu& cpu, u32 index, u64 msr, u64 value, u16 access) noexcept {
-  if (policy_bytes_ == 0) {
-    return refuse(Status::NotReady);
-  }
   if (msr > UINT32_MAX) {
     return refuse(Status::InvalidParameter);
   }
@@ -111,12 +105,9 @@ SyscallResult Supervisor<M>::msr_access(Cpu& cpu, u32 index, u64 msr, u64 value,
   return written ? answer(u64{0}) : refuse(written.error());
 }
 
-/// NotReady: no policy. InvalidParameter: width not 0, 1, 2, or a port beyond 64 KiB. AccessDenied: policy.
+/// InvalidParameter: width not 0, 1, 2, or a port beyond 64 KiB. AccessDenied: policy.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::io_access(Cpu& cpu, u32 index, u64 port, u64 width, u64 value, u16 access) noexcept {
-  if (policy_bytes_ == 0) {
-    return refuse(Status::NotReady);
-  }
   if (width > static_cast<u64>(abi::IoWidth::Dword)) {
     return refuse(Status::InvalidParameter);
   }
@@ -174,7 +165,7 @@ SyscallResult Supervisor<M>::free_page(Cpu& cpu, u32 index, u64 address, u64 pag
   Range const range{address, *bytes};
   CommChannel const& user = channel(abi::Channel::User);
   bool const lent = range.overlaps({user.internal, user.bytes}) || range.overlaps({user_page_, kPageSize}) ||
-                    range.overlaps({user_hob_list_, kPageSize});
+                    range.overlaps(user_hob_list_);
   if (lent && enforced(Check::FreePageOwner)) {
     return refuse(Status::SecurityViolation);
   }

@@ -9,22 +9,6 @@
 
 namespace mm::supervisor {
 
-/// Where the first MMI failed: detail c of Halt(InitFailed).
-enum class InitStage : u64 {
-  CpuIndex = 1,  ///< more CPUs than platform::kMaxCpus, or an index beyond the MP information
-  HobList,       ///< malformed, or outside MMRAM
-  Mmram,         ///< MMRAM block HOB missing or malformed; allocator bookkeeping
-  PassDown,      ///< missing, short, wrong revision, or a pointer outside MMRAM
-  MpInformation,
-  Images,       ///< a module HOB outside MMRAM, supervisor or user core missing or mapped wrongly
-  Policy,       ///< larger than kPolicyLimit or outside MMRAM
-  SaveState,    ///< a save state that is not a supervisor page of MMRAM
-  CommBuffers,  ///< missing, inside MMRAM, or not supervisor-only
-  InternalBuffers,
-  UserHobList,
-  Unblock,
-};
-
 inline constexpr u64 kRendezvousUs = 1'000'000;
 inline constexpr u64 kApProcedureUs = 10'000'000;
 inline constexpr u64 kPolicyLimit = 4096;              ///< bytes of the largest policy blob
@@ -59,6 +43,7 @@ struct CpuSlot {
 
 struct UserImage {
   Range range;
+  u64 entry = 0;
 };
 
 /// One channel: external buffer and mailbox in the normal world, copy in MMRAM.

@@ -44,6 +44,8 @@ class Machine {
 
   void trace(TraceEvent const& event) noexcept;
   u64 now_us() noexcept;
+  Range mmram() noexcept;
+  u64 own_code() noexcept;
   void halt(HaltReason why) noexcept;
 };
 static_assert(hal::Machine<Machine>);

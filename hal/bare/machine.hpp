@@ -6,6 +6,7 @@
 
 #include "core/abi/console.hpp"
 #include "core/abi/platform.hpp"
+#include "hal/bare/chipset.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/bare/gate_block.hpp"
 #include "hal/bare/instructions.hpp"
@@ -199,6 +200,9 @@ class Machine {
     last_ = now;
     return ticks_ / platform::kPmTimerHz * 1'000'000 + ticks_ % platform::kPmTimerHz * 1'000'000 / platform::kPmTimerHz;
   }
+
+  Range mmram() noexcept { return locked_tseg(); }
+  u64 own_code() noexcept { return reinterpret_cast<u64>(&mm_bare_syscall_entry); }
 
   void halt(hal::HaltReason) noexcept {
     stop_.raise();

@@ -115,6 +115,8 @@ class Machine {
 
   void trace(hal::TraceEvent const& e) noexcept { events.push_back(e); }
   u64 now_us() noexcept { return clock_us; }
+  Range mmram() noexcept { return protected_mmram; }
+  u64 own_code() noexcept { return code; }
   void halt(hal::HaltReason why) noexcept {
     if (!halted) {
       halted = why;
@@ -132,6 +134,8 @@ class Machine {
   std::vector<hal::TraceEvent> events;
   std::vector<Range> reads;  ///< supervisor reads and copies, sources only
   std::optional<hal::HaltReason> halted;
+  Range protected_mmram;
+  u64 code = 0;  ///< own_code()
   u64 clock_us = 0;
   u64 pause_us = 10;  ///< virtual time of one pause
 };

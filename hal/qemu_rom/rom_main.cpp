@@ -211,6 +211,7 @@ void run() noexcept {
   must(read_config(config));
   must(read_into(abi::kFwCfgFv, platform::kFvBase, config.fv_bytes, platform::kFvLimit));
   must(read_into(abi::kFwCfgSteps, platform::kStepProgram, config.steps_bytes, platform::kStepProgramLimit));
+  must(read_into(abi::kFwCfgHobs, platform::kExtraHobs, config.hobs_bytes, platform::kExtraHobsLimit));
   must(wake_cpus(config.cpus, g_cpus));
   static init::LoadResult layout;
   must(load(world, config, g_cpus, layout));

@@ -80,6 +80,10 @@ concept Machine = requires(M& m, TraceEvent const& e, HaltReason why, u64 v) {
   { m.trace(e) } noexcept;
   /// Monotonic microseconds, by the PM timer (bare) or virtual time (simulator).
   { m.now_us() } noexcept -> std::same_as<u64>;
+  /// MMRAM as the chipset's own registers give it; empty while it is not closed and locked. Never what a loader says.
+  { m.mmram() } noexcept -> std::same_as<Range>;
+  /// An address inside the supervisor image that runs.
+  { m.own_code() } noexcept -> std::same_as<u64>;
   /// Stops every CPU for ever. Emits nothing: the caller has traced Halt.
   { m.halt(why) } noexcept;
 };

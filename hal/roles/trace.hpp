@@ -28,7 +28,7 @@ enum class TraceKind : u16 {
   UserNote = 19,           ///< a = abi::UserNote, b, c
   ImageLoaded = 20,        ///< a = base, b = bytes, c,d = file GUID, e = 1 user, 0 supervisor
   ImageRefused = 21,       ///< c,d = file GUID, b = Status, a = init::LoadProblem
-  Halt = 22,               ///< a = HaltReason, b, c = detail
+  Halt = 22,               ///< a = HaltReason, b, c, d = detail
   UserPageAllocated = 23,  ///< a = base, b = pages
   UserPageFreed = 24,      ///< a = base, b = pages
   MemoryMap = 25,          ///< after the first MMI: a = base, b = bytes, c = rights: 1 writable, 2 user, 4 executable
@@ -41,7 +41,7 @@ enum class HaltReason : u64 {
   UserFault = 1,          ///< ring-3 fault under fail-stop: b = vector, c = RIP
   SyscallRefused = 2,     ///< b = system call, c = Status
   SupervisorFault = 3,    ///< b = vector, c = RIP
-  InitFailed = 4,         ///< b = Status, c = supervisor::InitStage
+  InitFailed = 4,         ///< b = Status, c = supervisor::InitProblem, d = address or number it is about
   RendezvousTimeout = 5,  ///< b = CPUs that arrived, c = expected
   UserBudget = 6,         ///< simulator only: ring 3 ran longer than its budget
   RsmBreach = 7,          ///< the in-user flag was set at MMI entry

@@ -72,9 +72,10 @@ class Simulator {
   Simulator(Simulator const&) = delete;
   Simulator& operator=(Simulator const&) = delete;
 
-  /// Puts the firmware volume at platform::kFvBase, runs the loader, locks TSEG and delivers the first MMI to all CPUs.
-  /// The error is a sentence: why the loader refused, or that the machine halted in the first MMI.
-  std::expected<void, std::string> boot(std::span<std::byte const> fv);
+  /// Puts the firmware volume at platform::kFvBase and `hobs` into the normal world's HOB list, runs the loader, locks
+  /// TSEG and delivers the first MMI to all CPUs. The error is a sentence: why the loader refused, or that the machine
+  /// halted in the first MMI.
+  std::expected<void, std::string> boot(std::span<std::byte const> fv, std::span<std::byte const> hobs = {});
 
   /// Normal-world memory access: locked MMRAM reads FF and drops writes, as do addresses without memory.
   void read(PhysAddr at, std::span<std::byte> out) noexcept;

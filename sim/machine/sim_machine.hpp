@@ -59,6 +59,7 @@ class SimMachine {
   struct Placement {
     u64 cr3 = 0;
     u64 gdt0 = 0;
+    u64 supervisor_entry = 0;
     std::array<u64, platform::kMaxCpus> smbase{};
   };
 
@@ -74,6 +75,8 @@ class SimMachine {
   // hal::Machine
   void trace(hal::TraceEvent const& event) noexcept;
   u64 now_us() noexcept;
+  Range mmram() noexcept { return devices_.smram_locked() && devices_.tseg_closed() ? devices_.tseg() : Range{}; }
+  u64 own_code() noexcept { return placement_.supervisor_entry; }
   void halt(hal::HaltReason why) noexcept;
   /// Whether this check was removed by MachineConfig::defects.
   bool defect(supervisor::Check check) const noexcept { return (config_.defects & supervisor::bit_of(check)) != 0; }

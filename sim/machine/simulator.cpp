@@ -77,16 +77,22 @@ std::expected<std::unique_ptr<Simulator>, std::string> Simulator::create(Machine
   return std::unique_ptr<Simulator>(new Simulator(std::move(impl)));
 }
 
-std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv) {
+std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv, std::span<std::byte const> hobs) {
   Impl& s = *impl_;
   Ram& ram = s.machine.ram();
   if (fv.size() > platform::kFvLimit) {
     return std::unexpected(
         fmt::format("the firmware volume has {} bytes; the platform takes {}", fv.size(), platform::kFvLimit));
   }
+  if (hobs.size() > platform::kExtraHobsLimit) {
+    return std::unexpected(
+        fmt::format("the HOBs have {} bytes; the platform takes {}", hobs.size(), platform::kExtraHobsLimit));
+  }
   s.config.boot.fv_bytes = fv.size();
+  s.config.boot.hobs_bytes = hobs.size();
   s.machine.devices().firmware_setup();
   ram.write(PhysAddr{platform::kFvBase}, fv);
+  ram.write(PhysAddr{platform::kExtraHobs}, hobs);
   u64 const hob_bytes = init::write_boot_hobs(ram, s.config.boot);
 
   init::BootInput input;
@@ -109,7 +115,10 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv) 
                                        loaded.error().offset));
   }
   s.placed = *loaded;
-  MM_TRY(s.machine.place({.cr3 = s.placed.cr3, .gdt0 = s.placed.gdt0, .smbase = s.placed.smbase}));
+  MM_TRY(s.machine.place({.cr3 = s.placed.cr3,
+                          .gdt0 = s.placed.gdt0,
+                          .supervisor_entry = s.placed.supervisor_entry,
+                          .smbase = s.placed.smbase}));
   s.machine.devices().firmware_lock();
   s.machine.deliver(s.all_cpus());
   if (auto const why = s.machine.halted(); why.has_value()) {

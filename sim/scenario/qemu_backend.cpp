@@ -77,6 +77,8 @@ std::vector<std::string> command_line(Prepared const& p, fs::path const& folder)
           file("fv"),
           "-fw_cfg",
           file("steps"),
+          "-fw_cfg",
+          file("hobs"),
           "-display",
           "none",
           "-no-reboot",
@@ -191,8 +193,10 @@ std::expected<MachineRun, std::string> run_on_qemu(Prepared const& p) {
   }
   Bytes config;
   append_object(config, p.scenario.boot);
-  for (auto const& [name, bytes] :
-       {std::pair<char const*, Bytes const*>{"config", &config}, {"fv", &p.fv}, {"steps", &p.program.bytes}}) {
+  for (auto const& [name, bytes] : {std::pair<char const*, Bytes const*>{"config", &config},
+                                    {"fv", &p.fv},
+                                    {"steps", &p.program.bytes},
+                                    {"hobs", &p.scenario.hobs}}) {
     if (auto done = write_file(folder.path() / name, *bytes); !done) {
       return std::unexpected(done.error());
     }

@@ -270,6 +270,7 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
     return std::unexpected(p.scenario.file.string() + ": too many steps for the platform");
   }
   p.scenario.boot.fv_bytes = p.fv.size();
+  p.scenario.boot.hobs_bytes = p.scenario.hobs.size();
   p.scenario.boot.steps_bytes = p.program.bytes.size();
   return p;
 }

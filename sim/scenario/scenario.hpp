@@ -88,6 +88,7 @@ struct Scenario {
   bool release_core = false;         ///< the supervisor core without trace, for measurements
   std::vector<std::string> targets;  ///< empty: all
   Bytes policy;
+  Bytes hobs;  ///< of the normal world's list, besides those that the platform needs
   std::vector<ImageSpec> images;
   std::vector<ScenarioStep> steps;
   Expectation expect;

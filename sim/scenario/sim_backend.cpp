@@ -19,7 +19,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
     return std::unexpected(machine.error());
   }
   MachineRun run;
-  if (auto booted = (*machine)->boot(p.fv); booted) {
+  if (auto booted = (*machine)->boot(p.fv, p.scenario.hobs); booted) {
     communication::run_steps(**machine, p.program.bytes);
     run.complete = !(*machine)->halted().has_value();
   } else {

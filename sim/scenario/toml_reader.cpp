@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/abi/guids.hpp"
+#include "core/abi/hob.hpp"
 #include "core/communication/supervisor_client.hpp"
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/policy_xml.hpp"
@@ -31,7 +32,7 @@ class Reader {
   Reader(fs::path file, fs::path images) : file_(std::move(file)), images_(std::move(images)) {}
 
   Scenario read(toml::table const& root) {
-    only(root, {"schema", "name", "targets", "dispatch", "images", "machine", "policy", "step", "expect"},
+    only(root, {"schema", "name", "targets", "dispatch", "images", "machine", "policy", "hob", "step", "expect"},
          "the scenario");
     auto const schema = number(root, "schema", 0, 1000);
     if (!schema || *schema != 1) {
@@ -54,6 +55,12 @@ class Reader {
     finish_machine(s.boot);
     boot_ = s.boot;
     read_policy(table(root, "policy"), s);
+    for (auto const& node : array(root, "hob")) {
+      append_bytes(s.hobs, read_hob(as_table(node, "hob")));
+      if (s.hobs.size() > platform::kExtraHobsLimit) {
+        fail(node, fmt::format("the HOBs have more than {} bytes", platform::kExtraHobsLimit));
+      }
+    }
     for (auto const& node : array(root, "images")) {
       s.images.push_back(read_image(as_table(node, "images")));
     }
@@ -247,6 +254,30 @@ class Reader {
       fail(at, bytes.error());
     }
     return std::move(*bytes);
+  }
+
+  /// A GUID HOB with `guid`, or one of `type`; the data follow its header, padded to 8 bytes.
+  Bytes read_hob(toml::table const& t) const {
+    only(t, {"guid", "type", "text", "hex", "file", "fields", "pad"}, "a hob");
+    auto const name = text(t, "guid");
+    auto const type = number(t, "type", 0, 0xFFFE);
+    if (name.has_value() == type.has_value()) {
+      fail(t, "a hob has either guid or type");
+    }
+    Bytes body;
+    if (name) {
+      append_object(body, guid(*find(t, "guid"), *name));
+    }
+    append_bytes(body, data(t));
+    pad_to(body, 8);
+    if (body.size() > 0xFFF0) {
+      fail(t, "a hob has at most 65520 bytes");
+    }
+    u16 const kind = static_cast<u16>(type.value_or(static_cast<u64>(abi::HobType::GuidExtension)));
+    Bytes out;
+    append_object(out, abi::HobHeader{kind, static_cast<u16>(sizeof(abi::HobHeader) + body.size()), 0});
+    append_bytes(out, body);
+    return out;
   }
 
   ImageSpec read_image(toml::table const& t) const {

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <tuple>
 
+#include "core/supervisor/init_problem.hpp"
 #include "sim/scenario/run.hpp"
 
 namespace mm::scenario {
@@ -108,6 +109,10 @@ class Renderer {
       case K::ImageRefused:
         return fmt::format("ImageRefused {} {}", guid_name(guid_from(e.c, e.d)), status(e.b));
       case K::Halt: {
+        if (e.a == static_cast<u64>(hal::HaltReason::InitFailed)) {
+          auto const why = static_cast<supervisor::InitProblem>(e.c);
+          return fmt::format("Halt InitFailed {} {}: {}", status(e.b), at(e.d), supervisor::describe(why));
+        }
         bool const has_rip = e.a == 1 || e.a == 3;
         return fmt::format("Halt {} {} {}", halt_name(static_cast<hal::HaltReason>(e.a)), hex_number(e.b),
                            has_rip ? at(e.c) : status(e.c));

@@ -51,38 +51,6 @@ TEST(FirstMmi, StartsUserCoreOnceWithCleanRegisters) {
   EXPECT_EQ(*w.tables().query(internal_user_buffer(w, c.rdx)), memory::kUserData);
 }
 
-TEST(FirstMmi, FailsClosed) {
-  auto const stage_of = [](auto&& spoil) {
-    World w;
-    Script s(*w.cpu[0]);
-    spoil(w);
-    w.rebuild();
-    w.boot();
-    EXPECT_EQ(w.machine.halted, hal::HaltReason::InitFailed);
-    EXPECT_TRUE(s.contexts.empty());
-    auto const halts = w.machine.of(TraceKind::Halt);
-    return halts.size() == 1 ? static_cast<supervisor::InitStage>(halts[0].c) : supervisor::InitStage{};
-  };
-  using supervisor::InitStage;
-  EXPECT_EQ(stage_of([](World& w) { w.pass_down_revision = 1; }), InitStage::PassDown);
-  EXPECT_EQ(stage_of([](World& w) { w.user_start = kMmram; }), InitStage::CommBuffers);
-  EXPECT_EQ(stage_of([](World& w) { w.user_start = 0; }), InitStage::CommBuffers);
-  EXPECT_EQ(stage_of([](World& w) { w.skip_mp = true; }), InitStage::MpInformation);
-  EXPECT_EQ(stage_of([](World& w) { w.map(platform::kUserCommStatus, kPageSize, memory::kUserData); }),
-            InitStage::CommBuffers);
-  EXPECT_EQ(stage_of([](World& w) { w.map(kUserCore, kPageSize, memory::kSupervisorCode); }), InitStage::Images);
-  EXPECT_EQ(stage_of([](World& w) { w.map(kCore, kPageSize, memory::kUserCode); }), InitStage::Images);
-  EXPECT_EQ(stage_of([](World& w) { w.map(kMmram + 0xF000, kPageSize, memory::kUserData); }), InitStage::SaveState);
-  EXPECT_EQ(stage_of([](World& w) { w.map(kStacks, kPageSize, memory::kSupervisorData); }), InitStage::PassDown);
-}
-
-TEST(FirstMmi, RefusesMalformedHobList) {
-  World w;
-  w.put(kHobs + sizeof(abi::HobHandoff), abi::HobHeader{4, 7, 0});
-  w.boot();
-  EXPECT_EQ(w.machine.halted, hal::HaltReason::InitFailed);
-}
-
 TEST(FirstMmi, RefusesInvalidPolicy) {
   World w;
   w.set_policy(std::vector<u8>(40, 0));

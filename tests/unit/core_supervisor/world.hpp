@@ -5,6 +5,7 @@
 
 #include "core/supervisor/supervisor.hpp"
 #include "hal/fake/machine.hpp"
+#include "tests/unit/core_policy/blob.hpp"
 
 /// A machine as the loader leaves it, in fake memory: page tables, HOB list, images that are only page attributes.
 namespace mm::test {
@@ -26,7 +27,10 @@ inline constexpr u64 kStackBytes = 0x8000;
 class World {
  public:
   explicit World(u32 cpus = 1, u32 fault_policy = 0) : cpus_(cpus) {
+    machine.protected_mmram = {kMmram, kMmramBytes};
+    machine.code = kCore + 0x1000;
     build_tables();
+    set_policy(Blob::make({{1, 1, {}}}));
     for (u32 i = 0; i < cpus; ++i) {
       cpu.push_back(std::make_unique<fake::Cpu>(machine, i, i == 0));
       cpu.back()->cr3 = kTables;
@@ -34,7 +38,8 @@ class World {
         return c.rax = 0, hal::UserExit{hal::UserExitKind::Return, 0, 0, 0};
       };
     }
-    build_hobs(fault_policy);
+    fault_policy_ = fault_policy;
+    rebuild();
   }
 
   template <typename T>
@@ -64,6 +69,57 @@ class World {
   }
   void rebuild() { build_hobs(fault_policy_); }
 
+  /// Appends a whole HOB, or a GUID HOB with this payload.
+  template <typename T>
+  void add(T const& hob) {
+    auto const bytes = std::as_bytes(std::span(&hob, 1));
+    hobs.emplace_back(bytes.begin(), bytes.end());
+  }
+  template <typename T>
+  void add(Guid name, T const& payload) {
+    abi::HobGuid header;
+    header.header.length = static_cast<u16>(sizeof(header) + align_up(sizeof(T), 8));
+    header.name = name;
+    add(header);
+    auto const bytes = std::as_bytes(std::span(&payload, 1));
+    hobs.back().insert(hobs.back().end(), bytes.begin(), bytes.end());
+    hobs.back().resize(header.header.length);
+  }
+  static abi::HobMemoryAllocationModule module(Guid name, u64 base) {
+    abi::HobMemoryAllocationModule m;
+    m.name = guids::gMmSupervisorHobMemoryAllocModuleGuid;
+    m.base = base;
+    m.length = 0x4000;
+    m.module_name = name;
+    m.entry_point = base + 0x1000;
+    return m;
+  }
+  /// Index of the GUID HOB of this name.
+  std::size_t hob_of(Guid name) const {
+    for (std::size_t i = 0; i < hobs.size(); ++i) {
+      if (hobs[i][0] == std::byte{4} && std::memcmp(hobs[i].data() + 8, &name, sizeof(name)) == 0) {
+        return i;
+      }
+    }
+    std::abort();
+  }
+  /// Changes the object at byte `at` of HOB `index`; a GUID HOB's payload is at 24.
+  template <typename T, typename F>
+  void edit(std::size_t index, F&& change, std::size_t at = 24) {
+    T value;
+    std::memcpy(&value, hobs[index].data() + at, sizeof(value));
+    change(value);
+    std::memcpy(hobs[index].data() + at, &value, sizeof(value));
+  }
+  void write_list() {
+    u64 at = kHobs;
+    for (auto const& hob : hobs) {
+      machine.memory.write(at, hob);
+      at += hob.size();
+    }
+    put(at, abi::HobHeader{0xFFFF, 8, 0});
+  }
+
   /// Fills a mailbox and message of one channel.
   void request(abi::Channel which, Guid guid, std::vector<u8> const& message, std::optional<u64> length = {}) {
     u64 const buffer = which == abi::Channel::User ? platform::kUserCommBuffer : platform::kSupervisorCommBuffer;
@@ -87,9 +143,18 @@ class World {
   std::vector<std::unique_ptr<fake::Cpu>> cpu;
   Sup sup{machine};
   u64 policy_bytes = 0;
-  u32 pass_down_revision = 2;
-  u64 user_start = platform::kUserCommBuffer;
-  bool skip_mp = false;
+  std::vector<std::vector<std::byte>> hobs;  ///< without END; write_list() puts them into memory
+
+  struct MpInformation {
+    abi::MpInformationHeader header;
+    abi::ProcessorInformation cpus[platform::kMaxCpus];
+  };
+  struct Mmram {
+    u32 count = 2;
+    u32 pad = 0;
+    abi::MmramDescriptor regions[2] = {{kMmram, kMmram, kFree - kMmram, 0x1A},
+                                       {kFree, kFree, kMmram + kMmramBytes - kFree, 0x0A}};
+  };
 
  private:
   struct Source {
@@ -107,6 +172,11 @@ class World {
       static_cast<void>(t.set({base, bytes}, a, source_));
     };
     set(kMmram, kMmramBytes, memory::kSupervisorData);
+    for (u64 i = 0; i < platform::kMaxCpus; ++i) {
+      set(kMmram + i * 0x1'0000 + 0x8000, kPageSize, memory::kSupervisorCode);
+    }
+    set(kTables, 0x2'0000, memory::kSupervisorReadOnly);
+    set(kData + 0x1000, 2 * kPageSize, memory::kSupervisorReadOnly);
     set(kFree, kMmram + kMmramBytes - kFree, {});
     set(kCore, 0x1000, memory::kSupervisorReadOnly);
     set(kCore + 0x1000, 0x3000, memory::kSupervisorCode);
@@ -116,71 +186,41 @@ class World {
     set(platform::kUserCommBuffer, 0x2'2000, memory::kSupervisorData);
   }
 
-  template <typename T>
-  void guid_hob(Guid name, T const& payload) {
-    u64 const bytes = align_up(sizeof(T), 8);
-    put(hob_, abi::HobGuid{{4, static_cast<u16>(24 + bytes), 0}, name});
-    put(hob_ + 24, payload);
-    hob_ += 24 + bytes;
-  }
-  void module_hob(Guid name, u64 base, u64 entry) {
-    abi::HobMemoryAllocationModule m;
-    m.name = guids::gMmSupervisorHobMemoryAllocModuleGuid;
-    m.base = base;
-    m.length = 0x4000;
-    m.module_name = name;
-    m.entry_point = entry;
-    put(hob_, m);
-    hob_ += sizeof(m);
-  }
-
   void build_hobs(u32 fault_policy) {
     fault_policy_ = fault_policy;
-    hob_ = kHobs;
-    put(hob_, abi::HobHandoff{});
-    hob_ += sizeof(abi::HobHandoff);
-    module_hob(guids::gMmSupervisorCoreGuid, kCore, kCore + 0x1000);
-    module_hob(guids::gMmSupervisorUserGuid, kUserCore, kUserCore + 0x1000);
-    module_hob("11111111-2222-3333-4444-555555555555"_guid, kDriver, kDriver + 0x1000);
+    hobs.clear();
+    add(abi::HobHandoff{});
+    add(module(guids::gMmSupervisorCoreGuid, kCore));
+    add(module(guids::gMmSupervisorUserGuid, kUserCore));
+    add(module("11111111-2222-3333-4444-555555555555"_guid, kDriver));
     abi::PassDown p;
-    p.revision = pass_down_revision;
     p.cpl3_stack_base = kStacks;
     p.cpl3_per_core_stack_size = kStackBytes;
     p.smbase = kData;
     p.mm_initialized = kData + 0x800;
-    p.policy = policy_bytes == 0 ? 0 : kData + 0x1000;
+    p.policy = kData + 0x1000;
     p.policy_size = policy_bytes;
-    guid_hob(guids::gMmSupervisorPassDownHobGuid, p);
+    p.mmi_entry_size = 0x200;
+    add(guids::gMmSupervisorPassDownHobGuid, p);
     for (u32 i = 0; i < cpus_; ++i) {
       put(kData + i * 8, kMmram + i * 0x1'0000ull);
     }
-    guid_hob(guids::gMmCommonRegionHobGuid,
-             abi::MmCommonRegion{0, platform::kSupervisorCommBuffer, 16, platform::kSupervisorCommStatus});
-    guid_hob(guids::gMmCommBufferHobGuid, abi::MmCommBuffer{user_start, 16, platform::kUserCommStatus});
-    struct {
-      abi::MpInformationHeader header;
-      abi::ProcessorInformation cpus[platform::kMaxCpus];
-    } mp{};
+    add(guids::gMmCommonRegionHobGuid,
+        abi::MmCommonRegion{0, platform::kSupervisorCommBuffer, 16, platform::kSupervisorCommStatus});
+    add(guids::gMmCommBufferHobGuid, abi::MmCommBuffer{platform::kUserCommBuffer, 16, platform::kUserCommStatus});
+    MpInformation mp{};
     mp.header = {cpus_, cpus_};
     for (u32 i = 0; i < cpus_; ++i) {
       mp.cpus[i].processor_id = i;
     }
-    if (!skip_mp) {
-      guid_hob(guids::gMpInformationHobGuid, mp);
-    }
-    guid_hob(abi::kTestOptionsHobGuid, abi::TestOptions{fault_policy, 0});
-    struct {
-      u32 count = 2;
-      u32 pad = 0;
-      abi::MmramDescriptor d[2];
-    } mmram{2, 0, {{kMmram, kMmram, kFree - kMmram, 0x1A}, {kFree, kFree, kMmram + kMmramBytes - kFree, 0x0A}}};
-    guid_hob(guids::gEfiSmmSmramMemoryGuid, mmram);
-    put(hob_, abi::HobHeader{0xFFFF, 8, 0});
+    add(guids::gMpInformationHobGuid, mp);
+    add(abi::kTestOptionsHobGuid, abi::TestOptions{fault_policy, 0});
+    add(guids::gEfiSmmSmramMemoryGuid, Mmram{});
+    write_list();
   }
 
   u32 cpus_;
   u32 fault_policy_ = 0;
-  u64 hob_ = 0;
   Source source_;
 };
 
