@@ -55,6 +55,7 @@ enum class StepOp : u16 {
   /// recipient and the message. In the result, byte 1 of detail is 0 or 1 + CommunicateError; status is that error's
   /// efi_status() unless it is MM's own.
   Call = 13,
+  UseBuffers = 14,  ///< a = abi::Channel, b = buffer, c = mailbox: where later steps of the channel communicate
 };
 
 /// One step; `data_bytes` bytes follow, padded with zeros to a multiple of 8.
@@ -161,7 +162,7 @@ class StepRunner {
         if (!is_channel(step.a) || data.size() > sizeof(abi::CommBufferStatus)) {
           return refuse();
         }
-        nw_.write(comm_mailbox(static_cast<abi::Channel>(step.a)), data);
+        nw_.write(mailboxes_[step.a], data);
         return emit_plain();
       case StepOp::RawMmi:
         if (step.a > 0xFF || step.b > 0xFF) {
@@ -174,6 +175,15 @@ class StepRunner {
           return refuse();
         }
         nw_.send_smi(static_cast<u32>(step.a));
+        return emit_plain();
+      case StepOp::UseBuffers:
+        if (!is_channel(step.a) || !in_memory(step.b, kMaxStepBytes) ||
+            !in_memory(step.c, sizeof(abi::CommBufferStatus))) {
+          return refuse();
+        }
+        buffers_[step.a] = PhysAddr{step.b};
+        mailboxes_[step.a] = PhysAddr{step.c};
+        client_.reset();
         return emit_plain();
       default:
         return run_access(step, data);
@@ -255,23 +265,24 @@ class StepRunner {
     if (!is_channel(step.a) || step.b > 0xFF || data.size() > kMaxStepBytes) {
       return refuse();
     }
-    auto const channel = static_cast<abi::Channel>(step.a);
-    nw_.write(comm_buffer(channel), data);
+    PhysAddr const buffer = buffers_[step.a];
+    PhysAddr const at_mailbox = mailboxes_[step.a];
+    nw_.write(buffer, data);
     abi::CommBufferStatus mailbox;
     mailbox.is_comm_buffer_valid = static_cast<u8>(step.b);
     mailbox.return_status = static_cast<u64>(kUntouched);
-    nw_.write(comm_mailbox(channel), std::as_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1}));
+    nw_.write(at_mailbox, std::as_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1}));
     trigger(0, 0);
     if (stopped()) {
       return;
     }
-    nw_.read(comm_mailbox(channel), std::as_writable_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1}));
+    nw_.read(at_mailbox, std::as_writable_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1}));
     result_.status = mailbox.return_status;
     result_.value = mailbox.return_buffer_size;
     result_.detail = mailbox.is_comm_buffer_valid;
     u64 bytes = mailbox.return_buffer_size < step.c ? mailbox.return_buffer_size : step.c;
     bytes = bytes < kMaxStepBytes ? bytes : kMaxStepBytes;
-    emit_memory(comm_buffer(channel), bytes);
+    emit_memory(buffer, bytes);
   }
 
   /// The client that well-formed messages go through, made when the first one comes: taking the buffers clears them.
@@ -279,20 +290,21 @@ class StepRunner {
     using Trigger = SwMmiTrigger<N>;
     using Executor = RealMmExecutor<Trigger>;
 
-    explicit Client(N& world) noexcept
+    Client(N& world, std::array<PhysAddr, 2> const& buffers, std::array<PhysAddr, 2> const& mailboxes) noexcept
         : trigger(world, AcpiBase::io(platform::kPmBase), MmiPort::smi(platform::kPortApmCnt),
                   MmiPort::smi(platform::kPortApmSts)),
           executor(trigger),
-          communicator(world, config(world), &executor) {}
+          communicator(world, config(world, buffers, mailboxes), &executor) {}
     Client(Client const&) = delete;
     Client& operator=(Client const&) = delete;
 
-    static CommunicationConfig config(N& world) noexcept {
+    static CommunicationConfig config(N& world, std::array<PhysAddr, 2> const& buffers,
+                                      std::array<PhysAddr, 2> const& mailboxes) noexcept {
       CommunicationConfig made;
       for (auto const channel : {abi::Channel::Supervisor, abi::Channel::User}) {
         auto const id = static_cast<u8>(channel);
-        auto const buffer = CommunicateBuffer::from_firmware_region(world, raw(comm_buffer(channel)), kMaxStepBytes, id,
-                                                                    raw(comm_mailbox(channel)));
+        auto const buffer =
+            CommunicateBuffer::from_firmware_region(world, raw(buffers[id]), kMaxStepBytes, id, raw(mailboxes[id]));
         if (buffer.has_value()) {
           made.comm_buffers[id] = *buffer;
         }
@@ -311,7 +323,7 @@ class StepRunner {
       return refuse();
     }
     if (!client_.has_value()) {
-      client_.emplace(nw_);
+      client_.emplace(nw_, buffers_, mailboxes_);
     }
     message.data = data;
     message.format = step.b == 1 ? MessageFormat::V3 : MessageFormat::V1;
@@ -333,7 +345,7 @@ class StepRunner {
       result_.status = static_cast<u64>(efi_status(done.error(), static_cast<Status>(answer.return_status)));
     }
     u64 const bytes = answer.return_buffer_size < step.c ? answer.return_buffer_size : step.c;
-    emit_memory(comm_buffer(static_cast<abi::Channel>(step.a)), bytes < kMaxStepBytes ? bytes : kMaxStepBytes);
+    emit_memory(buffers_[step.a], bytes < kMaxStepBytes ? bytes : kMaxStepBytes);
   }
 
   void fill(Step const& step) noexcept {
@@ -395,6 +407,8 @@ class StepRunner {
   N& nw_;
   std::optional<Client> client_;
   StepResult result_;
+  std::array<PhysAddr, 2> buffers_{comm_buffer(abi::Channel::Supervisor), comm_buffer(abi::Channel::User)};
+  std::array<PhysAddr, 2> mailboxes_{comm_mailbox(abi::Channel::Supervisor), comm_mailbox(abi::Channel::User)};
   std::array<std::byte, sizeof(StepResult) + kResultChunk> frame_{};
 };
 

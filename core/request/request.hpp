@@ -45,4 +45,16 @@ constexpr Expected<Range> unblock_range(abi::UnblockMemoryParams const& p, Range
   return range;
 }
 
+/// The pages that one descriptor of COMM_UPDATE names; they replace `bytes` of the same kind.
+/// SecurityViolation: another size, type or attribute than those of every communicate buffer and mailbox, or MMRAM.
+/// InvalidParameter as above.
+constexpr Expected<Range> comm_update_range(abi::UnblockMemoryParams const& p, u64 bytes, Range mmram) noexcept {
+  constexpr u32 kRuntimeServicesData = 6;
+  if (p.descriptor.number_of_pages != bytes >> kPageShift || p.descriptor.type != kRuntimeServicesData ||
+      p.descriptor.attribute != (abi::kMemoryXp | abi::kMemorySp)) {
+    return std::unexpected(Status::SecurityViolation);
+  }
+  return unblock_range(p, mmram);
+}
+
 }  // namespace mm::request

@@ -11,6 +11,7 @@ namespace mm::supervisor {
 enum class Check : u32 {
   // of the supervisor
   MessageSize,  ///< header and message fit the buffer
+  HeaderOnce,   ///< a communicate header is fetched once
   MsrPolicy,
   IoPolicy,
   InstructionPolicy,

@@ -46,6 +46,7 @@ struct Handover {
   abi::HobMemoryAllocationModule user;
   u32 images = 0;                          ///< ring-3 modules, user core included
   std::array<ChannelFacts, 2> channels{};  ///< by abi::Channel
+  Range mseg;                              ///< empty: none
   u64 user_region_offset = 0;              ///< payload of the user buffer's HOB, from the start of the list
 };
 
@@ -90,7 +91,7 @@ class HandoverReader {
   Checked<void> read_hob(Hob const& hob) noexcept;
   Checked<void> read_guid_hob(Hob const& hob) noexcept;
   Checked<void> read_allocation(Hob const& hob) noexcept;
-  Checked<void> read_module(abi::HobMemoryAllocationModule const& module) noexcept;
+  Checked<void> read_module(PhysAddr hob) noexcept;
   Checked<void> read_resource(Hob const& hob) noexcept;
   Checked<void> read_volume(Hob const& hob) noexcept;
   Checked<void> read_pass_down(Hob const& hob) noexcept;
@@ -99,6 +100,7 @@ class HandoverReader {
   Checked<void> read_options(Hob const& hob) noexcept;
   Checked<void> read_protected_region(Hob const& hob) noexcept;
   Checked<void> read_unblock(Hob const& hob) noexcept;
+  Checked<void> read_mseg(Hob const& hob) noexcept;
   Checked<void> check_complete() noexcept;
   Checked<void> check_pass_down() noexcept;
   Checked<void> check_stacks() noexcept;
@@ -138,6 +140,7 @@ class HandoverReader {
   u64 modules_end_ = 0;  ///< modules usually ascend: nothing to compare beyond the highest so far
   bool has_pass_down_ = false;
   bool has_options_ = false;
+  bool has_mseg_ = false;
 };
 
 /// `stage 1` then `stage 2` of supervisor.md 2.4.
@@ -339,6 +342,9 @@ Checked<void> HandoverReader<Mem>::read_guid_hob(Hob const& hob) noexcept {
     out_.user_region_offset = raw(hob.payload()) - raw(list_);
     return read_channel(abi::Channel::User, hob.at, region.physical_start, region.number_of_pages, region.status);
   }
+  if (hob.name == guids::gMsegSmramGuid) {
+    return read_mseg(hob);
+  }
   if (hob.name == guids::gMmProtectedRegionHobGuid) {
     return read_protected_region(hob);
   }
@@ -356,7 +362,7 @@ Checked<void> HandoverReader<Mem>::read_allocation(Hob const& hob) noexcept {
     return init_error(InitProblem::HobLength, raw(hob.at));
   }
   if (module) {
-    return read_module(get<abi::HobMemoryAllocationModule>(hob.at));
+    return read_module(hob.at);
   }
   u64 const base = get<u64>(hob.at + 24);
   u64 const bytes = get<u64>(hob.at + 32);
@@ -368,7 +374,8 @@ Checked<void> HandoverReader<Mem>::read_allocation(Hob const& hob) noexcept {
 }
 
 template <hal::PhysMemory Mem>
-Checked<void> HandoverReader<Mem>::read_module(abi::HobMemoryAllocationModule const& module) noexcept {
+Checked<void> HandoverReader<Mem>::read_module(PhysAddr hob) noexcept {
+  auto const module = get<abi::HobMemoryAllocationModule>(hob);
   auto const range = Range::make(module.base, module.length);
   if (!range || module.length == 0) {
     return init_error(InitProblem::ModuleLength, module.base);
@@ -407,7 +414,7 @@ Checked<void> HandoverReader<Mem>::read_module(abi::HobMemoryAllocationModule co
   if (out_.images == images_.size()) {
     return init_error(InitProblem::ModuleCount, module.base);
   }
-  images_[out_.images++] = {*range, module.entry_point};
+  images_[out_.images++] = {*range, raw(hob)};
   return {};
 }
 
@@ -581,6 +588,22 @@ Checked<void> HandoverReader<Mem>::read_unblock(Hob const& hob) noexcept {
   return {};
 }
 
+/// MSEG of an STM. One that is malformed counts as none, as in the reference.
+template <hal::PhysMemory Mem>
+Checked<void> HandoverReader<Mem>::read_mseg(Hob const& hob) noexcept {
+  if (has_mseg_) {
+    return init_error(InitProblem::MsegTwice, raw(hob.at));
+  }
+  has_mseg_ = true;
+  if (hob.payload_bytes() >= sizeof(abi::MmramDescriptor)) {
+    auto const d = get<abi::MmramDescriptor>(hob.payload());
+    if ((d.cpu_start | d.physical_size) % kPageSize == 0 && out_.mmram.contains({d.cpu_start, d.physical_size})) {
+      out_.mseg = {d.cpu_start, d.physical_size};
+    }
+  }
+  return {};
+}
+
 template <hal::PhysMemory Mem>
 Checked<void> HandoverReader<Mem>::check_complete() noexcept {
   if (out_.core.length == 0) {
@@ -722,7 +745,8 @@ template <hal::PhysMemory Mem>
 Checked<void> HandoverReader<Mem>::check_images() noexcept {
   MM_TRY(check_image({out_.core.base, out_.core.length}, out_.core.entry_point, false));
   for (u32 i = 0; i < out_.images; ++i) {
-    MM_TRY(check_image(images_[i].range, images_[i].entry, true));
+    auto const module = get<abi::HobMemoryAllocationModule>(PhysAddr{images_[i].hob});
+    MM_TRY(check_image(images_[i].range, module.entry_point, true));
   }
   return {};
 }
@@ -789,6 +813,9 @@ Checked<void> HandoverReader<Mem>::check_windows() noexcept {
     if (!mapped_as({channel.mailbox, sizeof(abi::CommBufferStatus)}, memory::kSupervisorData)) {
       return init_error(InitProblem::MailboxPagesOpen, channel.mailbox);
     }
+  }
+  if (out_.mseg.size != 0 && !mapped_as(out_.mseg, memory::kSupervisorReadOnly)) {
+    return init_error(InitProblem::MsegPages, out_.mseg.base);
   }
   return each([this](Hob const& hob) noexcept -> Checked<void> {
     if (!hob.is_guid(guids::gMmProtectedRegionHobGuid)) {

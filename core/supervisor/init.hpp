@@ -106,6 +106,10 @@ bool Supervisor<M>::register_cpu(Cpu& cpu, u32 index) noexcept {
     halt_init(index, {InitProblem::CpuIndex, cpu.apic_id()});
     return false;
   }
+  if (!protect_mmram(cpu, allocator_.span(), mseg_)) {
+    halt_init(index, {InitProblem::CpuProtection, cpu.apic_id()});
+    return false;
+  }
   slots_[index].initialised = 1;
   hal::write_object(cpu, PhysAddr{mm_initialized_ + index}, u8{1});
   emit(index, hal::TraceKind::CpuInitialised);
@@ -128,6 +132,7 @@ Checked<void> Supervisor<M>::initialise(Cpu& cpu, PhysAddr hob_list) noexcept {
   stack_base_ = handover.pass_down.cpl3_stack_base;
   stack_bytes_ = handover.pass_down.cpl3_per_core_stack_size;
   mm_initialized_ = handover.pass_down.mm_initialized;
+  mseg_ = handover.mseg.base;
   user_entry_ = handover.user.entry_point;
   read_version(cpu, {handover.core.base, handover.core.length});
   policy_bytes_ = handover.pass_down.policy_size;

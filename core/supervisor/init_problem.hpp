@@ -73,6 +73,7 @@ enum class InitProblem : u64 {
   ProtectedRegionType,
   ProtectedRegionRange,
   UnblockRegion,
+  MsegTwice,
   // against the live page tables
   SupervisorPages,
   UserPages,
@@ -90,10 +91,12 @@ enum class InitProblem : u64 {
   MailboxPagesOpen,
   ProtectedRegionPages,
   UnblockPages,
+  MsegPages,
   // beyond the hand-over
   AllocatorMemory,
   BufferMemory,
   UserListMemory,
+  CpuProtection,
 };
 
 /// One failure: what, and the address or number that it is about.
@@ -210,6 +213,9 @@ inline constexpr InitProblemText kInitProblems[] = {
     {InitProblem::AllocatorMemory, Status::OutOfResources, "MMRAM has no room for the page allocator"},
     {InitProblem::BufferMemory, Status::OutOfResources, "MMRAM has no room for the internal communicate buffers"},
     {InitProblem::UserListMemory, Status::OutOfResources, "MMRAM has no room for the HOB list of ring 3"},
+    {InitProblem::MsegTwice, Status::CompromisedData, "there are two MSEG HOBs"},
+    {InitProblem::MsegPages, Status::SecurityViolation, "MSEG is not mapped read-only for ring 0"},
+    {InitProblem::CpuProtection, Status::DeviceError, "a CPU reports a protection of MMRAM and refuses its registers"},
 };
 
 constexpr Status status_of(InitProblem problem) noexcept {

@@ -34,6 +34,10 @@ void Supervisor<M>::supervisor_fault(Cpu& cpu, u64 vector, u64 error, u64 rip, u
       index = i;
     }
   }
+  if (++slots_[index].faults > 1) {
+    machine_.halt(hal::HaltReason::SupervisorFault);
+    return;
+  }
   emit(index, hal::TraceKind::SupervisorFault, vector, error, rip, cr2);
   halt(index, hal::HaltReason::SupervisorFault, vector, rip);
 }
@@ -195,6 +199,9 @@ auto Supervisor<M>::copy_in(Cpu& cpu, u32 index, abi::Channel which) noexcept ->
     return std::unexpected(Status::BadBufferSize);
   }
   u64 const total = m.header_bytes + m.message_bytes;
+  if (!enforced(Check::HeaderOnce)) {
+    cpu.read(external, bytes.first(m.header_bytes));
+  }
   {
     hal::UserAccess access(cpu);
     cpu.write(internal, bytes.first(m.header_bytes));

@@ -83,7 +83,8 @@ Expected<u64> Supervisor<M>::apply_request(Cpu& cpu, u32 index, u32 request, u64
       return 0;
     }
     case abi::SupervisorRequest::CommUpdate:
-      return std::unexpected(Status::AccessDenied);
+      MM_TRY(comm_update(cpu, PhysAddr{payload}));
+      return 0;
   }
   return std::unexpected(Status::Unsupported);
 }
@@ -100,17 +101,11 @@ Expected<void> Supervisor<M>::unblock(Cpu& cpu, u32, abi::UnblockMemoryParams co
   return open_region(cpu, range, (params.descriptor.attribute & abi::kMemorySp) != 0);
 }
 
+/// Whether `range` may be opened: no page of it is mapped or tracked. Errors as of unblock().
 template <hal::Machine M>
-Expected<void> Supervisor<M>::open_region(Cpu& cpu, Range range, bool supervisor) noexcept {
-  memory::UnblockTracker::Entry const entry{range, supervisor};
-  if (unblocked_.has(entry)) {
-    return {};
-  }
+Expected<void> Supervisor<M>::check_closed(Cpu& cpu, Range range) noexcept {
   if (range.base < kPageSize || unblocked_.overlaps(range)) {
     return std::unexpected(Status::SecurityViolation);
-  }
-  if (unblocked_.full()) {
-    return std::unexpected(Status::OutOfResources);
   }
   if (range.base >= memory::kAddressLimit || range.size > memory::kAddressLimit - range.base) {
     return std::unexpected(Status::InvalidParameter);
@@ -125,12 +120,89 @@ Expected<void> Supervisor<M>::open_region(Cpu& cpu, Range range, bool supervisor
       return std::unexpected(Status::SecurityViolation);
     }
   }
-  auto const attr = supervisor ? memory::kSupervisorData : memory::kUserData;
-  if (auto const mapped = allocator_.protect(cpu, PhysAddr{root_}, range, attr); !mapped) {
+  return {};
+}
+
+/// Maps pages that check_closed() has found absent: all of them or none.
+template <hal::Machine M>
+Expected<void> Supervisor<M>::map_closed(Cpu& cpu, Range range, memory::PageAttr attr) noexcept {
+  auto const mapped = allocator_.protect(cpu, PhysAddr{root_}, range, attr);
+  if (!mapped) {
     static_cast<void>(allocator_.protect(cpu, PhysAddr{root_}, range, memory::PageAttr{}));
-    return mapped;
   }
+  return mapped;
+}
+
+template <hal::Machine M>
+Expected<void> Supervisor<M>::open_region(Cpu& cpu, Range range, bool supervisor) noexcept {
+  memory::UnblockTracker::Entry const entry{range, supervisor};
+  if (unblocked_.has(entry)) {
+    return {};
+  }
+  MM_TRY(check_closed(cpu, range));
+  if (unblocked_.full()) {
+    return std::unexpected(Status::OutOfResources);
+  }
+  MM_TRY(map_closed(cpu, range, supervisor ? memory::kSupervisorData : memory::kUserData));
   return unblocked_.add(entry);
+}
+
+/// Pages of the supervisor's mailbox, the user's mailbox, the supervisor's buffer, the user's buffer: the order in
+/// which COMM_UPDATE names them.
+template <hal::Machine M>
+std::array<Range, 4> Supervisor<M>::comm_pages() noexcept {
+  CommChannel const& supervisor = channel(abi::Channel::Supervisor);
+  CommChannel const& user = channel(abi::Channel::User);
+  return {Range{align_down(supervisor.mailbox, kPageSize), kPageSize},
+          Range{align_down(user.mailbox, kPageSize), kPageSize}, Range{supervisor.external, supervisor.bytes},
+          Range{user.external, user.bytes}};
+}
+
+/// Both channels move to new buffers and mailboxes, all or nothing; the answer already goes through the new ones.
+/// AccessDenied: after the lock, or a second time. Errors of request::comm_update_range() and of unblock().
+/// SecurityViolation: two of the four overlap.
+template <hal::Machine M>
+Expected<void> Supervisor<M>::comm_update(Cpu& cpu, PhysAddr payload) noexcept {
+  if (locked_ || comm_updated_) {
+    return std::unexpected(Status::AccessDenied);
+  }
+  auto const wanted = hal::read_object<std::array<abi::UnblockMemoryParams, 4>>(cpu, payload);
+  std::array<Range, 4> const old = comm_pages();
+  std::array<Range, 4> fresh;
+  for (u64 i = 0; i < fresh.size(); ++i) {
+    MM_TRY_ASSIGN(fresh[i], request::comm_update_range(wanted[i], old[i].size, allocator_.span()));
+    for (u64 j = 0; j < i; ++j) {
+      if (fresh[i].overlaps(fresh[j])) {
+        return std::unexpected(Status::SecurityViolation);
+      }
+    }
+    MM_TRY(check_closed(cpu, fresh[i]));
+  }
+  MM_TRY(move_comm_pages(cpu, fresh));
+  for (Range const range : old) {
+    static_cast<void>(allocator_.protect(cpu, PhysAddr{root_}, range, memory::PageAttr{}));  // its tables exist
+  }
+  comm_updated_ = true;
+  return {};
+}
+
+template <hal::Machine M>
+Expected<void> Supervisor<M>::move_comm_pages(Cpu& cpu, std::array<Range, 4> const& fresh) noexcept {
+  for (u64 i = 0; i < fresh.size(); ++i) {
+    if (auto const mapped = map_closed(cpu, fresh[i], memory::kSupervisorData); !mapped) {
+      while (i-- != 0) {
+        static_cast<void>(allocator_.protect(cpu, PhysAddr{root_}, fresh[i], memory::PageAttr{}));
+      }
+      return mapped;
+    }
+  }
+  CommChannel& supervisor = channel(abi::Channel::Supervisor);
+  CommChannel& user = channel(abi::Channel::User);
+  supervisor.mailbox = fresh[0].base;
+  user.mailbox = fresh[1].base;
+  supervisor.external = fresh[2].base;
+  user.external = fresh[3].base;
+  return {};
 }
 
 /// Firmware policy with the memory policy appended; MEM root and Size follow. The first fetch locks. BufferTooSmall:

@@ -6,6 +6,7 @@
 #include "core/abi/boot.hpp"
 #include "core/abi/comm.hpp"
 #include "core/abi/hob.hpp"
+#include "core/abi/telemetry.hpp"
 #include "core/memory/hob_list.hpp"
 #include "core/memory/page_allocator.hpp"
 #include "core/memory/page_tables.hpp"
@@ -13,6 +14,7 @@
 #include "core/policy/memory_policy.hpp"
 #include "core/policy/policy.hpp"
 #include "core/supervisor/checks.hpp"
+#include "core/supervisor/cpu_protection.hpp"
 #include "core/supervisor/handover.hpp"
 #include "core/supervisor/types.hpp"
 #include "hal/roles/machine.hpp"
@@ -110,11 +112,14 @@ class Supervisor {
   u64 demote(Cpu& cpu, u32 index, abi::UserCommand command, u64 a1, u64 a2) noexcept;
   bool run_command(Cpu& cpu, u32 index, abi::UserCommand command, u64 a1, u64 a2, u64& rax) noexcept;
   bool handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command, hal::UserContext& user) noexcept;
-  void handle_fault(u32 index, abi::UserCommand command, hal::UserExit const& exit,
+  void handle_fault(Cpu& cpu, u32 index, abi::UserCommand command, hal::UserExit const& exit,
                     hal::UserContext const& user) noexcept;
   void contain(u32 index, abi::UserFaultRecord record) noexcept;
   void report_fault(Cpu& cpu, u32 index) noexcept;
-  u64 image_base(u64 rip) const noexcept;
+  UserImage image_of(u64 rip) const noexcept;
+  bool fails_stop(abi::UserCommand command) const noexcept;
+  void report_registers(u32 index, u64 error, u64 cr2, hal::UserContext const& user) noexcept;
+  void leave_telemetry(Cpu& cpu, u32 index, u64 vector, u64 error, u64 cr2, hal::UserContext const& user) noexcept;
   bool user_owned(Cpu& cpu, u64 address, u64 size, bool writable = false) noexcept;
 
   // --- syscalls.hpp
@@ -141,7 +146,12 @@ class Supervisor {
   Status handle_request(Cpu& cpu, u32 index, u64 bytes, u64& reply) noexcept;
   Expected<u64> apply_request(Cpu& cpu, u32 index, u32 request, u64 payload, u64 room) noexcept;
   Expected<void> unblock(Cpu& cpu, u32 index, abi::UnblockMemoryParams const& params) noexcept;
+  Expected<void> check_closed(Cpu& cpu, Range range) noexcept;
+  Expected<void> map_closed(Cpu& cpu, Range range, memory::PageAttr attr) noexcept;
   Expected<void> open_region(Cpu& cpu, Range range, bool supervisor) noexcept;
+  std::array<Range, 4> comm_pages() noexcept;
+  Expected<void> comm_update(Cpu& cpu, PhysAddr payload) noexcept;
+  Expected<void> move_comm_pages(Cpu& cpu, std::array<Range, 4> const& fresh) noexcept;
   Expected<u64> fetch_policy(Cpu& cpu, u32 index, u64 payload, u64 room) noexcept;
   Expected<void> lock(Cpu& cpu, u32 index, hal::LockEvent event) noexcept;
 
@@ -167,13 +177,15 @@ class Supervisor {
   u64 stack_base_ = 0;   ///< ring-3 stacks
   u64 stack_bytes_ = 0;  ///< of one CPU
   u64 error_report_ = 0;
+  u64 mseg_ = 0;            ///< 0: none
   u64 mm_initialized_ = 0;  ///< one byte a CPU: its first MMI is done
   SaveStateHolder holder_;
   abi::TestOptions options_;
 
   Expected<abi::VersionInfo> version_ = std::unexpected(Status::CompromisedData);
-  bool locked_ = false;   ///< ReadyToLock, or the policy was fetched
-  bool runtime_ = false;  ///< ExitBootServices
+  bool locked_ = false;        ///< ReadyToLock, or the policy was fetched
+  bool runtime_ = false;       ///< ExitBootServices
+  bool comm_updated_ = false;  ///< COMM_UPDATE is served once
   bool user_has_roots_ =
       true;  ///< ring 3 is asked about an MMI without a message; what the last UserRequest left behind
   policy::MemorySnapshot snapshot_;

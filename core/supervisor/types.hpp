@@ -15,6 +15,9 @@ inline constexpr u64 kPolicyLimit = 4096;              ///< bytes of the largest
 inline constexpr u32 kMaxImages = 1280;                ///< ring-3 images whose faults are told by name
 inline constexpr u64 kUserReturnGate = 0x63ull << 32;  ///< R15 of a demotion: far pointer 0x63:0
 inline constexpr u64 kHomeSpace = 0x20;
+inline constexpr u64 kUserCodeSelector = 0x5B;
+inline constexpr u64 kUserDataSelector = 0x53;
+inline constexpr u64 kSupervisorCodeSelector = 0x38;
 /// Vectors of a UserFaultRecord beyond those of the CPU.
 inline constexpr u64 kVectorRefusedSyscall = 0x100;  ///< error_code = system call, cr2 = Status
 inline constexpr u64 kVectorBudget = 0x101;          ///< simulator: ring 3 ran longer than its budget
@@ -32,6 +35,7 @@ struct CpuSlot {
   u32 in_user = 0;  ///< set around ring 3; still set at entry: RSM was executed in ring 3
   u32 initialised = 0;
   u32 in_pen = 0;
+  u32 faults = 0;   ///< of ring 0; a second one stops at once
   u32 mailbox = 0;  ///< Mailbox
   u32 apic_id = 0;
   u64 procedure = 0;
@@ -41,9 +45,10 @@ struct CpuSlot {
   abi::UserFaultRecord fault;  ///< of the last contained fault
 };
 
+/// A ring-3 image; entry point and file GUID stay in its module HOB.
 struct UserImage {
   Range range;
-  u64 entry = 0;
+  u64 hob = 0;
 };
 
 /// One channel: external buffer and mailbox in the normal world, copy in MMRAM.

@@ -20,15 +20,15 @@ bool Supervisor<M>::user_owned(Cpu& cpu, u64 address, u64 size, bool writable) n
   return attr.has_value() && attr->user && (attr->writable || !writable);
 }
 
-/// Load address of the ring-3 image that holds `rip`; 0 when none does.
+/// The ring-3 image that holds `rip`; an empty one when none does.
 template <hal::Machine M>
-u64 Supervisor<M>::image_base(u64 rip) const noexcept {
+UserImage Supervisor<M>::image_of(u64 rip) const noexcept {
   for (u32 i = 0; i < image_count_; ++i) {
     if (images_[i].range.contains({rip, 1})) {
-      return images_[i].range.base;
+      return images_[i];
     }
   }
-  return 0;
+  return {};
 }
 
 /// Runs a command in ring 3 and gives its RAX. After a contained fault: Status::Aborted, and the user core was told
@@ -70,7 +70,7 @@ bool Supervisor<M>::run_command(Cpu& cpu, u32 index, abi::UserCommand command, u
       rax = user.rax;
       return true;
     }
-    handle_fault(index, command, exit, user);
+    handle_fault(cpu, index, command, exit, user);
     return false;
   }
 }
@@ -92,32 +92,83 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
     return true;
   }
   u64 const status = static_cast<u64>(result.status);
-  bool const fatal = options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain);
-  if (fatal || command == abi::UserCommand::UserFault) {
+  user.rax = number;  // as ring 3 left it
+  if (fails_stop(command)) {
+    leave_telemetry(cpu, index, kVectorRefusedSyscall, number, status, user);
     halt(index, hal::HaltReason::SyscallRefused, number, status);
     return false;
   }
+  report_registers(index, number, status, user);
   contain(index, {kVectorRefusedSyscall, number, user.rip, status, static_cast<u64>(command), 0});
   return false;
 }
 
+/// Whether a fault or a refused system call of this command stops the machine. While the user core cleans up after one
+/// it does under either policy.
 template <hal::Machine M>
-void Supervisor<M>::handle_fault(u32 index, abi::UserCommand command, hal::UserExit const& exit,
+bool Supervisor<M>::fails_stop(abi::UserCommand command) const noexcept {
+  return options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain) || command == abi::UserCommand::UserFault;
+}
+
+/// Four events: the registers of ring 3, CR2 and the error code. RF is the CPU's own note and differs between CPUs.
+template <hal::Machine M>
+void Supervisor<M>::report_registers(u32 index, u64 error, u64 cr2, hal::UserContext const& user) noexcept {
+  constexpr u64 kResumeFlag = 1ull << 16;
+  auto const& u = user;
+  emit(index, hal::TraceKind::Registers, 0, u.rax, u.rbx, u.rcx, u.rdx, u.rsi);
+  emit(index, hal::TraceKind::Registers, 1, u.rdi, u.rbp, u.rsp, u.r8, u.r9);
+  emit(index, hal::TraceKind::Registers, 2, u.r10, u.r11, u.r12, u.r13, u.r14);
+  emit(index, hal::TraceKind::Registers, 3, u.r15, u.rip, u.rflags & ~kResumeFlag, cr2, error);
+}
+
+/// Before the machine stops: MM_SUPV_TELEMETRY_DATA in the supervisor-to-user page. The error-report pointer of ring 3
+/// is not called: what has failed is not asked again.
+template <hal::Machine M>
+void Supervisor<M>::leave_telemetry(Cpu& cpu, u32 index, u64 vector, u64 error, u64 cr2,
+                                    hal::UserContext const& user) noexcept {
+  report_registers(index, error, cr2, user);
+  abi::TelemetryData data;
+  UserImage const image = image_of(user.rip);
+  data.exception_type = vector;
+  data.exception_rip = user.rip;
+  data.driver_load_address = image.hob == 0 ? user.rip : image.range.base;
+  if (image.hob != 0) {
+    data.driver_id = hal::read_object<abi::HobMemoryAllocationModule>(cpu, PhysAddr{image.hob}).module_name;
+  }
+  auto& c = data.context;
+  c.exception_data = error;
+  c.cr2 = cr2;
+  c.cr3 = root_;
+  c.rflags = user.rflags;
+  c.rip = user.rip;
+  c.cs = kUserCodeSelector;
+  c.ss = c.ds = c.es = c.fs = c.gs = kUserDataSelector;
+  c.rdi = user.rdi, c.rsi = user.rsi, c.rbp = user.rbp, c.rsp = user.rsp;
+  c.rbx = user.rbx, c.rdx = user.rdx, c.rcx = user.rcx, c.rax = user.rax;
+  c.r8 = user.r8, c.r9 = user.r9, c.r10 = user.r10, c.r11 = user.r11;
+  c.r12 = user.r12, c.r13 = user.r13, c.r14 = user.r14, c.r15 = user.r15;
+  hal::UserAccess access(cpu);
+  hal::write_object(cpu, PhysAddr{user_page_ + abi::kTelemetryOffset}, data);
+}
+
+template <hal::Machine M>
+void Supervisor<M>::handle_fault(Cpu& cpu, u32 index, abi::UserCommand command, hal::UserExit const& exit,
                                  hal::UserContext const& user) noexcept {
   bool const budget = exit.kind == hal::UserExitKind::Budget;
   u64 const vector = budget ? kVectorBudget : exit.vector;
   emit(index, hal::TraceKind::Fault, vector, exit.error_code, user.rip, exit.cr2, user.rsp, static_cast<u64>(command));
-  bool const fatal = options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain);
-  if (fatal || command == abi::UserCommand::UserFault) {
+  if (fails_stop(command)) {
+    leave_telemetry(cpu, index, vector, exit.error_code, exit.cr2, user);
     halt(index, budget ? hal::HaltReason::UserBudget : hal::HaltReason::UserFault, vector, user.rip);
     return;
   }
+  report_registers(index, exit.error_code, exit.cr2, user);
   contain(index, {vector, exit.error_code, user.rip, exit.cr2, static_cast<u64>(command), 0});
 }
 
 template <hal::Machine M>
 void Supervisor<M>::contain(u32 index, abi::UserFaultRecord record) noexcept {
-  record.image_base = image_base(record.rip);
+  record.image_base = image_of(record.rip).range.base;
   slots_[index].fault = record;
   emit(index, hal::TraceKind::Contained, record.image_base);
 }

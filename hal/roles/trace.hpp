@@ -31,7 +31,9 @@ enum class TraceKind : u16 {
   Halt = 22,               ///< a = HaltReason, b, c, d = detail
   UserPageAllocated = 23,  ///< a = base, b = pages
   UserPageFreed = 24,      ///< a = base, b = pages
-  MemoryMap = 25,          ///< after the first MMI: a = base, b = bytes, c = rights: 1 writable, 2 user, 4 executable
+  Registers = 26,  ///< after a Fault or a refused system call: a = 0 to 3, b..f = five of RAX RBX RCX RDX RSI RDI
+                   ///< RBP RSP R8..R15 RIP RFLAGS, CR2, error code
+  MemoryMap = 25,  ///< after the first MMI: a = base, b = bytes, c = rights: 1 writable, 2 user, 4 executable
 };
 
 enum class LockEvent : u64 { ReadyToLock = 1, ExitBootServices = 2, PolicyFetched = 3 };
@@ -46,7 +48,6 @@ enum class HaltReason : u64 {
   UserBudget = 6,         ///< simulator only: ring 3 ran longer than its budget
   RsmBreach = 7,          ///< the in-user flag was set at MMI entry
   PolicyInvalid = 8,      ///< b = policy::Problem
-  UserContract = 9,       ///< ring 3 left in a way the ABI forbids
 };
 
 /// One fixed-size event: 64 bytes, little-endian, the same in the simulator and on the debug console.

@@ -63,13 +63,13 @@ inline constexpr std::array kEventNames{MM_NAME(hal::TraceKind, MmiEntry),
                                         MM_NAME(hal::TraceKind, Halt),
                                         MM_NAME(hal::TraceKind, UserPageAllocated),
                                         MM_NAME(hal::TraceKind, UserPageFreed),
-                                        MM_NAME(hal::TraceKind, MemoryMap)};
+                                        MM_NAME(hal::TraceKind, MemoryMap),
+                                        MM_NAME(hal::TraceKind, Registers)};
 inline constexpr std::array kHaltNames{
     MM_NAME(hal::HaltReason, UserFault),         MM_NAME(hal::HaltReason, SyscallRefused),
     MM_NAME(hal::HaltReason, SupervisorFault),   MM_NAME(hal::HaltReason, InitFailed),
     MM_NAME(hal::HaltReason, RendezvousTimeout), MM_NAME(hal::HaltReason, UserBudget),
-    MM_NAME(hal::HaltReason, RsmBreach),         MM_NAME(hal::HaltReason, PolicyInvalid),
-    MM_NAME(hal::HaltReason, UserContract)};
+    MM_NAME(hal::HaltReason, RsmBreach),         MM_NAME(hal::HaltReason, PolicyInvalid)};
 inline constexpr std::array kCheckNames{
     MM_NAME(supervisor::Check, MessageSize),      MM_NAME(supervisor::Check, MsrPolicy),
     MM_NAME(supervisor::Check, IoPolicy),         MM_NAME(supervisor::Check, InstructionPolicy),
@@ -78,7 +78,8 @@ inline constexpr std::array kCheckNames{
     MM_NAME(supervisor::Check, LockedUnblock),    MM_NAME(supervisor::Check, UnblockMmram),
     MM_NAME(supervisor::Check, ContainCleanUp),   MM_NAME(supervisor::Check, Rendezvous),
     MM_NAME(supervisor::Check, PageAttributes),   MM_NAME(supervisor::Check, MmramLock),
-    MM_NAME(supervisor::Check, UserAccessWindow), MM_NAME(supervisor::Check, RsmPrecheck)};
+    MM_NAME(supervisor::Check, UserAccessWindow), MM_NAME(supervisor::Check, RsmPrecheck),
+    MM_NAME(supervisor::Check, HeaderOnce)};
 #undef MM_NAME
 
 }  // namespace mm::scenario

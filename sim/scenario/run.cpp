@@ -327,6 +327,7 @@ std::vector<std::string> check(Prepared const& p, MachineRun const& run) {
   if (!run.complete && !run.halted && !run.boot_failed) {
     problems.push_back("the machine stopped without saying why");
   }
+  problems.insert(problems.end(), run.breaches.begin(), run.breaches.end());
   check_events(expect, run.trace, problems);
   check_memory(p, run, problems);
   return problems;

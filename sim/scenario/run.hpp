@@ -40,8 +40,9 @@ struct StepOutcome {
 struct MachineRun {
   std::vector<hal::TraceEvent> trace;
   std::vector<StepOutcome> results;
-  std::vector<std::string> text;  ///< diagnostic lines, boot errors included
-  std::string serial;             ///< what was written to the serial port at 0x3F8
+  std::vector<std::string> text;      ///< diagnostic lines, boot errors included
+  std::vector<std::string> breaches;  ///< what the simulator saw ring 0 do that it must not
+  std::string serial;                 ///< what was written to the serial port at 0x3F8
   std::optional<hal::HaltReason> halted;
   bool boot_failed = false;
   bool complete = false;  ///< the machine said that it reached the end of the steps

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
 #include "core/communication/steps.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/scenario/run.hpp"
@@ -29,6 +31,10 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   run.trace = (*machine)->trace();
   run.serial = (*machine)->serial_output();
   run.halted = (*machine)->halted();
+  for (auto const& fetch : (*machine)->double_fetches()) {
+    run.breaches.push_back(fmt::format("ring 0 fetched {} byte(s) at {} twice in one MMI (CPU {})", fetch.bytes,
+                                       hex_number(fetch.address), fetch.cpu));
+  }
   for (auto const& frame : (*machine)->frames()) {
     if (frame.kind == abi::FrameKind::StepResult) {
       add_result_frame(run.results, frame.payload);

@@ -390,6 +390,7 @@ class Reader {
                                                                    {"mmi", &Reader::mmi},
                                                                    {"mailbox", &Reader::mailbox},
                                                                    {"unblock", &Reader::unblock},
+                                                                   {"comm-buffers", &Reader::comm_buffers},
                                                                    {"read", &Reader::memory},
                                                                    {"write", &Reader::memory},
                                                                    {"fill", &Reader::memory},
@@ -485,6 +486,11 @@ class Reader {
   void mailbox(toml::table const& t, ScenarioStep& step) const {
     only(t, {"kind", "title", "channel", "hex", "fields", "text", "file", "pad", "expect"}, "a mailbox step");
     add(step, communication::StepOp::Mailbox, static_cast<u64>(channel(t, abi::Channel::User)), 0, 0, data(t));
+  }
+  void comm_buffers(toml::table const& t, ScenarioStep& step) const {
+    only(t, {"kind", "title", "channel", "buffer", "mailbox", "expect"}, "a comm-buffers step");
+    add(step, communication::StepOp::UseBuffers, static_cast<u64>(channel(t, abi::Channel::User)),
+        need(t, "buffer", 0xFFFF'FFFF), need(t, "mailbox", 0xFFFF'FFFF));
   }
   void unblock(toml::table const& t, ScenarioStep& step) const {
     only(t, {"kind", "title", "address", "pages", "attributes", "identifier", "expect"}, "an unblock step");

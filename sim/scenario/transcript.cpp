@@ -6,8 +6,10 @@
 #include <numeric>
 #include <tuple>
 
+#include "core/abi/guids.hpp"
 #include "core/supervisor/init_problem.hpp"
 #include "sim/scenario/run.hpp"
+#include "sim/scenario/symbols.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -16,6 +18,7 @@ struct Region {
   std::string name;
   u64 base = 0;
   u64 bytes = 0;
+  std::filesystem::path map{};  ///< the linker's, of an image
 };
 
 Guid guid_from(u64 low, u64 high) {
@@ -31,7 +34,8 @@ class Renderer {
   Renderer(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
     for (auto const& e : trace) {
       if (e.kind == hal::TraceKind::ImageLoaded) {
-        regions_.push_back({image_name(p, guid_from(e.c, e.d)), e.a, e.b});
+        Guid const guid = guid_from(e.c, e.d);
+        regions_.push_back({image_name(p, guid), e.a, e.b, map_of(p, guid)});
       }
     }
     auto const& boot = p.scenario.boot;
@@ -51,6 +55,39 @@ class Renderer {
       }
     }
     return guid_name(guid);
+  }
+  /// The linker's map of an image that was loaded under this GUID.
+  static std::filesystem::path map_of(Prepared const& p, Guid const& guid) {
+    for (auto const& image : p.scenario.images) {
+      if (image.guid == guid) {
+        return std::filesystem::path{image.file}.replace_extension(".map");
+      }
+    }
+    bool const user = guid == guids::gMmSupervisorUserGuid;
+    return p.images / (user ? "MmUserCore.map" : "MmSupervisorCore.map");
+  }
+  /// An address of code: with the function that holds it, where a map is there.
+  std::string code(u64 address) const {
+    for (auto const& r : regions_) {
+      if (address - r.base < r.bytes) {
+        auto const symbol = Symbols::load(r.map).at(address - r.base);
+        return symbol ? fmt::format("{} ({})", at(address), *symbol) : at(address);
+      }
+    }
+    return at(address);
+  }
+  /// One of the four events that tell ring 3's registers.
+  std::string registers(hal::TraceEvent const& e) const {
+    constexpr std::string_view kNames[4][5] = {{"RAX", "RBX", "RCX", "RDX", "RSI"},
+                                               {"RDI", "RBP", "RSP", "R8", "R9"},
+                                               {"R10", "R11", "R12", "R13", "R14"},
+                                               {"R15", "RIP", "RFLAGS", "CR2", "error"}};
+    u64 const values[] = {e.b, e.c, e.d, e.e, e.f};
+    std::string out = "Registers";
+    for (std::size_t i = 0; i < 5; ++i) {
+      out += fmt::format(" {}={}", kNames[e.a & 3][i], at(values[i]));
+    }
+    return out;
   }
   std::string at(u64 address) const {
     for (auto const& r : regions_) {
@@ -88,10 +125,12 @@ class Renderer {
         return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(e.a), at(e.b), at(e.c), at(e.d), at(e.e),
                            status(e.f));
       case K::Fault:
-        return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.a, hex_number(e.b), at(e.c), at(e.d),
+        return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.a, hex_number(e.b), code(e.c), at(e.d),
                            e.f);
       case K::SupervisorFault:
-        return fmt::format("SupervisorFault vector {} error {} at {} cr2 {}", e.a, hex_number(e.b), at(e.c), at(e.d));
+        return fmt::format("SupervisorFault vector {} error {} at {} cr2 {}", e.a, hex_number(e.b), code(e.c), at(e.d));
+      case K::Registers:
+        return registers(e);
       case K::Contained:
         return fmt::format("Contained {}", at(e.a));
       case K::ApProcedure:
@@ -115,7 +154,7 @@ class Renderer {
         }
         bool const has_rip = e.a == 1 || e.a == 3;
         return fmt::format("Halt {} {} {}", halt_name(static_cast<hal::HaltReason>(e.a)), hex_number(e.b),
-                           has_rip ? at(e.c) : status(e.c));
+                           has_rip ? code(e.c) : status(e.c));
       }
       case K::UserPageAllocated:
       case K::UserPageFreed:

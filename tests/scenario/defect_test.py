@@ -8,6 +8,7 @@ from support import BAD_INPUT, FAILED, PASSED, ROOT, SMOKE, TestCase, run
 
 SCENARIO_OF = {
     "MessageSize": "buffer_edges",
+    "HeaderOnce": "hello",
     "MsrPolicy": "policy_msr_contain",
     "IoPolicy": "policy_port_contain",
     "InstructionPolicy": "policy_instruction_contain",

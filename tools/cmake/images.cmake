@@ -55,7 +55,7 @@ function(mm_guest_objects out_var)
   set(${out_var} ${objects} PARENT_SCOPE)
 endfunction()
 
-# mm_add_image(name SOURCES ... RING 0|3 [ENTRY sym] [FLAGS ...]) -> ${MM_IMAGE_DIR}/<name>.efi (and .debug.efi with DWARF)
+# mm_add_image(name SOURCES ... RING 0|3 [ENTRY sym] [FLAGS ...]) -> ${MM_IMAGE_DIR}/<name>.efi, .debug.efi with DWARF, .map
 function(mm_add_image name)
   cmake_parse_arguments(ARG "" "RING;ENTRY" "SOURCES;FLAGS" ${ARGN})
   if(NOT ARG_ENTRY)
@@ -71,7 +71,7 @@ function(mm_add_image name)
   add_custom_command(OUTPUT ${debug} ${image}
     COMMAND ${MM_GUEST_LINK} /nologo /driver /dll /noimplib /subsystem:efi_runtime_driver,23.1 /version:1.2 /machine:x64
             /nodefaultlib /entry:${ARG_ENTRY} /align:4096 /filealign:4096 /dynamicbase /base:0 /opt:ref,icf /Brepro
-            /debug:dwarf /out:${debug} ${objects}
+            /debug:dwarf /map:${MM_IMAGE_DIR}/${name}.map /out:${debug} ${objects}
     COMMAND ${MM_GUEST_OBJCOPY} --strip-debug ${debug} ${image}
     DEPENDS ${objects} COMMENT "image ${name}.efi" VERBATIM)
   add_custom_target(image_${name} DEPENDS ${image})

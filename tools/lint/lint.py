@@ -6,6 +6,7 @@ import argparse
 import pathlib
 import sys
 
+import differences
 import formatting
 import freestanding
 import includes
@@ -21,6 +22,7 @@ CHECKS = {
     "readmes": texts.check_readmes,
     "scenarios": scenario_files.check,
     "format": formatting.check,
+    "differences": differences.check,
 }
 
 

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import unittest
 
+import differences
 import formatting
 import freestanding
 import includes
@@ -28,6 +29,21 @@ class Tree:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         return self
+
+
+class Differences(unittest.TestCase):
+    def problems(self, cell: str) -> list[str]:
+        table = f"| Topic | Test |\n|---|---|\n| a | {cell} |\n"
+        tree = Tree().add("core/abi/DIFFERENCES.md", table).add("scenarios/smoke/a.toml", "schema = 1\n")
+        return differences.check(tree.add("tests/a.cpp", SPDX_LINE + "TEST_F(Some,\n  Thing) {}\n").root)[0]
+
+    def test_existing(self):
+        for cell in ("`Some.Thing`", "`Some.*`", "`smoke/a.toml`, `Some.Thing`"):
+            self.assertEqual(self.problems(cell), [])
+
+    def test_missing(self):
+        for cell in ("none yet", "", "`Some.Other`", "`Other.*`", "`smoke/b.toml`"):
+            self.assertEqual(len(self.problems(cell)), 1, cell)
 
 
 class Includes(unittest.TestCase):

@@ -242,6 +242,86 @@ TEST_F(Mmi, SupervisorFaultStops) {
   EXPECT_EQ(w.machine.of(TraceKind::SupervisorFault).at(0).d, 0x5678u);
 }
 
+TEST_F(Mmi, SecondSupervisorFaultStopsAtOnce) {
+  w.sup.supervisor_fault(*w.cpu[0], 14, 2, 0x1234, 0x5678);
+  w.sup.supervisor_fault(*w.cpu[0], 13, 0, 0x9999, 0);
+  EXPECT_EQ(w.machine.of(TraceKind::SupervisorFault).size(), 1u);
+  EXPECT_EQ(w.machine.of(TraceKind::Halt).size(), 1u);
+}
+
+TEST_F(Mmi, FaultLeavesTelemetry) {
+  s.steps = {[](hal::UserContext& c) {
+    c.rax = 1, c.rbx = 2, c.rcx = 3, c.rdx = 4, c.rsi = 5, c.rdi = 6, c.rbp = 7, c.r8 = 8, c.r15 = 15;
+    c.rip = kDriver + 0x1010;
+    c.rflags = 0x10246;
+    return hal::UserExit{hal::UserExitKind::Fault, 14, 6, 0x666};
+  }};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::UserFault);
+  auto const record = w.get<abi::TelemetryData>(s.contexts[0].rdx + abi::kTelemetryOffset);
+  EXPECT_EQ(record.signature, 0x5456534Du);
+  EXPECT_EQ(record.telemetry_size, 904u);
+  EXPECT_EQ(record.exception_type, 14u);
+  EXPECT_EQ(record.exception_rip, kDriver + 0x1010);
+  EXPECT_EQ(record.driver_load_address, kDriver);
+  EXPECT_EQ(record.driver_id, "11111111-2222-3333-4444-555555555555"_guid);
+  EXPECT_EQ(record.context.exception_data, 6u);
+  EXPECT_EQ(record.context.cr2, 0x666u);
+  EXPECT_EQ(record.context.rip, kDriver + 0x1010);
+  EXPECT_EQ(record.context.rax, 1u);
+  EXPECT_EQ(record.context.rdi, 6u);
+  EXPECT_EQ(record.context.r15, 15u);
+  auto const registers = w.machine.of(TraceKind::Registers);
+  ASSERT_EQ(registers.size(), 4u);
+  EXPECT_EQ(registers[0].b, 1u);
+  EXPECT_EQ(registers[1].b, 6u);
+  EXPECT_EQ(registers[3].c, kDriver + 0x1010);
+  EXPECT_EQ(registers[3].d, 0x246u);  // without RF
+}
+
+TEST_F(Mmi, TelemetryOfCodeOutsideEveryImage) {
+  s.steps = {Script::fault(14, 0x1234, 0x1234)};
+  w.mmi();
+  auto const record = w.get<abi::TelemetryData>(s.contexts[0].rdx + abi::kTelemetryOffset);
+  EXPECT_EQ(record.driver_load_address, 0x1234u);
+  EXPECT_TRUE(record.driver_id.is_zero());
+}
+
+TEST_F(Mmi, TelemetryOfARefusedSystemCall) {
+  s.steps = {[](hal::UserContext& c) {
+    c.rip = kDriver + 0x20;
+    return Script::call(0x12345, 1, 2, 3)(c);
+  }};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::SyscallRefused);
+  auto const record = w.get<abi::TelemetryData>(s.contexts[0].rdx + abi::kTelemetryOffset);
+  EXPECT_EQ(record.exception_type, supervisor::kVectorRefusedSyscall);
+  EXPECT_EQ(record.context.exception_data, 0x12345u);
+  EXPECT_EQ(record.context.rax, 0x12345u);
+  EXPECT_EQ(record.context.cr2, static_cast<u64>(Status::InvalidParameter));
+  EXPECT_EQ(record.driver_load_address, kDriver);
+}
+
+TEST_F(Mmi, BudgetStops) {
+  s.steps = {[](hal::UserContext&) { return hal::UserExit{hal::UserExitKind::Budget, 0, 0, 0}; }};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::UserBudget);
+  EXPECT_EQ(w.machine.of(TraceKind::Halt).at(0).b, supervisor::kVectorBudget);
+}
+
+TEST_F(Mmi, TraceNoteIsOneEvent) {
+  s.steps = {Script::call(0x20000, 4, 5, 6)};
+  w.mmi();
+  auto const notes = w.machine.of(TraceKind::UserNote);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0].a, 4u);
+  EXPECT_EQ(notes[0].b, 5u);
+  EXPECT_EQ(notes[0].c, 6u);
+  EXPECT_EQ(s.contexts.at(1).rax, 0u);
+  EXPECT_TRUE(w.machine.of(TraceKind::Syscall).empty());
+  EXPECT_FALSE(w.machine.halted);
+}
+
 TEST_F(Mmi, FaultStopsByDefault) {
   s.steps = {Script::fault(14, kDriver + 0x1010, 0x666)};
   w.mmi();

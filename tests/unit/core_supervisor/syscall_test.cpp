@@ -201,7 +201,7 @@ TEST_F(RequestTest, Envelope) {
   EXPECT_EQ(result(3, {}, 1, 0), code(Status::InvalidParameter));
   EXPECT_EQ(result(3, std::vector<u8>(16), 2), code(Status::InvalidParameter));
   EXPECT_EQ(result(9, {}), code(Status::Unsupported));
-  EXPECT_EQ(result(4, std::vector<u8>(224)), code(Status::AccessDenied));
+  EXPECT_EQ(result(4, std::vector<u8>(223)), code(Status::Aborted));
   EXPECT_EQ(result(3, std::vector<u8>(15)), code(Status::Aborted));
   EXPECT_EQ(w.status(Channel::Supervisor).return_status, code(Status::NotFound));
   EXPECT_EQ(result(3, std::vector<u8>(16)), code(Status::CompromisedData));  // this world's supervisor has no PE header
@@ -265,6 +265,117 @@ TEST_F(RequestTest, FetchLocksAndReportsTheTables) {
   EXPECT_EQ(result(2, std::vector<u8>(size - 1)), code(Status::BufferTooSmall));
   w.map(platform::kScratch + 0x80000, 0x1000, memory::kUserData);
   EXPECT_EQ(result(2, std::vector<u8>(4096)), code(Status::SecurityViolation));
+}
+
+/// COMM_UPDATE with the mailboxes in two pages from `mailbox` and the buffers one after the other from `buffer`.
+struct CommUpdate : RequestTest {
+  using Params = std::array<abi::UnblockMemoryParams, 4>;
+  static constexpr u64 kBuffers = platform::kScratch;
+  static constexpr u64 kMailboxes = platform::kScratch + 0x10'0000;
+  static Params good() {
+    auto const one = [](u64 base, u64 pages) {
+      return abi::UnblockMemoryParams{{6, 0, base, 0, pages, abi::kMemoryXp | abi::kMemorySp},
+                                      "22222222-2222-3333-4444-555555555555"_guid};
+    };
+    return {one(kMailboxes, 1), one(kMailboxes + 0x1000, 1), one(kBuffers, 16), one(kBuffers + 0x1'0000, 16)};
+  }
+  u64 update(Params const& p) {
+    std::vector<u8> bytes(sizeof(p));
+    std::memcpy(bytes.data(), &p, sizeof(p));
+    return result(4, bytes);
+  }
+  template <typename F>
+  u64 with(u64 index, F&& change) {
+    Params p = good();
+    change(p[index]);
+    return update(p);
+  }
+};
+
+TEST_F(CommUpdate, RefusesWhatDiffersAndChangesNothing) {
+  u64 const refused = code(Status::SecurityViolation);
+  for (u64 i = 0; i < 4; ++i) {
+    EXPECT_EQ(with(i, [](auto& p) { p.descriptor.type = 4; }), refused);
+    EXPECT_EQ(with(i, [](auto& p) { p.descriptor.attribute = abi::kMemorySp; }), refused);
+    EXPECT_EQ(with(i, [](auto& p) { ++p.descriptor.number_of_pages; }), refused);
+    EXPECT_EQ(with(i, [](auto& p) { p.descriptor.number_of_pages = 0; }), refused);
+    EXPECT_EQ(with(i, [](auto& p) { p.descriptor.physical_start = kMmram; }), refused);
+  }
+  EXPECT_FALSE(w.tables().query(kBuffers));
+}
+TEST_F(CommUpdate, RefusesBadPlaces) {
+  u64 const refused = code(Status::SecurityViolation);
+  EXPECT_EQ(with(3, [](auto& p) { p.descriptor.physical_start = kMmram - 0x1000; }), refused);
+  EXPECT_EQ(with(0, [](auto& p) { p.identifier = {}; }), code(Status::InvalidParameter));
+  EXPECT_EQ(with(0, [](auto& p) { p.descriptor.physical_start += 8; }), code(Status::InvalidParameter));
+  EXPECT_EQ(with(0, [](auto& p) { p.descriptor.physical_start = 0; }), refused);
+  EXPECT_EQ(with(0, [](auto& p) { p.descriptor.physical_start = memory::kAddressLimit; }),
+            code(Status::InvalidParameter));
+  EXPECT_EQ(with(1, [](auto& p) { p.descriptor.physical_start = kMailboxes; }), refused);
+  EXPECT_EQ(with(2, [](auto& p) { p.descriptor.physical_start = platform::kSupervisorCommBuffer; }), refused);
+  EXPECT_EQ(unblock(kBuffers + 0x1'F000, 1), 0u);
+  EXPECT_EQ(update(good()), refused);
+  EXPECT_FALSE(w.tables().query(kBuffers));
+  EXPECT_FALSE(w.tables().query(kMailboxes));
+  EXPECT_EQ(*w.tables().query(platform::kSupervisorCommStatus), memory::kSupervisorData);
+}
+TEST_F(CommUpdate, RunsOutOfTablesWithoutTraces) {
+  auto p = good();
+  for (u64 i = 0; i < 62; ++i) {  // most of the pool of table pages
+    unblock((i + 1) << 30 | u64{1} << 40, 1);
+  }
+  p[3].descriptor.physical_start = u64{1} << 45;
+  EXPECT_EQ(update(p), code(Status::OutOfResources));
+  EXPECT_FALSE(w.tables().query(kBuffers));
+  EXPECT_FALSE(w.tables().query(kMailboxes));
+  EXPECT_EQ(*w.tables().query(platform::kUserCommStatus), memory::kSupervisorData);
+}
+TEST_F(CommUpdate, MovesBothChannelsOnce) {
+  w.put(kMailboxes, u64{0xFF00});    // not valid; the rest is whatever the normal world left
+  EXPECT_EQ(update(good()), 0x99u);  // the old buffer is as the caller wrote it
+  EXPECT_EQ(w.status(Channel::Supervisor).is_comm_buffer_valid, 1);
+  auto const answered = w.get<abi::CommBufferStatus>(kMailboxes);
+  EXPECT_EQ(answered.is_comm_buffer_valid, 0);
+  EXPECT_EQ(answered.return_status, 0u);
+  EXPECT_EQ(answered.return_buffer_size, 24u + 24 + 224);
+  EXPECT_EQ(w.get<u64>(kBuffers + 24 + 16), 0u);
+  EXPECT_FALSE(w.tables().query(platform::kUserCommBuffer));
+  EXPECT_FALSE(w.tables().query(platform::kSupervisorCommStatus));
+  EXPECT_EQ(*w.tables().query_uniform({kBuffers, 0x2'0000}), memory::kSupervisorData);
+  // Both channels work at their new places.
+  w.put(kBuffers + 0x1'0000, abi::CommunicateHeader{guids::gEfiDxeMmReadyToLockProtocolGuid, 0});
+  w.put(kMailboxes + 0x1000, u64{1});
+  s.contexts.clear();
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 1u);
+  EXPECT_EQ(w.get<u8>(kMailboxes + 0x1000), 0);
+  std::vector<u8> message(24 + 224);
+  w.machine.memory.read(kBuffers + 24, std::as_writable_bytes(std::span(message)));
+  w.put(kBuffers + 24 + 16, u64{0x99});
+  w.put(kMailboxes, u64{1});
+  w.mmi();
+  EXPECT_EQ(w.get<u64>(kBuffers + 24 + 16), code(Status::AccessDenied));
+}
+TEST_F(CommUpdate, NotAfterTheLock) {
+  w.request(Channel::Supervisor, guids::gEfiDxeMmReadyToLockProtocolGuid, {0});
+  w.mmi();
+  EXPECT_EQ(update(good()), code(Status::AccessDenied));
+  EXPECT_FALSE(w.tables().query(kBuffers));
+}
+
+TEST_F(RequestTest, LockHoldsThoughTheSnapshotFails) {
+  u64 opened = 0;
+  for (u64 i = 0; opened < memory::UnblockTracker::kCapacity; ++i) {
+    opened += unblock(platform::kScratch + i * 0x2000, 1) == 0 ? 1 : 0;
+  }
+  for (u64 i = 0; i < 200; ++i) {  // more regions than the snapshot holds
+    w.map(platform::kScratch + 0x40'0000 + i * 0x2000, 0x1000, memory::kUserData);
+  }
+  w.request(Channel::Supervisor, guids::gEfiDxeMmReadyToLockProtocolGuid, {0});
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::Supervisor).return_status, code(Status::NotFound));
+  EXPECT_EQ(unblock(platform::kScratch + 0x90'0000, 1), code(Status::AccessDenied));
+  EXPECT_EQ(result(2, std::vector<u8>(8192)), code(Status::OutOfResources));
 }
 
 TEST_F(RequestTest, ReadyToLockOnce) {
