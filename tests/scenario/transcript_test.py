@@ -27,6 +27,11 @@ class Transcripts(TestCase):
         self.assertGreater(len(trace_kinds()), 20)
         self.assertEqual(trace_kinds() - seen, set())
 
+    def test_a_fault_names_its_function_and_registers(self):
+        text = self.transcript(SMOKE / "fault_at_entry_fail_stop.toml")
+        self.assertRegex(text, r"Fault vector 14 .* at FaultAtEntry\+0x[0-9a-f]+ \(\w+\+0x[0-9a-f]+\)")
+        self.assertRegex(text, r"Registers R15=.* RIP=FaultAtEntry\+0x[0-9a-f]+ RFLAGS=")
+
     def test_the_same_seed_gives_the_same_transcript(self):
         self.assertEqual(self.transcript(SMOKE, "--seed", 7), self.transcript(SMOKE, "--seed", 7))
 

@@ -390,6 +390,16 @@ TEST_F(RequestTest, ReadyToLockOnce) {
 
 // --- several CPUs
 
+/// Where the telemetry record was left; 0 when there is none.
+u64 telemetry_page(World& w) {
+  for (u64 page = kFree; page < kMmram + kMmramBytes; page += kPageSize) {
+    if (w.get<u32>(page + abi::kTelemetryOffset) == 0x5456534D) {
+      return page + abi::kTelemetryOffset;
+    }
+  }
+  return 0;
+}
+
 /// One AP on a thread of its own; only one of the two runs at a time, they change places at pause().
 class TwoCpus {
  public:
@@ -475,6 +485,54 @@ TEST(Processors, FaultInAnApProcedureIsContained) {
   EXPECT_FALSE(w.machine.halted);
   EXPECT_EQ(bsp.contexts.size(), 2u);
   EXPECT_EQ(w.machine.of(TraceKind::Contained).size(), 1u);
+}
+
+TEST(Processors, FaultInAnApProcedureStops) {
+  World w(2);
+  TwoCpus two(w);
+  Script bsp(*w.cpu[0]);
+  Script ap(*w.cpu[1]);
+  bsp.steps = {Script::call(0x10006, kDriver, 1, 0)};
+  ap.steps = {Script::fault(14, kDriver + 8, 0x77)};
+  two.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::UserFault);
+  auto const halts = w.machine.of(TraceKind::Halt);
+  EXPECT_EQ(halts.at(0).cpu, 1u);
+  ASSERT_NE(telemetry_page(w), 0u);
+  EXPECT_EQ(w.get<abi::TelemetryData>(telemetry_page(w)).context.cr2, 0x77u);
+}
+
+TEST(Processors, WhatOnlyTheBspMayDo) {
+  for (u64 const number : {0x10004ull, 0x10005ull, 0x10006ull}) {
+    World w(2, 1);
+    TwoCpus two(w);
+    Script bsp(*w.cpu[0]);
+    Script ap(*w.cpu[1]);
+    bsp.steps = {Script::call(0x10006, kDriver, 1, 0)};
+    ap.steps = {Script::call(number, 0, 6, 1)};
+    two.mmi();
+    EXPECT_FALSE(w.machine.halted);
+    EXPECT_EQ(w.machine.of(TraceKind::Syscall).at(0).f, static_cast<u64>(Status::AccessDenied)) << number;
+    EXPECT_EQ(w.machine.of(TraceKind::Contained).size(), 1u);
+  }
+}
+
+TEST(Processors, ProcedureThatDoesNotEnd) {
+  World w(2);
+  TwoCpus two(w);
+  Script bsp(*w.cpu[0]);
+  Script ap(*w.cpu[1]);
+  bsp.steps = {Script::call(0x10006, kDriver, 1, 0)};
+  ap.steps = {[&](hal::UserContext& c) {
+    while (!w.machine.halted) {
+      w.cpu[1]->pause();
+    }
+    return Script::ret(c, 0);
+  }};
+  w.machine.pause_us = 100'000;
+  two.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::SyscallRefused);
+  EXPECT_EQ(w.machine.of(TraceKind::Halt).at(0).c, static_cast<u64>(Status::Timeout));
 }
 
 TEST(Processors, AbsentCpuStopsTheMachine) {
