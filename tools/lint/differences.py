@@ -20,7 +20,7 @@ def tests_of(root: pathlib.Path) -> set[str]:
 
 def exists(name: str, tests: set[str], root: pathlib.Path) -> bool:
     if name.endswith(".toml"):
-        return (root / "scenarios" / name).is_file()
+        return any((root / "scenarios").rglob(pathlib.PurePosixPath(name).name))
     if name.endswith(".*"):
         return any(test.startswith(name[:-1]) for test in tests)
     return name in tests
