@@ -34,6 +34,12 @@ inline constexpr u64 kScratch = 0x0500'0000;
 inline constexpr u64 kScratchSize = 0x0100'0000;
 /// Stacks, page tables and data of the ROM's normal-world code.
 inline constexpr u64 kRomWork = 0x0600'0000;
+/// The normal world's IDT (limit 0x1FF), and where its code stands when it raises an MMI, unless a step moves it.
+inline constexpr u64 kRomIdt = kRomWork + 0x9000;
+inline constexpr u64 kRomMmiCode = kRomWork + 0xA000;
+/// In the ROM: the normal world's GDT (limit 0x1F), and the address behind the HLT in which the other CPUs wait.
+inline constexpr u64 kRomGdt = 0xFFFF'FF00;
+inline constexpr u64 kRomApWaits = 0xFFFF'FE03;
 
 inline constexpr u16 kPortApmCnt = 0xB2;
 inline constexpr u16 kPortApmSts = 0xB3;

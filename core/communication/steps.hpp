@@ -8,6 +8,8 @@
 #include "core/abi/console.hpp"
 #include "core/abi/platform.hpp"
 #include "core/communication/communicator.hpp"
+#include "core/communication/cpu_state.hpp"
+#include "core/communication/ipi.hpp"
 
 /// The binary step program: what the normal world does in one run, encoded by the runner, decoded and run by the same
 /// source in the simulator and in the ROM payload. Little-endian; every record is a multiple of 8 bytes.
@@ -39,7 +41,7 @@ enum class StepOp : u16 {
       1,  ///< a = abi::Channel, b = mailbox valid byte, c = most reply bytes to fetch; data = whole buffer content
   Mailbox = 2,    ///< a = abi::Channel; data = up to 24 raw bytes for the start of the mailbox
   RawMmi = 3,     ///< a = value for port 0xB2, b = value for port 0xB3 (written first)
-  SmiTo = 4,      ///< a = APIC ID
+  SmiTo = 4,      ///< a = APIC ID: an SMI IPI
   Read = 5,       ///< a = address, b = bytes -> data
   Write = 6,      ///< a = address; data
   Fill = 7,       ///< a = address, b = bytes, c = byte value
@@ -56,12 +58,25 @@ enum class StepOp : u16 {
   /// efi_status() unless it is MM's own.
   Call = 13,
   UseBuffers = 14,  ///< a = abi::Channel, b = buffer, c = mailbox: where later steps of the channel communicate
+  /// The registers of the program that raises MMIs: a = mask of those to set (bit = CpuRegister), data = CpuState
+  /// (none: a is 0) -> data = CpuState; status InvalidParameter: the payload cannot run with them, none was set.
+  Cpu = 20,
+  /// An I/O instruction that the chipset turns into an MMI: a = port, b = abi::IoWidth, c = value, `form` of the step
+  /// = TrappedForm bits -> value = what IN gave; status Unsupported where the chipset has no I/O trap.
+  TrappedIo = 21,
+  Ipi = 22,  ///< a = ICR low half, b = destination; refused: is_sendable() says no
+};
+
+/// Bits of Step::form.
+struct TrappedForm {
+  static constexpr u16 kIn = 1;
+  static constexpr u16 kImmediate = 8;  ///< the port is in the instruction, not in DX
 };
 
 /// One step; `data_bytes` bytes follow, padded with zeros to a multiple of 8.
 struct Step {
-  u16 op = 0;  ///< StepOp
-  u16 reserved = 0;
+  u16 op = 0;    ///< StepOp
+  u16 form = 0;  ///< TrappedIo
   u32 data_bytes = 0;
   u64 a = 0, b = 0, c = 0;
 };
@@ -174,7 +189,14 @@ class StepRunner {
         if (step.a > 0xFF) {
           return refuse();
         }
-        nw_.send_smi(static_cast<u32>(step.a));
+        nw_.send_ipi(static_cast<u32>(step.a), ipi_command(DeliveryMode::Smi));
+        return emit_plain();
+      case StepOp::Ipi:
+        if (step.a > UINT32_MAX || step.b > kBroadcast ||
+            !is_sendable(static_cast<u32>(step.a), static_cast<u32>(step.b))) {
+          return refuse();
+        }
+        nw_.send_ipi(static_cast<u32>(step.b), static_cast<u32>(step.a));
         return emit_plain();
       case StepOp::UseBuffers:
         if (!is_channel(step.a) || !in_memory(step.b, kMaxStepBytes) ||
@@ -210,6 +232,10 @@ class StepRunner {
         return step.a <= 0xFFFF'FFFF ? msr(step) : refuse();
       case StepOp::TimedMmi:
         return timed(step, data);
+      case StepOp::Cpu:
+        return cpu(step, data);
+      case StepOp::TrappedIo:
+        return step.a <= 0xFFFF && step.b <= 2 && step.c <= 0xFFFF'FFFF ? trapped_io(step) : refuse();
       default:
         return refuse();
     }
@@ -384,7 +410,52 @@ class StepRunner {
     emit_plain();
   }
 
-  void emit_plain() noexcept { emit_memory(PhysAddr{0}, 0); }
+  void cpu(Step const& step, std::span<std::byte const> data) noexcept {
+    if (data.size() != (step.a == 0 ? 0 : sizeof(CpuState)) || step.a >> kCpuRegisters != 0) {
+      return refuse();
+    }
+    result_.status = static_cast<u64>(Status::Unsupported);
+    CpuState state;
+    if constexpr (requires { nw_.set_cpu_state(state); }) {
+      result_.status = static_cast<u64>(Status::Success);
+      CpuState wanted;
+      copy(std::as_writable_bytes(std::span<CpuState, 1>{&wanted, 1}), data);
+      state = nw_.cpu_state();
+      for (u32 i = 0; i < kCpuRegisters; ++i) {
+        state.values[i] = (step.a >> i & 1) != 0 ? wanted.values[i] : state.values[i];
+      }
+      if (is_runnable(state)) {
+        nw_.set_cpu_state(state);
+      } else if (step.a != 0) {
+        result_.status = static_cast<u64>(Status::InvalidParameter);
+      }
+      state = nw_.cpu_state();
+    }
+    emit_bytes(std::as_bytes(std::span<CpuState, 1>{&state, 1}));
+  }
+  void trapped_io(Step const& step) noexcept {
+    result_.status = static_cast<u64>(Status::Unsupported);
+    if constexpr (requires { nw_.trapped_io(u16{}, abi::IoWidth{}, u32{}, u16{}); }) {
+      Expected<u32> const got = nw_.trapped_io(static_cast<u16>(step.a), static_cast<abi::IoWidth>(step.b),
+                                               static_cast<u32>(step.c), step.form);
+      result_.status = static_cast<u64>(got.has_value() ? Status::Success : got.error());
+      result_.value = got.value_or(0);
+    }
+    emit_plain();
+  }
+
+  void emit_plain() noexcept { emit_bytes({}); }
+  /// One result with `data`, which fits one frame.
+  void emit_bytes(std::span<std::byte const> data) noexcept {
+    if (stopped()) {
+      return;
+    }
+    result_.data_bytes = static_cast<u32>(data.size());
+    std::span<std::byte> const frame{frame_};
+    copy(frame, std::as_bytes(std::span<StepResult, 1>{&result_, 1}));
+    copy(frame.subspan(sizeof result_), data);
+    nw_.emit(abi::FrameKind::StepResult, frame.first(sizeof result_ + data.size()));
+  }
 
   /// One result, with `bytes` of memory at `from` as its data, in as many frames as it takes.
   void emit_memory(PhysAddr from, u64 bytes) noexcept {

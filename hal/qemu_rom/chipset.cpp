@@ -2,6 +2,7 @@
 #include "hal/qemu_rom/chipset.hpp"
 
 #include "core/abi/platform.hpp"
+#include "core/communication/ipi.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/layout.hpp"
 
@@ -17,10 +18,11 @@ constexpr u32 kMchExtendedTseg = 0x50, kMchPciExBar = 0x60, kMchSmramc = 0x9D, k
 constexpr u32 kLpcPmBase = 0x40, kLpcAcpiControl = 0x44, kLpcGenPmCon1 = 0xA0;
 constexpr u16 kPortSmiEnable = platform::kPmBase + 0x30;
 
-constexpr u64 kApic = 0xFEE0'0000;
-constexpr u64 kApicId = 0x20, kApicSpurious = 0xF0, kApicIcrLow = 0x300, kApicIcrHigh = 0x310;
+using communication::kApicIcrHigh;
+using communication::kApicIcrLow;
+constexpr u64 kApic = communication::kApicPage;
+constexpr u64 kApicId = 0x20, kApicSpurious = 0xF0;
 constexpr u32 kIcrPending = 1u << 12;
-constexpr u32 kIcrInitOthers = 0xC'4500, kIcrStartOthers = 0xC'4600, kIcrSmi = 0x4200;
 
 u16 select(u32 device, u32 offset) noexcept {
   bare::out32(kPortConfigAddress, device | (offset & 0xFC));
@@ -33,13 +35,6 @@ void config_write16(u32 device, u32 offset, u16 value) noexcept { bare::out16(se
 void config_write32(u32 device, u32 offset, u32 value) noexcept { bare::out32(select(device, offset), value); }
 
 u32 volatile& apic(u64 offset) noexcept { return *reinterpret_cast<u32 volatile*>(kApic + offset); }
-void send_ipi(u32 apic_id, u32 command) noexcept {
-  apic(kApicIcrHigh) = apic_id << 24;
-  apic(kApicIcrLow) = command;
-  while ((apic(kApicIcrLow) & kIcrPending) != 0) {
-    bare::pause();
-  }
-}
 u8 cmos(u8 index) noexcept {
   bare::out8(0x70, index);
   return bare::in8(0x71);
@@ -91,17 +86,27 @@ void wait_us(u64 us) noexcept {
 
 u32 own_apic_id() noexcept { return apic(kApicId) >> 24; }
 
-void start_aps() noexcept {
-  send_ipi(0, kIcrInitOthers);
-  wait_us(10);
-  send_ipi(0, kIcrStartOthers | kSipiVector);
-  wait_us(10);
-  send_ipi(0, kIcrStartOthers | kSipiVector);
+void set_ipi_destination(u32 apic_id) noexcept { apic(kApicIcrHigh) = apic_id << 24; }
+
+void send_ipi(u32 apic_id, u32 command) noexcept {
+  set_ipi_destination(apic_id);
+  apic(kApicIcrLow) = command;
+  asm volatile("jmp 1f\n1:" : : : "memory");  // QEMU takes an SMI to this CPU here
+  while ((apic(kApicIcrLow) & kIcrPending) != 0) {
+    bare::pause();
+  }
 }
 
-void send_smi_ipi(u32 apic_id) noexcept {
-  send_ipi(apic_id, kIcrSmi);
-  asm volatile("jmp 1f\n1:" : : : "memory");
+void start_aps() noexcept {
+  using communication::DeliveryMode;
+  using communication::ipi_command;
+  using communication::Shorthand;
+  u32 const start = ipi_command(DeliveryMode::Startup, Shorthand::Others, communication::kStartVector);
+  send_ipi(0, ipi_command(DeliveryMode::Init, Shorthand::Others));
+  wait_us(10);
+  send_ipi(0, start);
+  wait_us(10);
+  send_ipi(0, start);
 }
 
 }  // namespace mm::rom

@@ -23,7 +23,8 @@ void wait_us(u64 us) noexcept;
 u32 own_apic_id() noexcept;
 /// INIT, SIPI, SIPI to every CPU but this one.
 void start_aps() noexcept;
-/// SMI IPI to the CPU with this APIC ID.
-void send_smi_ipi(u32 apic_id) noexcept;
+/// Sends an IPI by the ICR of this CPU; set_ipi_destination() alone only chooses who gets the next one.
+void send_ipi(u32 apic_id, u32 command) noexcept;
+void set_ipi_destination(u32 apic_id) noexcept;
 
 }  // namespace mm::rom

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "core/communication/cpu_state.hpp"
 #include "core/communication/normal_world.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/chipset.hpp"
@@ -15,13 +16,16 @@ extern "C" {
 /// 1, or 0 when the CPU raised #GP.
 u64 rom_rdmsr(u32 msr, u64* value) noexcept;
 u64 rom_wrmsr(u32 msr, u64 value) noexcept;
+/// Runs the program that raises MMIs, with these registers; its code ends by a jump to the second function.
+void rom_run_program() noexcept;
+void rom_program_back() noexcept;
+extern u64 rom_program_registers[communication::kCpuRegisters];
 }
 
 /// The CPUs of the machine: [0] is the BSP, then the APs by rising APIC ID.
 struct CpuSet {
   u32 count = 1;
   std::array<u32, platform::kMaxCpus> apic_ids{};
-  std::array<u32, platform::kMaxCpus> wake_slot{};  ///< index into the wake counters; unused for the BSP
 };
 
 /// hal::PhysMemory and communication::NormalWorld on the BSP outside MM.
@@ -41,9 +45,12 @@ class NormalWorld {
       in[i] = addr < kTop ? static_cast<std::byte>(*reinterpret_cast<u8 const volatile*>(addr)) : std::byte{0xFF};
     }
   }
-  /// Writes; beyond 4 GiB they are dropped.
+  /// Writes; beyond 4 GiB they are dropped. The APIC takes aligned dwords only.
   void write(PhysAddr at, std::span<std::byte const> out) noexcept {
     u64 const addr = raw(at);
+    if (Range{communication::kApicPage, kPageSize}.contains({addr, out.size()})) {
+      return write_apic(addr, out);
+    }
     if (addr < kTop && out.size() <= kTop - addr) {
       bare::copy_bytes(addr, reinterpret_cast<u64>(out.data()), out.size());
     }
@@ -64,8 +71,42 @@ class NormalWorld {
     }
   }
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
-    bool const smi = port == platform::kPortApmCnt && (value & 0xFF) != 2 && (value & 0xFF) != 3;
+    bool const apm = port == platform::kPortApmCnt;
+    bool const smi = apm && (value & 0xFF) != 2 && (value & 0xFF) != 3;
     Wakes const before = wakes();
+    if (apm && width == abi::IoWidth::Byte) {
+      command(static_cast<u8>(value));
+    } else {
+      plain_out(port, width, value);
+    }
+    if (smi) {
+      for (u32 i = 1; i < cpus_.count; ++i) {
+        await_wake(i, before);
+      }
+      settle();
+    }
+  }
+
+  communication::CpuState cpu_state() const noexcept {
+    communication::CpuState state;
+    for (u32 i = 0; i < communication::kCpuRegisters; ++i) {
+      state.values[i] = rom_program_registers[i];
+    }
+    return state;
+  }
+  /// `state` is runnable. Tables that are not the ROM's own start with a copy of its level 4.
+  void set_cpu_state(communication::CpuState const& state) noexcept {
+    for (u32 i = 0; i < communication::kCpuRegisters; ++i) {
+      rom_program_registers[i] = state.values[i];
+    }
+    u64 const tables = state[communication::CpuRegister::Cr3] & ~u64{0xFFF};
+    if (tables != platform::kRomWork) {
+      bare::copy_bytes(tables, platform::kRomWork, kPageSize);
+    }
+  }
+
+ private:
+  static void plain_out(u16 port, abi::IoWidth width, u32 value) noexcept {
     switch (width) {
       case abi::IoWidth::Byte:
         bare::out8(port, static_cast<u8>(value));
@@ -78,14 +119,21 @@ class NormalWorld {
         break;
     }
     asm volatile("jmp 1f\n1:" : : : "memory");  // the SMI is taken at the next block edge
-    if (smi) {
-      for (u32 i = 1; i < cpus_.count; ++i) {
-        await_wake(i, before);
-      }
-      settle();
-    }
+  }
+  /// The program writes `value` to 0xB2.
+  void command(u8 value) noexcept {
+    communication::CpuState const state = communication::with_command(cpu_state(), value);
+    set_cpu_state(state);
+    run(communication::out_code(static_cast<communication::OutForm>(state[communication::CpuRegister::Form]),
+                                reinterpret_cast<u64>(&rom_program_back)));
+  }
+  void run(communication::MmiCode const& code) noexcept {
+    u64 const at = rom_program_registers[static_cast<u32>(communication::CpuRegister::Rip)];
+    bare::copy_bytes(at, reinterpret_cast<u64>(code.bytes.data()), code.size);
+    rom_run_program();
   }
 
+ public:
   /// TSC ticks of one OUT of a byte, the MMI that it may raise on this CPU included. Under `-icount shift=0` a tick is
   /// an instruction. Other CPUs are not waited for.
   u64 timed_out(u16 port, u8 value) noexcept {
@@ -124,11 +172,24 @@ class NormalWorld {
     return {};
   }
 
-  void send_smi(u32 apic_id) noexcept {
+  /// An SMI to the boot processor itself is sent by the program, so that it is the program's registers that MM saves.
+  void send_ipi(u32 destination, u32 command) noexcept {
+    using communication::DeliveryMode;
     Wakes const before = wakes();
-    send_smi_ipi(apic_id);
+    bool const smi = communication::delivery_mode(command) == DeliveryMode::Smi;
+    u32 const sender = cpus_.apic_ids[0];
+    if (smi && communication::is_target(command, destination, sender, sender)) {
+      set_ipi_destination(destination);
+      run(communication::icr_code(command, reinterpret_cast<u64>(&rom_program_back)));
+    } else {
+      rom::send_ipi(destination, command);
+    }
+    if (!smi) {
+      wait_us(kStartUs);
+      return;
+    }
     for (u32 i = 1; i < cpus_.count; ++i) {
-      if (cpus_.apic_ids[i] == apic_id) {
+      if (communication::is_target(command, destination, cpus_.apic_ids[i], sender)) {
         await_wake(i, before);
       }
     }
@@ -146,12 +207,25 @@ class NormalWorld {
   static constexpr u64 kTop = 1ull << 32;
   static constexpr u32 kPollsPerWait = 1000;
   static constexpr u64 kLongestMmiUs = 5'000'000;
+  static constexpr u64 kStartUs = 1000;  ///< for a CPU to reach its waiting place after INIT or SIPI
 
-  /// How often each AP has come out of HLT: it does so once for each SMI that it has served.
+  void write_apic(u64 addr, std::span<std::byte const> out) noexcept {
+    for (std::size_t i = 0; i + 4 <= out.size() && addr % 4 == 0; i += 4) {
+      u32 value = 0;
+      __builtin_memcpy(&value, out.data() + i, 4);
+      u64 const to = addr + i;
+      if (to == communication::kApicPage + communication::kApicIcrLow) {
+        send_ipi(*reinterpret_cast<u32 volatile*>(communication::kApicPage + communication::kApicIcrHigh) >> 24, value);
+      } else {
+        *reinterpret_cast<u32 volatile*>(to) = value;
+      }
+    }
+  }
+  /// How often each AP has come to its waiting place: it does so once for each SMI that it has served.
   Wakes wakes() const noexcept {
     Wakes now{};
     for (u32 i = 1; i < cpus_.count; ++i) {
-      now[i] = reinterpret_cast<u32 const volatile*>(kApWakes)[cpus_.wake_slot[i]];
+      now[i] = reinterpret_cast<u32 const volatile*>(kApWakes)[cpus_.apic_ids[i]];
     }
     return now;
   }

@@ -31,17 +31,19 @@ ap_start:
 ; ---- the BSP, and any CPU that was reset later ----------------------------------------------------------------------
 reset_start:
   cli
-  mov ecx, 0x1B                 ; an AP that MM resumed at the reset vector only parks
+  mov ecx, 0x1B                 ; an AP that comes here waits as after a SIPI
   rdmsr
   test ah, 1
-  jz park16
+  jz ap_reset
   o32 lgdt [cs:gdt_pointer + 0xF000]
   mov eax, 0x11
   mov cr0, eax
   jmp dword SEL_CODE32:(PAGE_BASE + bsp_flat)
-park16:
-  hlt
-  jmp park16
+ap_reset:
+  o32 lgdt [cs:gdt_pointer + 0xF000]
+  mov eax, 0x11
+  mov cr0, eax
+  jmp dword SEL_CODE32:(PAGE_BASE + ap_flat)
 
 bits 32
 ap_flat:
@@ -52,19 +54,17 @@ ap_flat:
   mov eax, 1
   cpuid
   shr ebx, 24
-  mov esi, 1
-  lock xadd [ROM_AP_SLOTS], esi
+  mov esi, ebx
   cmp esi, ROM_AP_MAX
-  jae park32
-  mov [ROM_AP_ID + esi * 4], ebx
-  lock inc dword [ROM_AP_READY]
-.park:
-  hlt                           ; in ROM and flat: nothing that the payload can overwrite
-  lock inc dword [ROM_AP_WAKES + esi * 4]
-  jmp .park
-park32:
+  jae ap_stop
+  xor eax, eax
+  xor ebx, ebx
+  xor ecx, ecx
+  xor edx, edx
+  jmp ap_park
+ap_stop:
   hlt
-  jmp park32
+  jmp ap_stop
 
 bsp_flat:
   mov ax, SEL_DATA
@@ -123,8 +123,19 @@ bsp_long:
   hlt
   jmp .stop
 
-align 16
-gdt:
+; An AP waits in ROM and flat: nothing that the payload can overwrite. Its registers are the same whenever it waits: 0,
+; but for ESI, its APIC ID. It counts how often it came here.
+bits 32
+times 0xE00 - ($ - $$) db 0xF4
+ap_halt:
+  xor eax, eax                  ; and the flags
+  hlt                           ; the address behind it is platform::kRomApWaits
+ap_park:
+  lock inc dword [ROM_AP_WAKES + esi * 4]
+  jmp ap_halt
+
+times 0xF00 - ($ - $$) db 0xF4
+gdt:                            ; platform::kRomGdt
   dq 0
   dq 0x00CF9B000000FFFF         ; 0x08 code 32
   dq 0x00CF93000000FFFF         ; 0x10 data

@@ -114,28 +114,31 @@ Failure read_config(abi::BootConfig& config) noexcept {
   return {};
 }
 
+u32 waiting_aps() noexcept {
+  u32 n = 0;
+  for (u32 id = 0; id < kApWakeSlots; ++id) {
+    n += word(kApWakes + id * 4) != 0 ? 1u : 0u;
+  }
+  return n;
+}
+
 Failure wake_cpus(u32 wanted, CpuSet& cpus) noexcept {
   cpus = {};
   cpus.apic_ids[0] = own_apic_id();
   if (wanted > 1) {
     start_aps();
   }
-  for (u64 us = 0; word(kApReady) + 1 < wanted && us < kWaitUs; us += 100) {
+  u32 ready = 0;
+  for (u64 us = 0; (ready = waiting_aps()) + 1 < wanted && us < kWaitUs; us += 100) {
     wait_us(100);
   }
-  u32 const ready = word(kApReady);
   if (ready + 1 != wanted) {
     return {"the machine has another number of CPUs than opt/mm/config says:", u64{ready} + 1};
   }
-  for (u32 slot = 0; slot < ready; ++slot) {
-    u32 const id = word(kApId + slot * 4);
-    u32 at = cpus.count++;
-    for (; at > 1 && cpus.apic_ids[at - 1] > id; --at) {
-      cpus.apic_ids[at] = cpus.apic_ids[at - 1];
-      cpus.wake_slot[at] = cpus.wake_slot[at - 1];
+  for (u32 id = 0; id < kApWakeSlots && cpus.count < wanted; ++id) {
+    if (word(kApWakes + id * 4) != 0) {
+      cpus.apic_ids[cpus.count++] = id;
     }
-    cpus.apic_ids[at] = id;
-    cpus.wake_slot[at] = slot;
   }
   return {};
 }
@@ -147,7 +150,7 @@ Failure relocate(CpuSet const& cpus, init::LoadResult const& layout) noexcept {
   for (u32 i = 0; i < cpus.count; ++i) {
     word(kNewSmbase) = static_cast<u32>(layout.smbase[i]);
     word(kRelocated) = 0;
-    send_smi_ipi(cpus.apic_ids[i]);
+    send_ipi(cpus.apic_ids[i], communication::ipi_command(communication::DeliveryMode::Smi));
     for (u64 us = 0; word(kRelocated) == 0 && us < kWaitUs; us += 10) {
       wait_us(10);
     }
@@ -200,6 +203,7 @@ CpuSet g_cpus;
 
 void run() noexcept {
   NormalWorld world{g_cpus};
+  world.set_cpu_state(communication::initial_cpu_state());
   auto const must = [&world](Failure failure) {
     if (failure.text != nullptr) {
       fail(world, failure);

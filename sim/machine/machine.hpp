@@ -14,6 +14,7 @@
 #include "core/abi/console.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/base/types.hpp"
+#include "core/communication/cpu_state.hpp"
 #include "core/memory/page_tables.hpp"
 #include "hal/roles/trace.hpp"
 
@@ -25,14 +26,20 @@ namespace mm::sim {
 
 /// What the simulated platform behaves like.
 enum class Profile {
-  Q35Tcg,     ///< QEMU q35 under TCG: unknown MSRs read 0 and writes to them are ignored, AMD64 save state
-  Reference,  ///< the manuals: an MSR that was not declared faults
+  Q35Tcg,     ///< QEMU q35 under TCG: unknown MSRs read 0 and writes to them are ignored, no SMRR, no I/O trap
+  Reference,  ///< the manuals: an MSR that was not declared faults, SMRR, a complete save state
+};
+
+enum class SaveStateLayout {
+  Amd64,  ///< 64-bit AMD; in the q35-tcg profile only what QEMU writes
+  Intel,  ///< Intel 64
 };
 
 /// Everything a simulated machine is made from. The spans need to live only during Simulator::create().
 struct MachineConfig {
   abi::BootConfig boot;
   Profile profile = Profile::Q35Tcg;
+  SaveStateLayout save_state = SaveStateLayout::Amd64;
   u64 seed = 1;                        ///< of the scheduler: same seed, same run
   u64 user_budget_blocks = 5'000'000;  ///< basic blocks of ring 3 per entry before UserExitKind::Budget
   u32 defects = 0;                     ///< supervisor::Check bits: checks that are removed, for tests of the scenarios
@@ -85,8 +92,14 @@ class Simulator {
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
   Expected<u64> read_msr(u32 msr) noexcept;               ///< of the boot processor
   Expected<void> write_msr(u32 msr, u64 value) noexcept;  ///< of the boot processor
-  /// SMI IPI to one CPU; an unknown APIC ID does nothing.
-  void send_smi(u32 apic_id) noexcept;
+  /// The program that raises MMIs, on the boot processor.
+  communication::CpuState cpu_state() const noexcept;
+  void set_cpu_state(communication::CpuState const& state) noexcept;
+  /// An I/O instruction of the program that the chipset turns into an MMI, and what an IN gave (RAX after RSM). `form`:
+  /// communication::TrappedForm. Unsupported: q35 has no such trap.
+  Expected<u32> trapped_io(u16 port, abi::IoWidth width, u32 value, u16 form) noexcept;
+  /// By the APIC of the boot processor (core/communication/ipi.hpp).
+  void send_ipi(u32 destination, u32 command) noexcept;
   void emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept;
 
   std::vector<hal::TraceEvent> const& trace() const noexcept;

@@ -14,71 +14,8 @@ constexpr u64 kNsPerStep = 1000;      ///< of virtual time for a scheduling poin
 constexpr u64 kNsPerBlock = 5;        ///< of virtual time for a block of ring 3
 constexpr u64 kNsPerClockRead = 100;  ///< so that a loop over the clock alone ends
 constexpr u64 kSliceBlocks = 2000;    ///< of ring 3 while other CPUs wait
-constexpr u32 kApicBase = 0x1B;
-constexpr u32 kSmiCount = 0x34;
-constexpr u64 kSaveStateMap = 0xFE00;
-
-constexpr std::array<u32, 26> kDeclaredMsrs = {
-    0x10,       0x17,       0x1B,       0x3A,       0x8B,       0x174,      0x175,      0x176,     0x1A0,
-    0x1D9,      0x277,      0x2FF,      0xFE,       0x9E,       0x6E0,      0xCE,       0x3B,      0xC0000080,
-    0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102, 0xC0000103};
-
+constexpr u32 kMsrTsc = 0x10;
 }  // namespace
-
-// --- MsrFile
-
-MsrFile::MsrFile(Profile profile, bool bsp) noexcept : profile_(profile) {
-  for (u32 msr : kDeclaredMsrs) {
-    entries_[used_++] = {msr, 0};
-  }
-  for (u32 i = 0; i < 16; ++i) {
-    entries_[used_++] = {0x200 + i, 0};
-  }
-  if (profile == Profile::Reference) {
-    entries_[used_++] = {0x1F2, 0};
-    entries_[used_++] = {0x1F3, 0};
-  }
-  *find(kApicBase) = 0xFEE00800 | (bsp ? 0x100u : 0u);
-  *find(0xFE) = profile == Profile::Reference ? 0xD08 : 0x508;
-  *find(0x277) = 0x0007040600070406;
-  *find(0x1A0) = 1;
-  *find(0xC0000080) = 0xD01;
-}
-
-u64* MsrFile::find(u32 msr) noexcept {
-  for (u32 i = 0; i < used_; ++i) {
-    if (entries_[i].msr == msr) {
-      return &entries_[i].value;
-    }
-  }
-  return nullptr;
-}
-
-Expected<u64> MsrFile::read(u32 msr) const noexcept {
-  if (msr == kSmiCount) {
-    return smi_count_;
-  }
-  for (u32 i = 0; i < used_; ++i) {
-    if (entries_[i].msr == msr) {
-      return entries_[i].value;
-    }
-  }
-  if (profile_ == Profile::Reference) {
-    return std::unexpected(Status::Unsupported);
-  }
-  return u64{0};
-}
-
-Expected<void> MsrFile::write(u32 msr, u64 value) noexcept {
-  bool const read_only = msr == kSmiCount || msr == 0xFE || msr == 0x17 || msr == 0xCE;
-  u64* const slot = read_only ? nullptr : find(msr);
-  if (slot != nullptr) {
-    *slot = value;
-  } else if (profile_ == Profile::Reference) {
-    return std::unexpected(Status::Unsupported);
-  }
-  return {};
-}
 
 // --- SimMachine
 
@@ -121,6 +58,11 @@ std::expected<void, std::string> SimMachine::place(Placement const& placement) {
     cpu->engine_->set_cr3(placement.cr3);
     MM_TRY(cpu->engine_->set_gdt(PhysAddr{placement.gdt0 + cpu->index_ * kPageSize}));
     cpu->engine_->flush_code();
+  }
+  for (auto& cpu : cpus_) {
+    if (placement.smbase[cpu->index_] != 0) {
+      cpu->relocate(static_cast<u32>(placement.smbase[cpu->index_]));
+    }
   }
   flush_all();
   return {};
@@ -165,7 +107,7 @@ void SimMachine::run_one(u32 index) noexcept {
   }
 }
 
-void SimMachine::deliver(u32 mask) noexcept {
+void SimMachine::deliver(u32 mask, IoInstruction const* io) noexcept {
   if (halted_.has_value() || current_ != nullptr) {
     return;
   }
@@ -173,17 +115,18 @@ void SimMachine::deliver(u32 mask) noexcept {
   time_ns_ += kNsPerStep;
   fetch_log_.begin_mmi();
   for (auto& cpu : cpus_) {
-    // A CPU that never left MM does not enter again.
-    if ((mask & ~runnable_) >> cpu->index_ & 1) {
-      if (cpu->state_ == Cpu::State::Left) {
-        cpu->restart();
-      }
-      cpu->msrs_.count_smi();
-      cpu->fill_save_state();
-      cpu->state_ = Cpu::State::Running;
+    bool const meant = ((mask & ~runnable_) >> cpu->index_ & 1) != 0;  // one that never left MM does not enter again
+    if (!meant || !cpu->takes_mmi()) {
+      continue;
+    }
+    if (cpu->state_ == Cpu::State::Left) {
+      cpu->restart();
+    }
+    cpu->enter_mm(cpu->index_ == 0 ? io : nullptr);
+    if (cpu->state_ == Cpu::State::Running) {
+      runnable_ |= 1u << cpu->index_;
     }
   }
-  runnable_ |= mask;
   while (runnable_ != 0 && cpus_[0]->state_ != Cpu::State::Left) {
     u32 const count = static_cast<u32>(std::popcount(runnable_));
     u32 rest = runnable_;
@@ -192,6 +135,33 @@ void SimMachine::deliver(u32 mask) noexcept {
     }
     run_one(static_cast<u32>(std::countr_zero(rest)));
   }
+}
+
+u32 SimMachine::send(u32 sender, Ipi ipi) noexcept {
+  using communication::DeliveryMode;
+  u32 smi = 0;
+  for (auto& cpu : cpus_) {
+    if (!communication::is_target(ipi.command, ipi.destination, cpu->index_, sender)) {
+      continue;
+    }
+    switch (communication::delivery_mode(ipi.command)) {
+      case DeliveryMode::Smi:
+        smi |= 1u << cpu->index_;
+        break;
+      case DeliveryMode::Fixed:
+        cpu->apic_.accept(static_cast<u8>(ipi.command));
+        break;
+      case DeliveryMode::Init:
+        cpu->init();
+        break;
+      case DeliveryMode::Startup:
+        smi |= cpu->start() ? 1u << cpu->index_ : 0u;
+        break;
+      default:
+        break;
+    }
+  }
+  return smi;
 }
 
 void SimMachine::flush_all() noexcept {
@@ -276,6 +246,8 @@ void SimMachine::snapshot() {
   saved_.halted = halted_;
   for (auto& cpu : cpus_) {
     cpu->saved_msrs_ = cpu->msrs_;
+    cpu->saved_normal_ = cpu->normal_;
+    cpu->saved_apic_ = cpu->apic_;
     cpu->engine_->save_state();
   }
   flush_all();
@@ -313,6 +285,8 @@ void SimMachine::reset() {
   runnable_ = 0;
   for (auto& cpu : cpus_) {
     cpu->msrs_ = cpu->saved_msrs_;
+    cpu->normal_ = cpu->saved_normal_;
+    cpu->apic_ = cpu->saved_apic_;
     cpu->engine_->restore_state();
     if (was_halted || cpu->state_ != Cpu::State::Idle) {
       cpu->restart();
@@ -329,13 +303,19 @@ void SimMachine::reset() {
 // --- Cpu
 
 SimMachine::Cpu::Cpu(SimMachine& machine, u32 index, std::unique_ptr<Engine> engine) noexcept
-    : machine_(machine), index_(index), engine_(std::move(engine)), msrs_(machine.config_.profile, index == 0) {}
+    : machine_(machine),
+      index_(index),
+      engine_(std::move(engine)),
+      msrs_(machine.config_.profile, index == 0),
+      normal_(index == 0 ? NormalCpu::boot_processor() : NormalCpu::waiting(index)),
+      apic_(index) {}
 
 void SimMachine::Cpu::body(void* self) {
   auto& cpu = *static_cast<Cpu*>(self);
   auto const& handler = cpu.machine_.handler_;
   for (;;) {
     handler.serve(handler.self, cpu, cpu.index_);
+    cpu.leave_mm();
     cpu.state_ = State::Idle;
     cpu.fiber_.suspend();
   }
@@ -489,13 +469,15 @@ void SimMachine::Cpu::zero(PhysAddr at, u64 bytes) noexcept {
 }
 
 Expected<u64> SimMachine::Cpu::read_msr(u32 msr) noexcept {
-  if (msr == 0x10) {
-    return machine_.time_ns_;
-  }
-  return msrs_.read(msr);
+  return msr == kMsrTsc ? machine_.time_ns_ : msrs_.read(msr, CpuWorld::Mm);
 }
-
-Expected<void> SimMachine::Cpu::write_msr(u32 msr, u64 value) noexcept { return msrs_.write(msr, value); }
+Expected<void> SimMachine::Cpu::write_msr(u32 msr, u64 value) noexcept { return msrs_.write(msr, value, CpuWorld::Mm); }
+Expected<u64> SimMachine::Cpu::normal_read_msr(u32 msr) noexcept {
+  return msr == kMsrTsc ? machine_.time_ns_ : msrs_.read(msr, CpuWorld::Normal);
+}
+Expected<void> SimMachine::Cpu::normal_write_msr(u32 msr, u64 value) noexcept {
+  return msrs_.write(msr, value, CpuWorld::Normal);
+}
 
 u32 SimMachine::Cpu::port_in(u16 port, abi::IoWidth width) noexcept {
   return machine_.devices_.in(port, width, machine_.time_ns_);
@@ -527,6 +509,7 @@ hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
         break;
       case EngineStop::Rsm:
         // The CPU is back in the normal world; what ring 0 was doing is never resumed.
+        leave_mm();
         state_ = State::Left;
         for (;;) {
           fiber_.suspend();
@@ -535,39 +518,70 @@ hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
   }
 }
 
-/// The AMD64 map as QEMU writes it (qemu-q35.md 4): the fields that a supervisor reads.
-void SimMachine::Cpu::fill_save_state() noexcept {
-  u64 const smbase = machine_.placement_.smbase[index_];
-  u64 const map = smbase + kSaveStateMap;
-  if (smbase == 0 || !machine_.ram_.holds(map, 0x200)) {
-    return;
+/// The save state of this CPU; null when there is no memory at its SMBASE.
+std::byte* SimMachine::Cpu::save_state() noexcept {
+  u64 const at = u64{normal_.smbase} + kSaveStateOffset;
+  return machine_.ram_.holds(at, kSaveStateBytes) ? machine_.ram_.at(at) : nullptr;
+}
+
+/// INIT: everything but SMBASE; then the CPU waits for a startup IPI.
+void SimMachine::Cpu::init() noexcept {
+  u32 const smbase = normal_.smbase;
+  normal_ = NormalCpu::after_init();
+  normal_.smbase = smbase;
+  normal_.waits_for_startup = true;
+  apic_.init();
+}
+
+/// Startup IPI to the ROM's page. True: an MMI that was held back comes now.
+bool SimMachine::Cpu::start() noexcept {
+  if (!normal_.waits_for_startup) {
+    return false;
   }
-  machine_.ram_.mark(map);
-  std::byte* const area = machine_.ram_.at(map);
-  auto put64 = [area](u64 offset, u64 v) { std::memcpy(area + (offset - kSaveStateMap), &v, 8); };
-  auto put32 = [area](u64 offset, u32 v) { std::memcpy(area + (offset - kSaveStateMap), &v, 4); };
-  for (u64 offset : {0xFE00u, 0xFE20u, 0xFE30u, 0xFE40u, 0xFE50u}) {
-    put64(offset, 0xFFFFFFFF'0C93'0018);
-    put64(offset + 8, 0);
+  normal_.waits_for_startup = false;
+  normal_.settle(index_);
+  return std::exchange(normal_.mmi_held_back, false);
+}
+
+/// While it waits for a startup IPI a CPU holds MMIs back.
+bool SimMachine::Cpu::takes_mmi() noexcept {
+  normal_.mmi_held_back = normal_.waits_for_startup;
+  return !normal_.waits_for_startup;
+}
+
+void SimMachine::Cpu::enter_mm(IoInstruction const* io) noexcept {
+  msrs_.count_smi();
+  io_restart_ = false;
+  if (std::byte* const area = save_state(); area != nullptr) {
+    u64 const at = u64{normal_.smbase} + kSaveStateOffset;
+    machine_.ram_.mark(at);
+    machine_.ram_.mark(at + kSaveStateBytes - 1);
+    write_save_state(SaveStateArea{area, kSaveStateBytes}, normal_, io, machine_.save_state_format());
   }
-  put64(0xFE10, 0xFFFFFFFF'0A9B'0010);
-  put64(0xFE18, 0);
-  put64(0xFED0, 0xD00);
-  put32(0xFEFC, 0x00020064);
-  put32(0xFF00, static_cast<u32>(smbase));
-  put32(0xFF48, 0x620);
-  put64(0xFF50, 0);
-  put32(0xFF58, 0x80010033);
-  put32(0xFF60, 0x400);
-  put32(0xFF68, 0xFFFF0FF0);
-  put32(0xFF70, 0x2);
-  for (u64 offset = 0xFF78; offset <= 0xFFF8; offset += 8) {
-    put64(offset, 0);
+  // Where no entry code of ours is, a CPU runs who knows what: it never comes.
+  u64 const placed = machine_.placement_.smbase[index_];
+  state_ = placed == 0 || placed == normal_.smbase ? State::Running : State::Left;
+}
+
+/// RSM.
+void SimMachine::Cpu::leave_mm() noexcept {
+  if (std::byte* const area = save_state(); area != nullptr) {
+    io_restart_ = read_save_state(SaveStateArea{area, kSaveStateBytes}, normal_, machine_.save_state_format());
   }
-  if (index_ == 0) {
-    put64(0xFFE8, platform::kPortApmCnt);
-    put64(0xFFF8, machine_.devices_.state().apm_command);
+  msrs_.set_smbase(normal_.smbase);
+  if (index_ != 0) {
+    normal_.settle(index_);
   }
+}
+
+/// As the ROM does it: one MMI at the reset-time SMBASE, whose handler changes the field in the save state.
+void SimMachine::Cpu::relocate(u32 smbase) noexcept {
+  enter_mm(nullptr);
+  if (std::byte* const area = save_state(); area != nullptr) {
+    set_smbase(SaveStateArea{area, kSaveStateBytes}, smbase, machine_.save_state_format());
+  }
+  leave_mm();
+  state_ = State::Idle;
 }
 
 }  // namespace mm::sim

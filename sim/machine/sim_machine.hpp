@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/abi/platform.hpp"
@@ -14,35 +15,16 @@
 #include "core/supervisor/checks.hpp"
 #include "hal/roles/machine.hpp"
 #include "sim/devices/devices.hpp"
+#include "sim/devices/local_apic.hpp"
 #include "sim/engine/engine.hpp"
 #include "sim/machine/fetch_log.hpp"
 #include "sim/machine/fiber.hpp"
 #include "sim/machine/machine.hpp"
+#include "sim/machine/msr_file.hpp"
 #include "sim/machine/ram.hpp"
+#include "sim/machine/save_state_map.hpp"
 
 namespace mm::sim {
-
-/// Model-specific registers of one CPU. Trivially copyable.
-class MsrFile {
- public:
-  MsrFile() noexcept = default;
-  MsrFile(Profile profile, bool bsp) noexcept;
-  /// Unsupported: the CPU would raise #GP (Reference profile only).
-  Expected<u64> read(u32 msr) const noexcept;
-  Expected<void> write(u32 msr, u64 value) noexcept;
-  void count_smi() noexcept { ++smi_count_; }
-
- private:
-  struct Entry {
-    u32 msr = 0;
-    u64 value = 0;
-  };
-  u64* find(u32 msr) noexcept;
-  std::array<Entry, 64> entries_{};
-  u32 used_ = 0;
-  Profile profile_ = Profile::Q35Tcg;
-  u64 smi_count_ = 0;
-};
 
 /// RAM, devices and CPUs in management mode; satisfies hal::Machine. The scheduler that gives CPUs their turn is here.
 class SimMachine {
@@ -85,10 +67,13 @@ class SimMachine {
 
   /// Delivers an MMI to the CPUs of the mask, bit = index, and returns when all CPUs have left MM or the machine
   /// halted. When the boot processor leaves by RSM in ring 3 it returns at once: the others stay in MM until the next
-  /// MMI.
-  void deliver(u32 mask) noexcept;
+  /// MMI. `io`: the instruction of the boot processor that raised it, if any.
+  void deliver(u32 mask, IoInstruction const* io = nullptr) noexcept;
+  /// Delivers an IPI, except that SMIs are left to the caller: the mask of the CPUs that get one now.
+  u32 send(u32 sender, Ipi ipi) noexcept;
   u32 cpus() const noexcept { return static_cast<u32>(cpus_.size()); }
   Cpu& cpu(u32 index) noexcept { return *cpus_[index]; }
+  Cpu const& cpu(u32 index) const noexcept { return *cpus_[index]; }
   Ram& ram() noexcept { return ram_; }
   Ram const& ram() const noexcept { return ram_; }
   Devices& devices() noexcept { return devices_; }
@@ -124,6 +109,9 @@ class SimMachine {
   u32 next_random() noexcept;
   void run_one(u32 index) noexcept;
   void flush_all() noexcept;
+  SaveStateFormat save_state_format() const noexcept {
+    return {config_.save_state, config_.profile == Profile::Reference};
+  }
 
   MachineConfig config_;
   Ram ram_;
@@ -153,6 +141,8 @@ class SimMachine::Cpu {
   void zero(PhysAddr at, u64 bytes) noexcept;
   Expected<u64> read_msr(u32 msr) noexcept;
   Expected<void> write_msr(u32 msr, u64 value) noexcept;
+  Expected<u64> normal_read_msr(u32 msr) noexcept;               ///< as read_msr(), outside MM
+  Expected<void> normal_write_msr(u32 msr, u64 value) noexcept;  ///< as write_msr(), outside MM
   u32 port_in(u16 port, abi::IoWidth width) noexcept;
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
   void cli() noexcept {}
@@ -170,6 +160,13 @@ class SimMachine::Cpu {
   u32 index() const noexcept { return index_; }
   Engine& engine() noexcept { return *engine_; }
   MsrFile& msrs() noexcept { return msrs_; }
+  MsrFile const& msrs() const noexcept { return msrs_; }
+  LocalApic& apic() noexcept { return apic_; }
+  /// What the CPU does outside MM.
+  NormalCpu& normal() noexcept { return normal_; }
+  NormalCpu const& normal() const noexcept { return normal_; }
+  /// Whether the last RSM asked for the I/O instruction again; asking clears it.
+  bool take_io_restart() noexcept { return std::exchange(io_restart_, false); }
 
  private:
   friend class SimMachine;
@@ -185,7 +182,13 @@ class SimMachine::Cpu {
   void fault(u64 address, u64 error) noexcept;
   void yield() noexcept;
   bool restart() noexcept;
-  void fill_save_state() noexcept;
+  void enter_mm(IoInstruction const* io) noexcept;
+  void leave_mm() noexcept;
+  void init() noexcept;
+  bool start() noexcept;
+  bool takes_mmi() noexcept;
+  void relocate(u32 smbase) noexcept;
+  std::byte* save_state() noexcept;
   static void body(void* self);
 
   SimMachine& machine_;
@@ -198,6 +201,11 @@ class SimMachine::Cpu {
   bool faulting_ = false;
   MsrFile msrs_;
   MsrFile saved_msrs_;
+  NormalCpu normal_;
+  NormalCpu saved_normal_;
+  LocalApic apic_;
+  LocalApic saved_apic_;
+  bool io_restart_ = false;
   std::array<Translation, 256> translations_{};
 };
 

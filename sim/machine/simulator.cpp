@@ -27,12 +27,38 @@ struct Simulator::Impl {
   static void fault(void* self, SimMachine::Cpu& cpu, u64 vector, u64 error, u64 site, u64 cr2) {
     static_cast<Impl*>(self)->core.supervisor_fault(cpu, vector, error, site, cr2);
   }
+  u64* payload_msr(u32 msr) noexcept;
+  void write_apic(u32 offset, u32 value) noexcept;
+  /// Accesses as the payload makes them: aligned dwords; the APIC answers narrower ones with 0 and ignores their
+  /// writes.
+  void read_apic(u64 offset, std::span<std::byte> out) noexcept {
+    std::ranges::fill(out, std::byte{0});
+    for (std::size_t i = 0; i + 4 <= out.size() && offset % 4 == 0; i += 4) {
+      u32 const value = machine.cpu(0).apic().read(static_cast<u32>(offset + i));
+      std::memcpy(out.data() + i, &value, 4);
+    }
+  }
+  void write_apic(u64 offset, std::span<std::byte const> in) noexcept {
+    for (std::size_t i = 0; i + 4 <= in.size() && offset % 4 == 0; i += 4) {
+      u32 value = 0;
+      std::memcpy(&value, in.data() + i, 4);
+      write_apic(static_cast<u32>(offset + i), value);
+    }
+  }
+  /// The page of the boot processor's APIC. QEMU's does not move.
+  Range apic_page() noexcept {
+    u64 const base = machine.cpu(0).msrs().apic_base();
+    bool const on = (base & kApicBaseEnable) != 0;
+    u64 const page = config.profile == Profile::Reference ? align_down(base, kPageSize) : communication::kApicPage;
+    return on ? Range{page, kPageSize} : Range{};
+  }
   u32 all_cpus() const noexcept { return (1u << machine.cpus()) - 1; }
   /// Whether the normal world sees memory at `address`.
   bool visible(u64 address) const noexcept {
     Range const tseg = machine.devices().tseg();
     bool const locked = machine.devices().tseg_closed() && !machine.defect(supervisor::Check::MmramLock);
-    bool const closed = locked && address >= tseg.base && address < tseg.end();
+    bool const smrr = machine.cpu(0).msrs().smrr().contains({address, 1});
+    bool const closed = smrr || (locked && address >= tseg.base && address < tseg.end());
     return !closed && address < machine.ram().size();
   }
   /// Calls f(offset, chunk, visible) for the page-wise pieces of an access.
@@ -51,6 +77,31 @@ struct Simulator::Impl {
   SimMachine machine;
   Supervisor core;
   init::LoadResult placed{};
+  /// Lets the program execute an instruction of `bytes` and delivers the MMI that it raises.
+  void raise(u32 mask, u32 bytes, IoInstruction const* io) noexcept {
+    // Under TCG the MMI comes behind the jump that follows the instruction (qemu-q35.md 5, trap 1).
+    constexpr u32 kJumpBytes = 2;
+    NormalCpu& normal = machine.cpu(0).normal();
+    u64 const behind = program[CpuRegister::Rip] + bytes + (config.profile == Profile::Q35Tcg ? kJumpBytes : 0);
+    normal.assign(program);
+    normal.rip = behind;
+    machine.deliver(mask, io);
+    normal.store(program);
+    payload.fs_base = payload.gs_base = 0;  // its selectors are loaded again
+    program[CpuRegister::Rip] = normal.rip == behind ? program[CpuRegister::Rip] : normal.rip;
+  }
+
+  using CpuRegister = communication::CpuRegister;
+  communication::CpuState program = communication::initial_cpu_state();
+  communication::CpuState saved_program;
+  /// Registers of the payload itself that the program has as well.
+  struct Payload {
+    u64 efer = 0xD00;
+    u64 fs_base = 0;
+    u64 gs_base = 0;
+  };
+  Payload payload;
+  Payload saved_payload;
   std::vector<Frame> frames;
   std::vector<std::byte> saved_core;
 };
@@ -90,7 +141,9 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv, 
   }
   s.config.boot.fv_bytes = fv.size();
   s.config.boot.hobs_bytes = hobs.size();
+  constexpr u32 kSpurious = 0xF0;
   s.machine.devices().firmware_setup();
+  s.write_apic(kSpurious, 0x1FF);
   ram.write(PhysAddr{platform::kFvBase}, fv);
   ram.write(PhysAddr{platform::kExtraHobs}, hobs);
   u64 const hob_bytes = init::write_boot_hobs(ram, s.config.boot);
@@ -132,6 +185,9 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv, 
 
 void Simulator::read(PhysAddr at, std::span<std::byte> out) noexcept {
   Impl& s = *impl_;
+  if (Range const page = s.apic_page(); page.contains({raw(at), out.size()})) {
+    return s.read_apic(raw(at) - page.base, out);
+  }
   s.pieces(raw(at), out.size(), [&](u64 done, u64 chunk, bool visible) {
     if (visible) {
       std::memcpy(out.data() + done, s.machine.ram().at(raw(at) + done), chunk);
@@ -143,6 +199,9 @@ void Simulator::read(PhysAddr at, std::span<std::byte> out) noexcept {
 
 void Simulator::write(PhysAddr at, std::span<std::byte const> in) noexcept {
   Impl& s = *impl_;
+  if (Range const page = s.apic_page(); page.contains({raw(at), in.size()})) {
+    return s.write_apic(raw(at) - page.base, in);
+  }
   s.pieces(raw(at), in.size(), [&](u64 done, u64 chunk, bool visible) {
     if (visible) {
       s.machine.ram().write(at + done, in.subspan(done, chunk));
@@ -155,17 +214,101 @@ u32 Simulator::port_in(u16 port, abi::IoWidth width) noexcept {
 }
 
 void Simulator::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
-  if (impl_->machine.devices().out(port, width, value) == PortEffect::SoftwareMmi) {
-    impl_->machine.deliver(impl_->all_cpus());
+  Impl& s = *impl_;
+  bool const raises = s.machine.devices().out(port, width, value) == PortEffect::SoftwareMmi;
+  if (port != platform::kPortApmCnt) {
+    return;
+  }
+  s.program = communication::with_command(s.program, static_cast<u8>(value));
+  if (raises) {
+    auto const form = static_cast<communication::OutForm>(s.program[communication::CpuRegister::Form]);
+    u32 const bytes = communication::out_code(form, 0).instruction;
+    u16 const bits = form == communication::OutForm::Immediate ? communication::TrappedForm::kImmediate : u16{0};
+    IoInstruction const io{port, static_cast<u32>(abi::bytes_of(width)), bits, bytes};
+    s.raise(s.all_cpus(), bytes, &io);
+    if (s.machine.cpu(0).take_io_restart()) {
+      s.machine.devices().out(port, width, static_cast<u32>(s.program[communication::CpuRegister::Rax]));
+    }
   }
 }
 
-Expected<u64> Simulator::read_msr(u32 msr) noexcept { return impl_->machine.cpu(0).read_msr(msr); }
-Expected<void> Simulator::write_msr(u32 msr, u64 value) noexcept { return impl_->machine.cpu(0).write_msr(msr, value); }
+communication::CpuState Simulator::cpu_state() const noexcept { return impl_->program; }
+void Simulator::set_cpu_state(communication::CpuState const& state) noexcept { impl_->program = state; }
 
-void Simulator::send_smi(u32 apic_id) noexcept {
-  if (apic_id < impl_->machine.cpus()) {
-    impl_->machine.deliver(1u << apic_id);
+Expected<u32> Simulator::trapped_io(u16 port, abi::IoWidth width, u32 value, u16 form) noexcept {
+  using communication::CpuRegister;
+  using communication::TrappedForm;
+  Impl& s = *impl_;
+  if (s.config.profile != Profile::Reference || s.machine.halted().has_value()) {
+    return std::unexpected(Status::Unsupported);
+  }
+  bool const is_in = (form & TrappedForm::kIn) != 0;
+  bool const immediate = (form & TrappedForm::kImmediate) != 0;
+  u32 const bytes = static_cast<u32>(abi::bytes_of(width));
+  u64 const mask = (u64{1} << (8 * bytes)) - 1;
+  u32 const prefix = width == abi::IoWidth::Word ? 1 : 0;
+  u64& rax = s.program[CpuRegister::Rax];
+  rax = is_in ? rax : (rax & ~mask) | (value & mask);
+  if (!immediate) {
+    s.program[CpuRegister::Rdx] = (s.program[CpuRegister::Rdx] & ~u64{0xFFFF}) | port;
+  }
+  IoInstruction const io{port, bytes, form, prefix + (immediate ? 2u : 1u)};
+  s.raise(s.all_cpus(), io.instruction, &io);
+  if (s.machine.cpu(0).take_io_restart()) {
+    if (is_in) {
+      rax = (rax & ~mask) | s.machine.devices().in(port, width, s.machine.time_ns());
+    } else {
+      s.machine.devices().out(port, width, static_cast<u32>(rax));
+    }
+  }
+  return static_cast<u32>(rax & mask);
+}
+
+/// The three registers that RSM brings back are not MM's, which are in the file, but those of the payload.
+u64* Simulator::Impl::payload_msr(u32 msr) noexcept {
+  return msr == kMsrEfer     ? &payload.efer
+         : msr == kMsrFsBase ? &payload.fs_base
+         : msr == kMsrGsBase ? &payload.gs_base
+                             : nullptr;
+}
+
+Expected<u64> Simulator::read_msr(u32 msr) noexcept {
+  u64 const* const own = impl_->payload_msr(msr);
+  return own != nullptr ? *own : impl_->machine.cpu(0).normal_read_msr(msr);
+}
+Expected<void> Simulator::write_msr(u32 msr, u64 value) noexcept {
+  u64* const own = impl_->payload_msr(msr);
+  if (own == nullptr) {
+    return impl_->machine.cpu(0).normal_write_msr(msr, value);
+  }
+  constexpr u64 kFree = 0x801;  // of EFER, while paging is on
+  u64 const changed = *own ^ value;
+  if (msr == kMsrEfer && (changed & ~kFree) != 0) {
+    if (impl_->config.profile == Profile::Reference) {
+      return std::unexpected(Status::Unsupported);
+    }
+    value = *own ^ (changed & kFree);
+  }
+  *own = value;
+  return {};
+}
+
+void Simulator::send_ipi(u32 destination, u32 command) noexcept {
+  impl_->write_apic(communication::kApicIcrHigh, destination << 24);
+  impl_->write_apic(communication::kApicIcrLow, command);
+}
+
+/// A dword of the boot processor's APIC; a write may send an IPI.
+void Simulator::Impl::write_apic(u32 offset, u32 value) noexcept {
+  Ipi ipi;
+  if (!machine.cpu(0).apic().write(offset, value, ipi)) {
+    return;
+  }
+  u32 const smi = machine.send(0, ipi);
+  if ((smi & 1) != 0) {
+    raise(smi, communication::icr_code(ipi.command, 0).instruction, nullptr);
+  } else if (smi != 0) {
+    machine.deliver(smi);
   }
 }
 
@@ -193,6 +336,8 @@ void Simulator::snapshot() {
   Impl& s = *impl_;
   s.saved_core.resize(sizeof(Supervisor));
   std::memcpy(s.saved_core.data(), static_cast<void const*>(&s.core), sizeof(Supervisor));
+  s.saved_program = s.program;
+  s.saved_payload = s.payload;
   s.machine.snapshot();
 }
 
@@ -202,6 +347,8 @@ void Simulator::reset() {
     return;
   }
   std::memcpy(static_cast<void*>(&s.core), s.saved_core.data(), sizeof(Supervisor));
+  s.program = s.saved_program;
+  s.payload = s.saved_payload;
   s.machine.reset();
   s.machine.events().clear();
   s.machine.fetch_log().clear();

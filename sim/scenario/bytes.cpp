@@ -34,6 +34,7 @@ constexpr std::array kNamed{
     std::pair<std::string_view, Guid>{"HelloSyscalls", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0004"_guid},
     std::pair<std::string_view, Guid>{"RootHandler", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0060"_guid},
     std::pair<std::string_view, Guid>{"Attacker", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0010"_guid},
+    std::pair<std::string_view, Guid>{"SaveState", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0050"_guid},
     std::pair<std::string_view, Guid>{"ApUser", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0020"_guid},
     std::pair<std::string_view, Guid>{"FaultAtEntry", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0030"_guid},
     std::pair<std::string_view, Guid>{"ErrorAtEntry", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0031"_guid},

@@ -80,6 +80,38 @@ inline constexpr std::array kCheckNames{
     MM_NAME(supervisor::Check, PageAttributes),   MM_NAME(supervisor::Check, MmramLock),
     MM_NAME(supervisor::Check, UserAccessWindow), MM_NAME(supervisor::Check, RsmPrecheck),
     MM_NAME(supervisor::Check, HeaderOnce)};
+/// In the order of communication::CpuRegister.
+inline constexpr std::array kRegisterNames{std::pair{std::string_view{"rax"}, communication::CpuRegister::Rax},
+                                           std::pair{std::string_view{"rcx"}, communication::CpuRegister::Rcx},
+                                           std::pair{std::string_view{"rdx"}, communication::CpuRegister::Rdx},
+                                           std::pair{std::string_view{"rbx"}, communication::CpuRegister::Rbx},
+                                           std::pair{std::string_view{"rsp"}, communication::CpuRegister::Rsp},
+                                           std::pair{std::string_view{"rbp"}, communication::CpuRegister::Rbp},
+                                           std::pair{std::string_view{"rsi"}, communication::CpuRegister::Rsi},
+                                           std::pair{std::string_view{"rdi"}, communication::CpuRegister::Rdi},
+                                           std::pair{std::string_view{"r8"}, communication::CpuRegister::R8},
+                                           std::pair{std::string_view{"r9"}, communication::CpuRegister::R9},
+                                           std::pair{std::string_view{"r10"}, communication::CpuRegister::R10},
+                                           std::pair{std::string_view{"r11"}, communication::CpuRegister::R11},
+                                           std::pair{std::string_view{"r12"}, communication::CpuRegister::R12},
+                                           std::pair{std::string_view{"r13"}, communication::CpuRegister::R13},
+                                           std::pair{std::string_view{"r14"}, communication::CpuRegister::R14},
+                                           std::pair{std::string_view{"r15"}, communication::CpuRegister::R15},
+                                           std::pair{std::string_view{"rip"}, communication::CpuRegister::Rip},
+                                           std::pair{std::string_view{"rflags"}, communication::CpuRegister::Rflags},
+                                           std::pair{std::string_view{"cr0"}, communication::CpuRegister::Cr0},
+                                           std::pair{std::string_view{"cr2"}, communication::CpuRegister::Cr2},
+                                           std::pair{std::string_view{"cr3"}, communication::CpuRegister::Cr3},
+                                           std::pair{std::string_view{"cr4"}, communication::CpuRegister::Cr4},
+                                           std::pair{std::string_view{"efer"}, communication::CpuRegister::Efer},
+                                           std::pair{std::string_view{"es"}, communication::CpuRegister::Es},
+                                           std::pair{std::string_view{"cs"}, communication::CpuRegister::Cs},
+                                           std::pair{std::string_view{"ss"}, communication::CpuRegister::Ss},
+                                           std::pair{std::string_view{"ds"}, communication::CpuRegister::Ds},
+                                           std::pair{std::string_view{"fs"}, communication::CpuRegister::Fs},
+                                           std::pair{std::string_view{"gs"}, communication::CpuRegister::Gs},
+                                           std::pair{std::string_view{"fs_base"}, communication::CpuRegister::FsBase},
+                                           std::pair{std::string_view{"gs_base"}, communication::CpuRegister::GsBase}};
 #undef MM_NAME
 
 }  // namespace mm::scenario

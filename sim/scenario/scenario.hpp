@@ -83,6 +83,7 @@ struct Scenario {
   std::filesystem::path file;
   abi::BootConfig boot;
   bool reference_profile = false;
+  bool intel_save_state = false;  ///< else AMD64
   u64 seed = 1;
   bool dispatch = true;
   bool release_core = false;         ///< the supervisor core without trace, for measurements

@@ -13,6 +13,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   sim::MachineConfig config;
   config.boot = p.scenario.boot;
   config.profile = p.scenario.reference_profile ? sim::Profile::Reference : sim::Profile::Q35Tcg;
+  config.save_state = p.scenario.intel_save_state ? sim::SaveStateLayout::Intel : sim::SaveStateLayout::Amd64;
   config.seed = p.scenario.seed;
   config.defects = p.defects;
   config.mmi_entry = p.mmi_entry;

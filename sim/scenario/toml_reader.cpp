@@ -19,7 +19,6 @@ namespace mm::scenario {
 namespace {
 
 namespace fs = std::filesystem;
-using Keys = std::initializer_list<std::string_view>;
 
 /// Thrown inside this file only; parse_scenario() turns it into its error.
 struct Problem {
@@ -78,14 +77,13 @@ class Reader {
   [[noreturn]] void fail(toml::node const& at, std::string const& what) const {
     throw Problem{fmt::format("{}:{}: {}", file_.string(), at.source().begin.line, what)};
   }
-  void only(toml::table const& t, Keys keys, std::string_view where) const {
+  void only(toml::table const& t, std::vector<std::string_view> const& keys, std::string_view where) const {
     for (auto const& [key, node] : t) {
       std::string_view const name = key.str();
       if (std::find(keys.begin(), keys.end(), name) != keys.end()) {
         continue;
       }
-      std::vector<std::string_view> const known{keys};
-      auto const near = nearest(name, known);
+      auto const near = nearest(name, keys);
       fail(node, fmt::format("unknown key '{}' in {}{}", name, where,
                              near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
     }
@@ -208,7 +206,8 @@ class Reader {
 
   // --- sections ---------------------------------------------------------------------------------------------------
   void read_machine(toml::table const& t, Scenario& s) const {
-    only(t, {"cpus", "ram", "tseg", "profile", "fault_policy", "seed", "smap", "strict_rsm"}, "[machine]");
+    only(t, {"cpus", "ram", "tseg", "profile", "save_state", "fault_policy", "seed", "smap", "strict_rsm"},
+         "[machine]");
     s.boot.cpus = static_cast<u32>(number(t, "cpus", 1, platform::kMaxCpus).value_or(1));
     s.boot.ram_bytes = number(t, "ram", 128, 2048).value_or(0) << 20;
     s.boot.tseg_bytes = number(t, "tseg", 4, 64).value_or(0) << 20;
@@ -216,6 +215,12 @@ class Reader {
     s.boot.fault_policy = choice(t, "fault_policy", policies).value_or(0);
     constexpr std::pair<std::string_view, bool> profiles[] = {{"q35-tcg", false}, {"reference", true}};
     s.reference_profile = choice(t, "profile", profiles).value_or(false);
+    constexpr std::pair<std::string_view, bool> layouts[] = {{"amd64", false}, {"intel", true}};
+    s.intel_save_state = choice(t, "save_state", layouts).value_or(s.reference_profile);
+    if (s.intel_save_state && !s.reference_profile) {
+      fail(*find(t, "save_state"),
+           "save_state = \"intel\" needs profile = \"reference\": QEMU's CPU has the AMD64 layout");
+    }
     s.seed = number(t, "seed").value_or(1);
     s.boot.smap = flag(t, "smap").value_or(false) ? 1 : 0;
     s.boot.strict_rsm = flag(t, "strict_rsm").value_or(false) ? 1 : 0;
@@ -388,6 +393,7 @@ class Reader {
                                                                    {"end-of-dxe", &Reader::event},
                                                                    {"ready-to-boot", &Reader::event},
                                                                    {"mmi", &Reader::mmi},
+                                                                   {"ipi", &Reader::ipi},
                                                                    {"mailbox", &Reader::mailbox},
                                                                    {"unblock", &Reader::unblock},
                                                                    {"comm-buffers", &Reader::comm_buffers},
@@ -395,7 +401,8 @@ class Reader {
                                                                    {"write", &Reader::memory},
                                                                    {"fill", &Reader::memory},
                                                                    {"io", &Reader::io},
-                                                                   {"msr", &Reader::msr}};
+                                                                   {"msr", &Reader::msr},
+                                                                   {"registers", &Reader::registers}};
     ScenarioStep step;
     step.line = static_cast<int>(t.source().begin.line);
     auto const build = choice(t, "kind", kinds);
@@ -483,6 +490,32 @@ class Reader {
     u64 const command = number(t, "command", 0, 255).value_or(0);
     add(step, communication::StepOp::RawMmi, command, number(t, "data", 0, 255).value_or(0));
   }
+  void ipi(toml::table const& t, ScenarioStep& step) const {
+    using communication::DeliveryMode;
+    using communication::Shorthand;
+    only(t, {"kind", "title", "mode", "to", "cpu", "vector", "expect"}, "an ipi step");
+    constexpr std::pair<std::string_view, DeliveryMode> modes[] = {{"smi", DeliveryMode::Smi},
+                                                                   {"init", DeliveryMode::Init},
+                                                                   {"startup", DeliveryMode::Startup},
+                                                                   {"fixed", DeliveryMode::Fixed}};
+    constexpr std::pair<std::string_view, Shorthand> groups[] = {
+        {"self", Shorthand::Self}, {"all", Shorthand::All}, {"others", Shorthand::Others}};
+    auto const mode = choice(t, "mode", modes);
+    auto const group = choice(t, "to", groups);
+    auto const cpu = number(t, "cpu", 0, boot_.cpus - 1);
+    if (!mode || group.has_value() == cpu.has_value()) {
+      fail(t, "an ipi step has a mode, and either to or cpu");
+    }
+    u64 const otherwise = *mode == DeliveryMode::Startup ? communication::kStartVector : 0;
+    u32 const vector = static_cast<u32>(number(t, "vector", 0, 255).value_or(otherwise));
+    u32 const command = communication::ipi_command(*mode, group.value_or(Shorthand::None), vector);
+    u32 const destination = static_cast<u32>(cpu.value_or(0));
+    if (!communication::is_sendable(command, destination)) {
+      fail(t,
+           "this ipi cannot be sent: CPU 0 runs the steps, a CPU starts at vector 0xFF, fixed vectors are 16 to 255");
+    }
+    add(step, communication::StepOp::Ipi, command, destination);
+  }
   void mailbox(toml::table const& t, ScenarioStep& step) const {
     only(t, {"kind", "title", "channel", "hex", "fields", "text", "file", "pad", "expect"}, "a mailbox step");
     add(step, communication::StepOp::Mailbox, static_cast<u64>(channel(t, abi::Channel::User)), 0, 0, data(t));
@@ -525,14 +558,26 @@ class Reader {
         number(t, "value", 0, 255).value_or(0));
   }
   void io(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "port", "width", "write", "expect"}, "an io step");
+    only(t, {"kind", "title", "port", "width", "write", "trap", "immediate", "expect"}, "an io step");
     u64 const width = number(t, "width", 1, 4).value_or(1);
     if (width == 3) {
       fail(t, "width is 1, 2 or 4 bytes");
     }
     auto const out = number(t, "write", 0, 0xFFFF'FFFF);
-    add(step, out ? communication::StepOp::PortOut : communication::StepOp::PortIn, need(t, "port", 0xFFFF), width / 2,
-        out.value_or(0));
+    u64 const port = need(t, "port", 0xFFFF);
+    if (flag(t, "trap").value_or(false)) {
+      return trapped_io(t, step, port, width, out);
+    }
+    add(step, out ? communication::StepOp::PortOut : communication::StepOp::PortIn, port, width / 2, out.value_or(0));
+  }
+  void trapped_io(toml::table const& t, ScenarioStep& step, u64 port, u64 width, std::optional<u64> out) const {
+    using Form = communication::TrappedForm;
+    bool const immediate = flag(t, "immediate").value_or(false);
+    if (immediate && port > 0xFF) {
+      fail(*find(t, "port"), "port: an immediate port is at most 0xFF");
+    }
+    add(step, communication::StepOp::TrappedIo, port, width / 2, out.value_or(0));
+    step.program.back().head.form = static_cast<u16>((out ? 0 : Form::kIn) | (immediate ? Form::kImmediate : 0));
   }
   void msr(toml::table const& t, ScenarioStep& step) const {
     only(t, {"kind", "title", "msr", "write", "expect"}, "an msr step");
@@ -541,8 +586,54 @@ class Reader {
         out.value_or(0));
   }
 
+  static std::vector<std::string_view> register_names(std::initializer_list<std::string_view> more) {
+    std::vector<std::string_view> names{more};
+    for (auto const& [name, r] : kRegisterNames) {
+      names.push_back(name);
+    }
+    return names;
+  }
+  void registers(toml::table const& t, ScenarioStep& step) const {
+    only(t, register_names({"kind", "title", "out", "expect"}), "a registers step");
+    communication::CpuState state;
+    u64 mask = 0;
+    auto const set = [&](communication::CpuRegister r, std::optional<u64> value) {
+      if (value) {
+        state[r] = *value;
+        mask |= u64{1} << static_cast<u32>(r);
+      }
+    };
+    for (auto const& [name, r] : kRegisterNames) {
+      set(r, number(t, name));
+    }
+    constexpr std::pair<std::string_view, u64> forms[] = {{"immediate", 0}, {"dx", 1}};
+    set(communication::CpuRegister::Form, choice(t, "out", forms));
+    Bytes bytes;
+    if (mask != 0) {
+      append_object(bytes, state);
+    }
+    add(step, communication::StepOp::Cpu, mask, 0, 0, std::move(bytes));
+  }
+  void expected_registers(toml::table const& t, ScenarioStep& step) const {
+    if (step.kind != "registers") {
+      fail(t, "only a registers step has registers to expect");
+    }
+    only(t, register_names({}), "registers");
+    for (auto const& [name, r] : kRegisterNames) {
+      if (auto const value = number(t, name)) {
+        Bytes bytes;
+        append_int(bytes, *value, 8);
+        step.expect.bytes.push_back({8 * static_cast<std::size_t>(r), std::move(bytes)});
+      }
+    }
+  }
+
   void read_step_expect(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"status", "size", "message_size", "value", "valid", "text", "hex", "fields", "halts"}, "[step.expect]");
+    only(t, {"status", "size", "message_size", "value", "valid", "text", "hex", "fields", "registers", "halts"},
+         "[step.expect]");
+    if (auto const* wanted = table(t, "registers")) {
+      expected_registers(*wanted, step);
+    }
     if (auto const* node = find(t, "status");
         node != nullptr && node->is_string() && !node->value<std::string>()->starts_with("0x")) {
       step.expect.status = static_cast<u64>(*choice(t, "status", kStatusNames));

@@ -47,7 +47,7 @@ struct FakeWorld {
   }
   Expected<u64> read_msr(u32) noexcept { return std::unexpected(Status::Unsupported); }
   Expected<void> write_msr(u32, u64) noexcept { return {}; }
-  void send_smi(u32) noexcept {}
+  void send_ipi(u32, u32) noexcept {}
   void emit(abi::FrameKind, std::span<std::byte const>) noexcept {}
 
   template <typename T>

@@ -39,7 +39,7 @@ struct FakeWorld {
   }
   Expected<u64> read_msr(u32) noexcept { return std::unexpected(Status::Unsupported); }
   Expected<void> write_msr(u32, u64) noexcept { return {}; }
-  void send_smi(u32) noexcept { ++mmis; }
+  void send_ipi(u32, u32) noexcept { ++mmis; }
   void emit(abi::FrameKind, std::span<std::byte const> payload) noexcept {
     frames.emplace_back(payload.begin(), payload.end());
   }

@@ -18,8 +18,9 @@ inline constexpr u64 kScratchPages = 0x22000;  ///< two pages, supervisor RW NX
 
 /// A SimMachine with hand-made tables whose CPUs run `body` at each MMI.
 struct World {
-  explicit World(u32 cpus, u64 seed = 1, u32 smap = 0, Profile profile = Profile::Q35Tcg)
-      : machine(config(cpus, seed, smap, profile)) {
+  explicit World(u32 cpus, u64 seed = 1, u32 smap = 0, Profile profile = Profile::Q35Tcg,
+                 SaveStateLayout layout = SaveStateLayout::Amd64)
+      : machine(config(cpus, seed, smap, profile, layout)) {
     auto made = machine.make_cpus({.self = this, .serve = &World::serve, .fault = &World::fault});
     EXPECT_TRUE(made.has_value());
     put(kTables, (kTables + 0x1000) | memory::pte::kTable);
@@ -39,7 +40,7 @@ struct World {
     map(kReadOnly, memory::kSupervisorReadOnly);
     EXPECT_TRUE(machine.place({.cr3 = kTables, .gdt0 = kGdt}).has_value());
   }
-  static MachineConfig config(u32 cpus, u64 seed, u32 smap, Profile profile) {
+  static MachineConfig config(u32 cpus, u64 seed, u32 smap, Profile profile, SaveStateLayout layout) {
     MachineConfig c;
     c.boot.ram_bytes = 128u << 20;
     c.boot.tseg_bytes = 1u << 20;
@@ -47,6 +48,7 @@ struct World {
     c.boot.smap = smap;
     c.seed = seed;
     c.profile = profile;
+    c.save_state = layout;
     return c;
   }
   void put(u64 at, u64 v) { hal::write_object(machine.ram(), PhysAddr{at}, v); }

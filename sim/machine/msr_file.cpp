@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/machine/msr_file.hpp"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+namespace mm::sim {
+namespace {
+
+constexpr u64 kApicBaseReset = 0xFEE0'0000;
+constexpr u64 kPageMask32 = 0xFFFF'F000;
+
+/// Both profiles have them; 0 after reset unless the constructor says otherwise.
+constexpr u32 kCommon[] = {0x10,       0x17,       0x3A,  0x3B,       0x8B,       0xCE,       0x174,      0x175,
+                           0x176,      0x1D9,      0x2FF, 0x250,      0x258,      0x259,      0x268,      0x269,
+                           0x26A,      0x26B,      0x26C, 0x26D,      0x26E,      0x26F,      0xC0000081, 0xC0000082,
+                           0xC0000083, 0xC0000084, 0x6E0, kMsrFsBase, kMsrGsBase, 0xC0000102, 0xC0000103};
+constexpr u32 kVariableMtrrs = 0x200, kVariableMtrrsEnd = 0x210;
+
+constexpr bool is_read_only(u32 msr) noexcept {
+  return msr == kMsrSmiCount || msr == kMsrMtrrCap || msr == 0x17 || msr == 0xCE || msr == kMsrSmmMcaCap ||
+         msr == kMsrSmbase;
+}
+/// Registers that exist only inside MM.
+constexpr bool is_mm_only(u32 msr) noexcept {
+  return msr == kMsrSmbase || msr == kMsrSmmMcaCap || msr == kMsrSmmFeatureControl;
+}
+
+}  // namespace
+
+MsrFile::MsrFile(Profile profile, bool bsp) noexcept : profile_(profile) {
+  for (u32 msr : kCommon) {
+    declare(msr);
+  }
+  for (u32 msr = kVariableMtrrs; msr < kVariableMtrrsEnd; ++msr) {
+    declare(msr);
+  }
+  declare(kMsrApicBase, kApicBaseReset | kApicBaseEnable | (bsp ? kApicBaseBsp : 0));
+  declare(0x277, 0x0007040600070406);
+  declare(0x1A0, 1);
+  declare(kMsrEfer, 0xD01);
+  if (profile == Profile::Reference) {
+    declare(kMsrMtrrCap, 0x508 | kMtrrCapSmrr);
+    declare(kMsrSmrrBase);
+    declare(kMsrSmrrMask);
+    declare(kMsrSmmMcaCap, kSmmCodeAccessCheckCap);
+    declare(kMsrSmmFeatureControl);
+    declare(kMsrSmbase);
+  } else {
+    declare(kMsrMtrrCap, 0x508);
+  }
+}
+
+u64 const* MsrFile::find(u32 msr) const noexcept {
+  auto const used = std::span(entries_).first(used_);
+  auto const at = std::ranges::find(used, msr, &Entry::msr);
+  return at == used.end() ? nullptr : &at->value;
+}
+u64* MsrFile::find(u32 msr) noexcept { return const_cast<u64*>(std::as_const(*this).find(msr)); }
+
+Expected<u64> MsrFile::read(u32 msr, CpuWorld world) const noexcept {
+  if (msr == kMsrSmiCount) {
+    return smi_count_;
+  }
+  u64 const* const slot = find(msr);
+  bool const hidden = world == CpuWorld::Normal && is_mm_only(msr);
+  if (slot == nullptr || hidden) {
+    return profile_ == Profile::Reference ? Expected<u64>(std::unexpected(Status::Unsupported)) : u64{0};
+  }
+  return msr == kMsrSmbase ? smbase_ : *slot;
+}
+
+/// What raises #GP on a CPU although the register can be written.
+bool MsrFile::is_refused(u32 msr, u64 value, CpuWorld world) const noexcept {
+  switch (msr) {
+    case kMsrEfer:
+      return (value & ~u64{0xD01}) != 0;
+    case kMsrApicBase: {
+      // Without x2APIC bit 10 is reserved. A CPU with SMRR does not let the APIC page lie in it.
+      constexpr u64 kReserved = ~(kPageMask32 | kApicBaseBsp | kApicBaseEnable);
+      bool const enabled = (value & kApicBaseEnable) != 0;
+      return (value & kReserved) != 0 || (enabled && smrr().overlaps({value & kPageMask32, kPageSize}));
+    }
+    case kMsrSmrrBase:
+      return world == CpuWorld::Normal || (value & ~(kPageMask32 | 0xFF)) != 0;
+    case kMsrSmrrMask:
+      return world == CpuWorld::Normal || (value & ~(kPageMask32 | kSmrrValid)) != 0;
+    case kMsrSmmFeatureControl:
+      return (*find(msr) & kSmmFeatureLock) != 0 || (value & ~u64{7}) != 0;
+    default:
+      return false;
+  }
+}
+
+Expected<void> MsrFile::write(u32 msr, u64 value, CpuWorld world) noexcept {
+  u64* const slot = is_read_only(msr) ? nullptr : find(msr);
+  bool const hidden = world == CpuWorld::Normal && is_mm_only(msr);
+  if (profile_ == Profile::Reference && (slot == nullptr || hidden || is_refused(msr, value, world))) {
+    return std::unexpected(Status::Unsupported);
+  }
+  if (slot == nullptr) {
+    return {};
+  }
+  if (msr == kMsrApicBase) {
+    value = (value & (kPageMask32 | kApicBaseEnable)) | (*slot & kApicBaseBsp);
+  }
+  *slot = value;
+  return {};
+}
+
+u64 MsrFile::apic_base() const noexcept { return *find(kMsrApicBase); }
+
+Range MsrFile::smrr() const noexcept {
+  u64 const* const base = find(kMsrSmrrBase);
+  if (base == nullptr) {
+    return {};
+  }
+  u64 const mask = *find(kMsrSmrrMask);
+  u64 const covered = mask & kPageMask32;
+  bool const valid = (mask & kSmrrValid) != 0 && covered != 0;
+  return valid ? Range{*base & covered, (~covered & 0xFFFF'FFFF) + 1} : Range{};
+}
+
+bool MsrFile::code_check() const noexcept {
+  u64 const* const control = find(kMsrSmmFeatureControl);
+  return control != nullptr && (*control & kSmmCodeCheck) != 0;
+}
+
+}  // namespace mm::sim
