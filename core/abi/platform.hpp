@@ -22,10 +22,10 @@ inline constexpr u64 kUserCommStatus = 0x0402'0000;
 inline constexpr u64 kSupervisorCommStatus = 0x0402'1000;
 /// The HOB list that the normal world hands to the loader.
 inline constexpr u64 kBootHobList = 0x0403'0000;
-inline constexpr u64 kBootHobListLimit = 0x0001'0000;
+inline constexpr u64 kBootHobListLimit = 0x0006'0000;
 /// HOBs of the scenario, which are appended to that list.
-inline constexpr u64 kExtraHobs = 0x0404'0000;
-inline constexpr u64 kExtraHobsLimit = 0x8000;
+inline constexpr u64 kExtraHobs = 0x0409'0000;
+inline constexpr u64 kExtraHobsLimit = 0x0005'0000;
 /// The encoded steps of a scenario.
 inline constexpr u64 kStepProgram = 0x0410'0000;
 inline constexpr u64 kStepProgramLimit = 0x0040'0000;

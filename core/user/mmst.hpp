@@ -92,6 +92,17 @@ struct MmCpuProtocol {
 };
 static_assert(sizeof(MmCpuProtocol) == 16);
 
+/// SMM_EXCEPTION_TEST_PROTOCOL of Project Mu's UefiCpuPkg: protection tests ask for it before they fault on purpose.
+struct MmExceptionTestProtocol {
+  Status(MM_EFIAPI* enable_test_mode)() = nullptr;
+};
+
+/// The protocols that the core itself installs.
+struct CoreProtocols {
+  MmCpuProtocol cpu;
+  MmExceptionTestProtocol exception_test;
+};
+
 inline constexpr u32 kRuntimeServicesCode = 5;  ///< EFI_MEMORY_TYPE
 inline constexpr u32 kRuntimeServicesData = 6;
 inline constexpr u32 kAllocateAnyPages = 0;  ///< EFI_ALLOCATE_TYPE

@@ -12,7 +12,7 @@ struct MmstThunks {
   static Status command(u64 code, u64 a, u64 b) noexcept {
     switch (static_cast<abi::UserCommand>(code)) {
       case abi::UserCommand::StartUserCore:
-        return Site::core().start(a, table(), Site::cpu_protocol());
+        return Site::core().start(a, table(), Site::protocols());
       case abi::UserCommand::UserRequest:
         return Site::core().request(a, b);
       case abi::UserCommand::UserApProcedure:
@@ -54,6 +54,10 @@ struct MmstThunks {
   static Status MM_EFIAPI write_save_state(MmCpuProtocol const*, u64, u32, u64, void*) noexcept {
     return Status::Unsupported;
   }
+  /// Nothing to enable: what a fault does is the supervisor's fault policy.
+  static Status MM_EFIAPI enable_test_mode() noexcept { return Status::Success; }
+
+  static CoreProtocols core_protocols() noexcept { return {{read_save_state, write_save_state}, {enable_test_mode}}; }
 
  private:
   static Status MM_EFIAPI install_configuration_table(MmSystemTable const*, Guid const* guid, void* what,

@@ -28,9 +28,9 @@ class UserCore {
   UserCore(UserCore const&) = delete;
   UserCore& operator=(UserCore const&) = delete;
 
-  /// StartUserCore. `services` is an MMST with every function set; `cpu_protocol` must outlive the core.
+  /// StartUserCore. `services` is an MMST with every function set; `protocols` must outlive the core.
   /// AlreadyStarted; InvalidParameter: no HOB list; OutOfResources.
-  Status start(u64 hob_list, MmSystemTable const& services, MmCpuProtocol* cpu_protocol) noexcept {
+  Status start(u64 hob_list, MmSystemTable const& services, CoreProtocols* protocols) noexcept {
     if (mmst_ != nullptr) {
       return Status::AlreadyStarted;
     }
@@ -49,7 +49,7 @@ class UserCore {
     *table = services;
     table->number_of_cpus = count_cpus(hob_list);
     mmst_ = table;
-    Status const status = publish(hob_list, cpu_protocol);
+    Status const status = publish(hob_list, *protocols);
     if (status != Status::Success) {
       mmst_ = nullptr;
     }
@@ -263,10 +263,13 @@ class UserCore {
     return cpus;
   }
 
-  Status publish(u64 hob_list, MmCpuProtocol* cpu_protocol) noexcept {
+  Status publish(u64 hob_list, CoreProtocols& protocols) noexcept {
     Status status = install_configuration_table(&guids::gEfiHobListGuid, at<void>(hob_list));
     if (status == Status::Success) {
-      status = install_event(guids::gEfiMmCpuProtocolGuid, cpu_protocol);
+      status = install_event(guids::gEfiMmCpuProtocolGuid, &protocols.cpu);
+    }
+    if (status == Status::Success) {
+      status = install_event(guids::gSmmExceptionTestProtocolGuid, &protocols.exception_test);
     }
     if (status == Status::Success) {
       status = install_event(guids::gMmRing3HandlerReadyProtocol);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/abi/guids.hpp"
+#include "sim/scenario/edk2_names.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -40,6 +41,7 @@ constexpr std::array kNamed{
     std::pair<std::string_view, Guid>{"ErrorAtEntry", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0031"_guid},
     std::pair<std::string_view, Guid>{"RsmDriver", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0040"_guid},
     std::pair<std::string_view, Guid>{"DepexB", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0050"_guid},
+    std::pair<std::string_view, Guid>{"PlatformUser", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0060"_guid},
     std::pair<std::string_view, Guid>{"SupervisorRequest", guids::gMmSupervisorRequestHandlerGuid},
     std::pair<std::string_view, Guid>{"dispatch", guids::gEventMmDispatchGuid},
     std::pair<std::string_view, Guid>{"SupervisorDispatch", guids::gMmSupervisorDriverDispatchGuid},
@@ -51,6 +53,9 @@ constexpr std::array kNamed{
     std::pair<std::string_view, Guid>{"SupervisorCore", guids::gMmSupervisorCoreGuid},
     std::pair<std::string_view, Guid>{"UserCore", guids::gMmSupervisorUserGuid},
     std::pair<std::string_view, Guid>{"Policy", guids::gMmSupervisorPolicyFileGuid},
+    std::pair<std::string_view, Guid>{"MmSupervisorRing3Broker", guids::gMmSupervisorRing3BrokerGuid},
+    std::pair<std::string_view, Guid>{"MmSupervisorInit", guids::gMmSupervisorInitGuid},
+    std::pair<std::string_view, Guid>{"a-priori file", guids::gAprioriFileGuid},
 };
 
 std::size_t distance(std::string_view a, std::string_view b) {
@@ -189,11 +194,24 @@ std::string guid_name(Guid const& guid) {
       return std::string{name};
     }
   }
-  return format_guid(guid);
+  auto const names = edk2_names();
+  auto const at = std::ranges::find(names, guid, &Edk2Name::guid);
+  return at != names.end() ? std::string{at->name} : format_guid(guid);
+}
+std::string named_guid(Guid const& guid) {
+  auto const name = guid_name(guid);
+  auto const registry = format_guid(guid);
+  return name == registry ? registry : fmt::format("{} ({})", name, registry);
 }
 std::expected<Guid, std::string> find_guid(std::string_view text) {
   std::vector<std::string_view> names;
   for (auto const& [name, known] : kNamed) {
+    if (name == text) {
+      return known;
+    }
+    names.push_back(name);
+  }
+  for (auto const& [name, known] : edk2_names()) {
     if (name == text) {
       return known;
     }

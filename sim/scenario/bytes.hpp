@@ -44,9 +44,11 @@ std::expected<void, std::string> write_file(std::filesystem::path const& path, s
 /// Registry form, upper or lower case; nothing when malformed.
 std::expected<Guid, std::string> parse_guid(std::string_view text);
 std::string format_guid(Guid const& guid);
-/// A well-known name ("Hello", "dispatch", "EndOfDxe") or the registry form.
+/// A well-known name ("Hello", "dispatch", "EndOfDxe"), a name of edk2 ("gEfiMmCpuProtocolGuid") or the registry form.
 std::string guid_name(Guid const& guid);
-/// A GUID by well-known name or registry form. The error names the nearest known name.
+/// "name (registry form)", or the registry form alone.
+std::string named_guid(Guid const& guid);
+/// A GUID by well-known name, name of edk2 or registry form. The error names the nearest known name.
 std::expected<Guid, std::string> find_guid(std::string_view name_or_guid);
 
 /// The candidate with the smallest edit distance, or "" when none is near.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/image/pe.hpp"
+#include "sim/scenario/image_text.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -38,8 +39,7 @@ void sweep(std::span<std::byte const> code, u32 rva, ImageFindings& findings) {
 std::expected<ImageFindings, std::string> check_image(std::span<std::byte const> bytes) {
   auto const image = image::PeImage::parse(bytes);
   if (!image) {
-    return std::unexpected(fmt::format("malformed PE32+ image: {} (at byte {:#x})",
-                                       image::problem_text(image.error().problem), image.error().offset));
+    return std::unexpected("malformed PE32+ image: " + describe_problem(bytes, image.error()));
   }
   ImageFindings findings;
   for (u32 i = 0; i < image->section_count(); ++i) {

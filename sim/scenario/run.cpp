@@ -10,6 +10,7 @@
 
 #include "core/abi/guids.hpp"
 #include "core/image/fv.hpp"
+#include "sim/scenario/depex_file.hpp"
 #include "sim/scenario/fv_writer.hpp"
 #include "sim/scenario/precheck.hpp"
 
@@ -96,7 +97,7 @@ std::expected<void, std::string> add_driver(Prepared& p, std::vector<FvFileSpec>
   if (image.depex_content) {
     file.depex = *image.depex_content;
   } else if (image.depex) {
-    auto depex = read_file(*image.depex);
+    auto depex = read_depex_file(*image.depex);
     if (!depex) {
       return std::unexpected(depex.error());
     }

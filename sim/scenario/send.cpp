@@ -10,6 +10,7 @@
 
 #include "core/abi/guids.hpp"
 #include "core/image/fv.hpp"
+#include "sim/scenario/depex_file.hpp"
 #include "sim/scenario/precheck.hpp"
 
 namespace mm::scenario {
@@ -70,77 +71,6 @@ std::optional<std::string> refusal(std::span<std::byte const> image) {
 
 std::string display_name(ListedFile const& f) { return f.ui.empty() ? format_guid(f.name) : f.ui; }
 
-/// Follows one driver through the trace.
-struct DriverTrack {
-  Range image;
-  bool loaded = false, running = false;
-  DriverReport report;
-
-  void fault(hal::TraceEvent const& e) {
-    report.state = "faulted";
-    report.detail = fmt::format("{}: vector {}, error {}, at image offset {}, address {}",
-                                running ? "in its entry point" : "in a handler", e.a, hex_number(e.b),
-                                hex_number(e.c - image.base), hex_number(e.d));
-  }
-  void note(hal::TraceEvent const& e, ImageSpec const& spec) {
-    switch (static_cast<abi::UserNote>(e.a)) {
-      case abi::UserNote::DriverEntered:
-        running = true;
-        report.state = "running";
-        report.detail = "its entry point did not return";
-        break;
-      case abi::UserNote::DriverReturned:
-        running = false;
-        report.state = e.c == 0 ? "started" : "error";
-        report.detail = e.c == 0 ? "" : efi_status_name(e.c);
-        break;
-      case abi::UserNote::DriverWaiting:
-        report.state = "waiting";
-        report.detail = waiting_for(spec);
-        break;
-      case abi::UserNote::DriverContained:
-        report.detail = report.state == "faulted" ? report.detail : "removed after a fault";
-        report.state = "faulted";
-        running = false;
-        break;
-      default:
-        break;
-    }
-  }
-  static std::string waiting_for(ImageSpec const& spec) {
-    Bytes depex = spec.depex_content.value_or(Bytes{});
-    std::string needs;
-    for (auto const& guid : depex_needs(depex)) {
-      needs += (needs.empty() ? "" : ", ") + protocol_name(guid);
-    }
-    std::string words;
-    for (auto const& word : depex_words(depex)) {
-      words += (words.empty() ? "" : ", ") + word;
-    }
-    return fmt::format("for {} (depex: {})", needs.empty() ? "nothing that can come" : needs, words);
-  }
-};
-
-void load(DriverTrack& d, ImageSpec const& spec, std::vector<hal::TraceEvent> const& trace, std::vector<bool>& used) {
-  for (std::size_t i = 0; i < trace.size() && !d.loaded; ++i) {
-    auto const& e = trace[i];
-    bool const about = e.kind == hal::TraceKind::ImageLoaded || e.kind == hal::TraceKind::ImageRefused;
-    u64 const words[2] = {e.c, e.d};
-    if (!about || used[i] || std::memcmp(words, &spec.guid, sizeof words) != 0) {
-      continue;
-    }
-    used[i] = true;
-    if (e.kind == hal::TraceKind::ImageRefused) {
-      d.report.state = "refused";
-      d.report.detail = "by the loader: " + efi_status_name(e.b);
-      return;
-    }
-    d.loaded = true;
-    d.image = Range{e.a, e.b};
-    d.report.state = "not dispatched";
-  }
-}
-
 }  // namespace
 
 std::string efi_status_name(u64 status) {
@@ -198,7 +128,7 @@ std::expected<void, std::string> add_image(DriverSet& set, std::string const& ar
   image.name = image.file.stem().string();
   MM_TRY_ASSIGN(image.content, read_file(image.file));
   if (split) {
-    MM_TRY_ASSIGN(image.depex_content, read_file(argument.substr(colon + 1)));
+    MM_TRY_ASSIGN(image.depex_content, read_depex_file(argument.substr(colon + 1)));
   }
   image.guid = guid_of_image(image.file, image.name);
   if (auto const why = refusal(*image.content)) {
@@ -217,8 +147,12 @@ void add_volume(DriverSet& set, Listing const& listing) {
     bool const part = f.name == guids::gMmSupervisorRing3BrokerGuid || f.name == guids::gMmSupervisorCoreGuid ||
                       f.name == guids::gMmSupervisorUserGuid || f.name == guids::gMmSupervisorInitGuid;
     DriverReport report{display_name(f), f.name, {}, file_type_name(f.type)};
+    bool const again = std::ranges::find(set.images, f.name, &ImageSpec::guid) != set.images.end();
     if (core || part) {
       report.state = "replaced by ours";
+    } else if (again && f.type == image::file_type::kMmStandalone) {
+      report.state = "not run";
+      report.detail = "a second copy of this file";
     } else if (f.type != image::file_type::kMmStandalone) {
       report.state = "not run";
     } else if (!f.image || f.pe.empty()) {
@@ -241,34 +175,6 @@ void add_volume(DriverSet& set, Listing const& listing) {
     }
     set.not_run.push_back(std::move(report));
   });
-}
-
-std::vector<DriverReport> report_drivers(Prepared const& p, MachineRun const& run) {
-  std::vector<DriverTrack> drivers;
-  std::vector<bool> used(run.trace.size());
-  for (auto const& spec : p.scenario.images) {
-    auto& d = drivers.emplace_back();
-    d.report = {spec.name, spec.guid, "not loaded", {}};
-    load(d, spec, run.trace, used);
-  }
-  for (auto const& e : run.trace) {
-    for (std::size_t i = 0; i < drivers.size(); ++i) {
-      auto& d = drivers[i];
-      if (!d.loaded) {
-        continue;
-      }
-      if (e.kind == hal::TraceKind::UserNote && e.b == d.image.base) {
-        d.note(e, p.scenario.images[i]);
-      } else if (e.kind == hal::TraceKind::Fault && (d.running || d.image.contains({e.c, 1}))) {
-        d.fault(e);
-      }
-    }
-  }
-  std::vector<DriverReport> out;
-  for (auto& d : drivers) {
-    out.push_back(std::move(d.report));
-  }
-  return out;
 }
 
 StepOutcome const* outcome_of(Prepared const& p, MachineRun const& run, std::size_t index) {

@@ -11,6 +11,7 @@
 #include "core/image/fv.hpp"
 #include "core/image/pe.hpp"
 #include "sim/scenario/decompress.hpp"
+#include "sim/scenario/image_text.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -30,17 +31,6 @@ constexpr Guid kBrotli = "3D532050-5CDA-4FD0-879E-0F7F630D5AFB"_guid;
 constexpr Guid kTiano = "A31280AD-481E-41B6-95E8-127F4C984779"_guid;
 constexpr Guid kCrc32 = "FC1BCDB0-7D31-49AA-936A-A4600D9DD083"_guid;
 constexpr Guid kVariableStore = "FFF12B8D-7696-4C8B-A985-2747075B4F50"_guid;
-
-constexpr std::array kProtocols{
-    std::pair<Guid, std::string_view>{guids::gMmRing3HandlerReadyProtocol, "MmRing3HandlerReady"},
-    std::pair<Guid, std::string_view>{guids::gEfiMmCpuProtocolGuid, "EfiMmCpu"},
-    std::pair<Guid, std::string_view>{guids::gEfiMmCpuIoProtocolGuid, "EfiMmCpuIo"},
-    std::pair<Guid, std::string_view>{guids::gEfiMmConfigurationProtocolGuid, "EfiMmConfiguration"},
-    std::pair<Guid, std::string_view>{guids::gEfiMmEndOfDxeProtocolGuid, "EfiMmEndOfDxe"},
-    std::pair<Guid, std::string_view>{guids::gEfiMmReadyToLockProtocolGuid, "EfiMmReadyToLock"},
-    std::pair<Guid, std::string_view>{guids::gMmSupervisorRing3BrokerGuid, "MmSupervisorRing3Broker"},
-    std::pair<Guid, std::string_view>{guids::gMmSupervisorInitGuid, "MmSupervisorInit"},
-    std::pair<Guid, std::string_view>{guids::gAprioriFileGuid, "a-priori file"}};
 
 std::string sentence(image::FvError const& e) {
   return fmt::format("{} (at {:#x})", image::problem_text(e.problem), e.offset);
@@ -62,21 +52,6 @@ std::string ui_text(Span body) {
 std::string rights_of(u32 characteristics) {
   return fmt::format("R{}{}", (characteristics & 0x8000'0000u) != 0 ? "W" : "",
                      (characteristics & 0x2000'0020u) != 0 ? "X" : "");
-}
-
-std::string machine_name(u16 machine) {
-  switch (machine) {
-    case 0x8664:
-      return "x86-64";
-    case 0x014C:
-      return "IA-32";
-    case 0xAA64:
-      return "AArch64";
-    case 0x0EBC:
-      return "EFI byte code";
-    default:
-      return fmt::format("machine {:#x}", machine);
-  }
 }
 
 /// Name of a section header: 8 bytes, printable only.
@@ -443,11 +418,6 @@ std::string section_type_name(u8 type) {
   }
 }
 
-std::string protocol_name(Guid const& guid) {
-  auto const at = std::ranges::find(kProtocols, guid, &std::pair<Guid, std::string_view>::first);
-  return at != kProtocols.end() ? std::string{at->second} : guid_name(guid);
-}
-
 std::vector<std::string> depex_words(Span depex) {
   constexpr std::string_view kWords[] = {"BEFORE", "AFTER", "PUSH", "AND", "OR", "NOT", "TRUE", "FALSE", "END", "SOR"};
   std::vector<std::string> out;
@@ -463,7 +433,7 @@ std::vector<std::string> depex_words(Span depex) {
         out.push_back("[" + word + " without its GUID]");
         return out;
       }
-      word += " " + protocol_name(load_guid(depex, at + 1));
+      word += " " + named_guid(load_guid(depex, at + 1));
       at += 16;
     }
     out.push_back(std::move(word));
@@ -480,7 +450,8 @@ std::vector<Guid> depex_needs(Span depex) {
   for (u64 at = 0; at < depex.size() && load_le<u8>(depex, at) <= 9; ++at) {
     if (load_le<u8>(depex, at) <= 2) {
       Guid const guid = load_guid(depex, at + 1);
-      bool const ours = guid == guids::gMmRing3HandlerReadyProtocol || guid == guids::gEfiMmCpuProtocolGuid;
+      bool const ours = guid == guids::gMmRing3HandlerReadyProtocol || guid == guids::gEfiMmCpuProtocolGuid ||
+                        guid == guids::gSmmExceptionTestProtocolGuid;
       if (fits(depex, at + 1, 16) && !ours && std::ranges::find(out, guid) == out.end()) {
         out.push_back(guid);
       }
@@ -498,7 +469,7 @@ ListedImage describe_image(Span bytes) {
   read_raw_headers(bytes, out);
   auto const pe = image::PeImage::parse(bytes);
   if (!pe) {
-    out.problem = fmt::format("{} (byte {:#x})", image::problem_text(pe.error().problem), pe.error().offset);
+    out.problem = describe_problem(bytes, pe.error());
     return out;
   }
   out.loadable = true;

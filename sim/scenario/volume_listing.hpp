@@ -100,8 +100,6 @@ std::string section_type_name(u8 type);
 std::vector<std::string> depex_words(std::span<std::byte const> depex);
 /// The GUIDs of PUSH, BEFORE and AFTER, without those that the user core itself installs.
 std::vector<Guid> depex_needs(std::span<std::byte const> depex);
-/// Name of a protocol or event GUID where known, else the registry form.
-std::string protocol_name(Guid const& guid);
 /// What is to be said about one PE or TE image.
 ListedImage describe_image(std::span<std::byte const> bytes);
 

@@ -29,8 +29,9 @@ struct RunOptions {
 struct SendOptions {
   std::vector<std::string> images;  ///< FILE.efi[:FILE.depex]
   std::vector<std::filesystem::path> volumes;
-  std::filesystem::path policy;  ///< empty: the default
-  std::string to;                ///< name or GUID
+  std::vector<std::string> hobs;  ///< GUID:HEX or GUID:FILE
+  std::filesystem::path policy;   ///< empty: the default
+  std::string to;                 ///< name or GUID
   std::string hex, text;
   std::filesystem::path file, messages;
   std::string channel;  ///< empty: user, but supervisor for the supervisor's own requests

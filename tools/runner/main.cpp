@@ -63,6 +63,8 @@ int main(int argc, char** argv) {
   send->add_option("--image", sending.images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
   send->add_option("--fv", sending.volumes,
                    "Take the standalone MM drivers of this volume or flash image; may be repeated");
+  send->add_option("--hob", sending.hobs,
+                   "GUID:HEX or GUID:FILE: a GUID HOB that the drivers find in the HOB list; may be repeated");
   send->add_option("--policy", sending.policy, "Policy source (XML) or blob instead of the default");
   auto* to = send->add_option("--to", sending.to, "Handler GUID, or a known name");
   auto* data = send->add_option_group("message");

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "sim/scenario/hobs.hpp"
 #include "sim/scenario/policy_xml.hpp"
 #include "sim/scenario/send.hpp"
 #include "tools/runner/commands.hpp"
@@ -85,6 +86,15 @@ std::expected<DriverSet, std::string> drivers_of(SendOptions const& o) {
     add_volume(set, *listing);
   }
   return set;
+}
+
+std::expected<Bytes, std::string> hobs_of(SendOptions const& o) {
+  std::vector<PlatformHob> out;
+  for (auto const& argument : o.hobs) {
+    MM_TRY_ASSIGN(auto hob, parse_hob(argument));
+    out.push_back(std::move(hob));
+  }
+  return encode_hobs(out);
 }
 
 Scenario scenario_of(SendOptions const& o, DriverSet const& set, std::vector<Message> const& messages, Bytes policy) {
@@ -218,8 +228,13 @@ int send_command(SendOptions const& o) {
   if (!set) {
     return complain(set.error());
   }
-  auto const images = images_folder();
-  auto const prepared = prepare(scenario_of(o, *set, *messages, std::move(*policy)), images);
+  auto hobs = hobs_of(o);
+  if (!hobs) {
+    return complain(hobs.error());
+  }
+  auto scenario = scenario_of(o, *set, *messages, std::move(*policy));
+  scenario.hobs = std::move(*hobs);
+  auto const prepared = prepare(std::move(scenario), images_folder());
   if (!prepared) {
     return complain(prepared.error());
   }

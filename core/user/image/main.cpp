@@ -28,15 +28,15 @@ using Thunks = mm::user::MmstThunks<Site>;
 struct Root {
   HardwareRing3 ring3;
   mm::user::UserCore<HardwareRing3> core{ring3};
-  mm::user::MmCpuProtocol cpu_protocol;
+  mm::user::CoreProtocols protocols;
 };
 constinit Root root;
 
 struct Site {
   static mm::user::UserCore<HardwareRing3>& core() noexcept { return root.core; }
-  static mm::user::MmCpuProtocol* cpu_protocol() noexcept {
-    root.cpu_protocol = {Thunks::read_save_state, Thunks::write_save_state};
-    return &root.cpu_protocol;
+  static mm::user::CoreProtocols* protocols() noexcept {
+    root.protocols = Thunks::core_protocols();
+    return &root.protocols;
   }
 };
 

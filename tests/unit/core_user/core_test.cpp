@@ -86,6 +86,7 @@ TEST_F(Core, StartInstallsWhatDriversWaitFor) {
   ASSERT_EQ(m.boot(), Status::Success);
   EXPECT_TRUE(installed(guids::gEfiMmCpuProtocolGuid));
   EXPECT_TRUE(installed(guids::gMmRing3HandlerReadyProtocol));
+  EXPECT_TRUE(installed(guids::gSmmExceptionTestProtocolGuid));
   EXPECT_FALSE(installed(guids::gEfiMmEndOfDxeProtocolGuid));
 }
 

@@ -195,7 +195,7 @@ struct Bench {
 
   struct Site {
     static UserCore<ScriptedRing3>& core() noexcept { return current->core; }
-    static MmCpuProtocol* cpu_protocol() noexcept { return &current->cpu; }
+    static CoreProtocols* protocols() noexcept { return &current->protocols; }
   };
   using Thunks = MmstThunks<Site>;
 
@@ -204,7 +204,7 @@ struct Bench {
 
   static inline Bench* current = nullptr;
   ScriptedRing3 ring3;
-  MmCpuProtocol cpu{Thunks::read_save_state, Thunks::write_save_state};
+  CoreProtocols protocols = Thunks::core_protocols();
   UserCore<ScriptedRing3> core{ring3};
 };
 

@@ -223,6 +223,13 @@ TEST_F(Services, LocateProtocolErrors) {
   EXPECT_EQ(interface, &x);
 }
 
+TEST_F(Services, ExceptionTestMode) {
+  MmExceptionTestProtocol* test = nullptr;
+  ASSERT_EQ(t()->locate_protocol(&guids::gSmmExceptionTestProtocolGuid, nullptr, reinterpret_cast<void**>(&test)),
+            Status::Success);
+  EXPECT_EQ(test->enable_test_mode(), Status::Success);
+}
+
 TEST_F(Services, SaveStateInTwoPhases) {
   MmCpuProtocol* cpu = nullptr;
   ASSERT_EQ(t()->locate_protocol(&guids::gEfiMmCpuProtocolGuid, nullptr, reinterpret_cast<void**>(&cpu)),

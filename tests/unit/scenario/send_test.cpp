@@ -5,6 +5,8 @@
 
 #include "core/abi/guids.hpp"
 #include "sim/scenario/fv_writer.hpp"
+#include "sim/scenario/image_text.hpp"
+#include "tests/support/image_builder.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -62,6 +64,54 @@ TEST(DriverSet, ForeignCoresAndOtherFilesAreNamedAndNotRun) {
   EXPECT_EQ(set.not_run[2].state, "not run");
   EXPECT_EQ(set.not_run[2].detail, "MM (traditional)");
   EXPECT_EQ(set.not_run[3].state, "refused");
+}
+
+TEST(DriverSet, ASecondCopyIsNotRun) {
+  auto const pe = test::clang_image().build();
+  auto const fv = *write_fv({{.name = "11111111-2222-3333-4444-555555555555"_guid,
+                              .type = 0x0E,
+                              .depex = {},
+                              .pe32 = Bytes{pe.begin(), pe.end()},
+                              .raw = {},
+                              .ui = "Twice"}});
+  auto const listing = list_images(fv);
+  ASSERT_TRUE(listing.has_value());
+  DriverSet set;
+  add_volume(set, *listing);
+  add_volume(set, *listing);
+  EXPECT_EQ(set.images.size(), 1u);
+  ASSERT_EQ(set.not_run.size(), 1u);
+  EXPECT_EQ(set.not_run[0].state, "not run");
+  EXPECT_EQ(set.not_run[0].detail, "a second copy of this file");
+}
+
+TEST(Names, OfEdk2) {
+  Guid const rsc = "2FF29FA7-5E80-4ED9-B380-017D3C554FF4"_guid;
+  EXPECT_EQ(guid_name(rsc), "gEfiMmRscHandlerProtocolGuid");
+  EXPECT_EQ(named_guid(rsc), "gEfiMmRscHandlerProtocolGuid (2FF29FA7-5E80-4ED9-B380-017D3C554FF4)");
+  EXPECT_EQ(*find_guid("gEfiMmRscHandlerProtocolGuid"), rsc);
+  EXPECT_EQ(*find_guid("gEfiSmmRscHandlerProtocolGuid"), rsc) << "the older name";
+  EXPECT_EQ(named_guid(Guid{}), format_guid(Guid{}));
+}
+
+TEST(ImageText, ProblemsHaveTheirSubject) {
+  auto image = test::clang_image().build();
+  test::put(image, test::kTable + 2 * 40 + 36, u32{0xE000'0040});
+  EXPECT_NE(describe_image(image).problem.find("section 2 ''"), std::string::npos) << describe_image(image).problem;
+}
+
+TEST(ImageText, Instructions) {
+  auto spec = test::clang_image();
+  spec.sections[0].raw[0] = std::byte{0xEC};
+  spec.sections[0].raw[1] = std::byte{0x06};
+  auto const image = spec.build();
+  EXPECT_EQ(instruction_at(image, 0x1000)->text, "in al, dx");
+  EXPECT_TRUE(instruction_at(image, 0x1000)->privileged);
+  EXPECT_FALSE(instruction_at(image, 0x1001).has_value()) << "06 is no instruction";
+  EXPECT_EQ(instruction_at(image, 0x1002)->text, "nop");
+  EXPECT_FALSE(instruction_at(image, 0x1002)->privileged);
+  EXPECT_FALSE(instruction_at(image, 0x1028).has_value()) << "behind the section";
+  EXPECT_FALSE(instruction_at(Bytes{}, 0).has_value());
 }
 
 TEST(Status, SpecificationNames) {

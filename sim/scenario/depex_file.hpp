@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <expected>
+#include <filesystem>
+#include <string>
+
+#include "sim/scenario/bytes.hpp"
+
+namespace mm::scenario {
+
+/// The dependency expression in a file that a build left: bare opcodes (`OUTPUT/Name.depex`), or a whole DEPEX section
+/// (`.dpx` of an FFS folder), whose header is taken off. Error: a sentence with the path.
+std::expected<Bytes, std::string> read_depex_file(std::filesystem::path const& path);
+
+}  // namespace mm::scenario

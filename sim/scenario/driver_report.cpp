@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "core/abi/syscalls.hpp"
+#include "core/supervisor/types.hpp"
+#include "sim/scenario/image_text.hpp"
+#include "sim/scenario/send.hpp"
+
+namespace mm::scenario {
+namespace {
+
+constexpr std::array<std::string_view, 22> kVectors{"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM",
+                                                    "#DF", "",    "#TS", "#NP", "#SS", "#GP", "#PF", "",
+                                                    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};
+constexpr u64 kPageFault = 14;
+constexpr u64 kFetch = 0x10;  ///< in the error code of a page fault
+
+std::string vector_text(u64 vector) {
+  if (vector == supervisor::kVectorBudget) {
+    return "it ran longer than its budget";
+  }
+  return vector < kVectors.size() && !kVectors[vector].empty() ? std::string{kVectors[vector]}
+                                                               : fmt::format("vector {}", vector);
+}
+
+std::string syscall_text(u64 number) {
+  using abi::Syscall;
+  constexpr std::pair<Syscall, std::string_view> kNames[] = {
+      {Syscall::RdMsr, "RDMSR"},
+      {Syscall::WrMsr, "WRMSR"},
+      {Syscall::Cli, "CLI"},
+      {Syscall::IoRead, "IO_READ"},
+      {Syscall::IoWrite, "IO_WRITE"},
+      {Syscall::Wbinvd, "WBINVD"},
+      {Syscall::Hlt, "HLT"},
+      {Syscall::SaveStateRead, "SVST_READ"},
+      {Syscall::AllocPage, "ALOC_PAGE"},
+      {Syscall::FreePage, "FREE_PAGE"},
+      {Syscall::StartApProc, "START_AP_PROC"},
+      {Syscall::SaveStateRead2, "SVST_READ_2"},
+      {Syscall::MmUnblocked, "MM_UNBLOCKED"},
+      {Syscall::MmIsCommBuffer, "MM_IS_COMM_BUFF"},
+  };
+  auto const* const at =
+      std::ranges::find(kNames, static_cast<Syscall>(number), &std::pair<Syscall, std::string_view>::first);
+  return at != std::end(kNames) ? std::string{at->second} : hex_number(number);
+}
+
+/// An image of the run, the cores included.
+struct LoadedImage {
+  std::string name;
+  Range where;
+};
+
+std::vector<LoadedImage> loaded_images(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
+  std::vector<LoadedImage> out;
+  for (auto const& e : trace) {
+    if (e.kind != hal::TraceKind::ImageLoaded) {
+      continue;
+    }
+    u64 const words[2] = {e.c, e.d};
+    Guid guid;
+    std::memcpy(&guid, words, sizeof guid);
+    auto const driver = std::ranges::find(p.scenario.images, guid, &ImageSpec::guid);
+    out.push_back({driver != p.scenario.images.end() ? driver->name : guid_name(guid), {e.a, e.b}});
+  }
+  return out;
+}
+
+/// Follows one driver through the trace.
+class DriverTrack {
+ public:
+  DriverTrack(ImageSpec const& spec, std::vector<LoadedImage> const& images) : spec_(spec), images_(images) {
+    report_ = {spec.name, spec.guid, "not loaded", {}};
+  }
+
+  /// Finds the image's own loader event, the first of its GUID that is not `used`.
+  void load(std::vector<hal::TraceEvent> const& trace, std::vector<bool>& used) {
+    for (std::size_t i = 0; i < trace.size(); ++i) {
+      auto const& e = trace[i];
+      bool const about = e.kind == hal::TraceKind::ImageLoaded || e.kind == hal::TraceKind::ImageRefused;
+      u64 const words[2] = {e.c, e.d};
+      if (!about || used[i] || std::memcmp(words, &spec_.guid, sizeof words) != 0) {
+        continue;
+      }
+      used[i] = true;
+      loaded_ = e.kind == hal::TraceKind::ImageLoaded;
+      image_ = loaded_ ? Range{e.a, e.b} : Range{};
+      report_.state = loaded_ ? "not dispatched" : "refused";
+      report_.detail = loaded_ ? "" : "by the loader: " + efi_status_name(e.b);
+      return;
+    }
+  }
+
+  void see(hal::TraceEvent const& e) {
+    if (!loaded_) {
+      return;
+    }
+    if (e.kind == hal::TraceKind::UserNote && e.b == image_.base) {
+      note(e);
+    } else if (e.kind == hal::TraceKind::Fault) {
+      last_ = e;
+      if (running_ || image_.contains({e.c, 1})) {
+        fault(e);
+      }
+    } else if (e.kind == hal::TraceKind::Syscall && e.f != 0) {
+      last_ = e;
+      if (running_) {
+        report_.detail = where() + refusal();
+      }
+    }
+  }
+
+  DriverReport take() && { return std::move(report_); }
+
+ private:
+  std::string where() const { return running_ ? "in its entry point: " : "in a handler: "; }
+
+  std::string refusal() const {
+    return fmt::format("system call {} ({}, {}) refused: {}", syscall_text(last_->a), hex_number(last_->b),
+                       hex_number(last_->c), efi_status_name(last_->f));
+  }
+
+  std::string place(u64 rip) const {
+    for (auto const& i : images_) {
+      if (i.where.contains({rip, 1})) {
+        return fmt::format("at {} offset {}", i.where.base == image_.base ? "image" : i.name,
+                           hex_number(rip - i.where.base));
+      }
+    }
+    return fmt::format("at {}, outside every image", hex_number(rip));
+  }
+
+  /// The instruction, and what to do when ring 3 may not execute it.
+  std::string instruction(u64 rip) const {
+    if (!image_.contains({rip, 1})) {
+      return {};
+    }
+    auto const bytes = spec_.content ? *spec_.content : read_file(spec_.file).value_or(Bytes{});
+    auto const found = instruction_at(bytes, rip - image_.base);
+    if (!found) {
+      return {};
+    }
+    return fmt::format(" ({}{})", found->text,
+                       found->privileged ? ": not for ring 3, link the system-call libraries" : "");
+  }
+
+  void fault(hal::TraceEvent const& e) {
+    report_.state = "faulted";
+    bool const fetch = e.a == kPageFault && (e.b & kFetch) != 0;
+    report_.detail = fmt::format("{}{}, error {}, {}{}", where(), vector_text(e.a), hex_number(e.b), place(e.c),
+                                 fetch ? "" : instruction(e.c));
+    if (e.a == kPageFault) {
+      report_.detail += ", address " + hex_number(e.d);
+    }
+  }
+
+  void note(hal::TraceEvent const& e) {
+    switch (static_cast<abi::UserNote>(e.a)) {
+      case abi::UserNote::DriverEntered:
+        running_ = true;
+        last_.reset();
+        report_.state = "running";
+        report_.detail = "its entry point did not return";
+        break;
+      case abi::UserNote::DriverReturned:
+        running_ = false;
+        report_.state = e.c == 0 ? "started" : "error";
+        report_.detail = e.c == 0 ? "" : efi_status_name(e.c);
+        break;
+      case abi::UserNote::DriverWaiting:
+        report_.state = "waiting";
+        report_.detail = waiting_for();
+        break;
+      case abi::UserNote::DriverContained:
+        contained();
+        break;
+      default:
+        break;
+    }
+  }
+
+  /// The fault itself may have been elsewhere: a jump out of the image, a bad pointer given to the user core.
+  void contained() {
+    if (report_.state != "faulted" && last_) {
+      if (last_->kind == hal::TraceKind::Fault) {
+        fault(*last_);
+      } else {
+        report_.detail = where() + refusal();
+      }
+    }
+    report_.state = "faulted";
+    running_ = false;
+  }
+
+  std::string waiting_for() const {
+    Bytes const depex = spec_.depex_content.value_or(Bytes{});
+    std::string needs;
+    for (auto const& guid : depex_needs(depex)) {
+      needs += (needs.empty() ? "" : ", ") + named_guid(guid);
+    }
+    std::string words;
+    for (auto const& word : depex_words(depex)) {
+      words += (words.empty() ? "" : ", ") + word;
+    }
+    return fmt::format("for {} (depex: {})", needs.empty() ? "nothing that can come" : needs, words);
+  }
+
+  ImageSpec const& spec_;
+  std::vector<LoadedImage> const& images_;
+  Range image_;
+  bool loaded_ = false, running_ = false;
+  std::optional<hal::TraceEvent> last_;  ///< the last fault of ring 3, or system call that ring 0 refused
+  DriverReport report_;
+};
+
+}  // namespace
+
+std::vector<DriverReport> report_drivers(Prepared const& p, MachineRun const& run) {
+  auto const images = loaded_images(p, run.trace);
+  std::vector<bool> used(run.trace.size());
+  std::vector<DriverReport> out;
+  for (auto const& spec : p.scenario.images) {
+    DriverTrack track{spec, images};
+    track.load(run.trace, used);
+    for (auto const& e : run.trace) {
+      track.see(e);
+    }
+    out.push_back(std::move(track).take());
+  }
+  return out;
+}
+
+}  // namespace mm::scenario

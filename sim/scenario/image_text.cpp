@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/scenario/image_text.hpp"
+
+#include <Zydis/Zydis.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace mm::scenario {
+namespace {
+
+using image::load_le;
+using image::PeProblem;
+using Span = std::span<std::byte const>;
+
+/// Name of the section whose header holds file offset `at`, in quotes.
+std::string section_at(Span file, u64 at) {
+  u64 const nt = load_le<u32>(file, 60);
+  u64 const table = nt + 24 + load_le<u16>(file, nt + 20);
+  if (at < table) {
+    return "?";
+  }
+  u64 const header = table + (at - table) / 40 * 40;
+  std::string name;
+  for (u64 i = 0; i < 8; ++i) {
+    u8 const c = load_le<u8>(file, header + i);
+    if (c == 0) {
+      break;
+    }
+    name.push_back(c >= 0x20 && c < 0x7F ? static_cast<char>(c) : '?');
+  }
+  return fmt::format("section {} '{}'", (at - table) / 40, name);
+}
+
+/// What the problem is about, to stand behind its text; empty when the text says it all.
+std::string subject(Span file, image::PeError const& e) {
+  auto const value = [&] { return fmt::format(": it is {:#x}", load_le<u32>(file, e.offset)); };
+  switch (e.problem) {
+    case PeProblem::Machine:
+      return ": it is " + machine_name(load_le<u16>(file, e.offset));
+    case PeProblem::OptionalMagic:
+      return fmt::format(": its magic is {:#x}", load_le<u16>(file, e.offset));
+    case PeProblem::SectionAlignment:
+      return value() + "; link with -z common-page-size=0x1000 (GCC, CLANGDWARF) or /ALIGN:4096 (CLANGPDB, MSVC)";
+    case PeProblem::FileAlignment:
+    case PeProblem::ImageSize:
+    case PeProblem::ImageTooLarge:
+    case PeProblem::HeaderSize:
+    case PeProblem::EntryPoint:
+    case PeProblem::RelocationDirectory:
+    case PeProblem::RelocationBlock:
+      return value();
+    case PeProblem::SectionCount:
+      return fmt::format(": {} sections", load_le<u16>(file, e.offset));
+    case PeProblem::SectionRaw:
+    case PeProblem::SectionVirtual:
+    case PeProblem::SectionOverlap:
+    case PeProblem::SectionWriteExecute:
+      return ": " + section_at(file, e.offset);
+    case PeProblem::RelocationType:
+      return fmt::format(": it has type {}", load_le<u16>(file, e.offset) >> 12);
+    case PeProblem::RelocationsStripped:
+      return ": it could only run at its ImageBase; link without /FIXED and keep .reloc";
+    default:
+      return {};
+  }
+}
+
+bool is_privileged(ZydisDecodedInstruction const& i) {
+  constexpr std::array kPortIo{ZYDIS_MNEMONIC_IN,  ZYDIS_MNEMONIC_INSB,  ZYDIS_MNEMONIC_INSW,  ZYDIS_MNEMONIC_INSD,
+                               ZYDIS_MNEMONIC_OUT, ZYDIS_MNEMONIC_OUTSB, ZYDIS_MNEMONIC_OUTSW, ZYDIS_MNEMONIC_OUTSD,
+                               ZYDIS_MNEMONIC_CLI, ZYDIS_MNEMONIC_STI};
+  bool const port_io = std::find(kPortIo.begin(), kPortIo.end(), i.mnemonic) != kPortIo.end();
+  return port_io || (i.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) != 0;
+}
+
+}  // namespace
+
+std::string machine_name(u16 machine) {
+  switch (machine) {
+    case 0x8664:
+      return "x86-64";
+    case 0x014C:
+      return "IA-32";
+    case 0xAA64:
+      return "AArch64";
+    case 0x0EBC:
+      return "EFI byte code";
+    default:
+      return fmt::format("machine {:#x}", machine);
+  }
+}
+
+std::string describe_problem(Span file, image::PeError const& error) {
+  return fmt::format("{}{} (byte {:#x})", image::problem_text(error.problem), subject(file, error), error.offset);
+}
+
+std::optional<Instruction> instruction_at(Span file, u64 rva) {
+  auto const image = image::PeImage::parse(file);
+  if (!image) {
+    return std::nullopt;
+  }
+  for (u32 i = 0; i < image->section_count(); ++i) {
+    auto const section = image->section(i);
+    if (rva < section.rva || rva - section.rva >= section.copy_size) {
+      continue;
+    }
+    auto const code = image->section_bytes(i).subspan(rva - section.rva);
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction decoded;
+    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands{};
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &decoded, operands.data()))) {
+      return std::nullopt;
+    }
+    ZydisFormatter formatter;
+    std::array<char, 128> text{};
+    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    ZydisFormatterFormatInstruction(&formatter, &decoded, operands.data(), decoded.operand_count_visible, text.data(),
+                                    text.size(), rva, nullptr);
+    return Instruction{text.data(), is_privileged(decoded)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace mm::scenario

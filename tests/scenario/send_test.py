@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""`mmsim send` with images, dependency expressions and HOBs of the shapes that edk2 builds leave."""
+
+import json
+import struct
+import subprocess
+import unittest
+import uuid
+
+from support import BAD_INPUT, IMAGES, MMSIM, PASSED, TestCase
+
+HELLO = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0001"
+RSC_HANDLER = "2FF29FA7-5E80-4ED9-B380-017D3C554FF4"
+USE_SERIAL = "BB55AA97-C7F2-4F60-ACC3-16F6E8B50779"
+RAW_IN = struct.pack("<QQQ", 3, 0x80, 0).hex()
+WILD_JUMP = struct.pack("<QQQ", 2, 0xF008000, 0).hex()
+DENIED_PORT = struct.pack("<QQQ", 11, 0xCFC, 0x55).hex()
+
+
+def send(*arguments):
+    """Exit code, standard output and standard error of `mmsim send ARGUMENTS`."""
+    done = subprocess.run([MMSIM, "send", *map(str, arguments)], capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def align(value, to):
+    return (value + to - 1) // to * to
+
+
+class Pe:
+    """A PE32+ image, its header fields at their offsets."""
+
+    def __init__(self, data):
+        self.data = bytearray(data)
+        self.nt = self.get(60, "I")
+        self.optional = self.nt + 24
+        self.table = self.optional + self.get(self.nt + 20, "H")
+
+    def get(self, at, kind):
+        return struct.unpack_from("<" + kind, self.data, at)[0]
+
+    def put(self, at, kind, value):
+        struct.pack_into("<" + kind, self.data, at, value)
+
+    def sections(self):
+        return [self.table + 40 * i for i in range(self.get(self.nt + 6, "H"))]
+
+    def repacked(self, file_alignment):
+        """The same image with raw data cut to what is used and packed at `file_alignment`, so that raw is not RVA."""
+        headers = align(self.table + 40 * len(self.sections()), file_alignment)
+        out = Pe(self.data[:headers].ljust(headers, b"\0"))
+        out.put(out.optional + 36, "I", file_alignment)
+        out.put(out.optional + 60, "I", headers)
+        for at in self.sections():
+            raw, size = self.get(at + 20, "I"), self.get(at + 16, "I")
+            used = bytes(self.data[raw:raw + size])
+            if not self.get(at + 36, "I") & 0x2000_0000:
+                used = used.rstrip(b"\0")
+            used = used.ljust(align(len(used), file_alignment), b"\0")
+            out.put(at + 16, "I", len(used))
+            out.put(at + 20, "I", len(out.data) if used else 0)
+            out.data += used
+        return out
+
+
+class Send(TestCase):
+    def image(self, name="Hello"):
+        return Pe((IMAGES / f"{name}.efi").read_bytes())
+
+    def hello(self, data, *options):
+        """Sends to Hello, made of `data`."""
+        return send("--image", self.write("Driver.efi", bytes(data)), "--to", HELLO, "--text", "Hello", *options)
+
+    def refused(self, arguments, *words):
+        code, _, errors = arguments
+        self.assertEqual(code, BAD_INPUT, errors)
+        for word in words:
+            self.assertIn(word, errors)
+
+
+class Images(Send):
+    def test_raw_offsets_are_not_rvas(self):
+        image = self.image().repacked(0x20)
+        text = image.sections()[0]
+        self.assertNotEqual(image.get(text + 20, "I"), image.get(text + 12, "I"))
+        code, out, errors = self.hello(image.data)
+        self.assertEqual((code, errors), (PASSED, "Driver: started\n"), out)
+        self.assertIn("hELLO", out)
+
+    def test_section_alignment_names_value_and_remedy(self):
+        image = self.image()
+        image.put(image.optional + 32, "I", 0x40)
+        self.refused(self.hello(image.data), "Driver.efi: refused", "it is 0x40", "-z common-page-size=0x1000",
+                     "/ALIGN:4096")
+
+    def test_writable_code_names_the_section(self):
+        image = self.image()
+        text = image.sections()[0]
+        image.put(text + 36, "I", 0xE000_0020)
+        self.refused(self.hello(image.data), "writable and executable: section 0 '.text'")
+
+    def test_other_machine(self):
+        image = self.image()
+        image.put(image.nt + 4, "H", 0xAA64)
+        self.refused(self.hello(image.data), "not x86-64: it is AArch64")
+
+    def test_relocations_stripped(self):
+        image = self.image()
+        image.put(image.nt + 22, "H", image.get(image.nt + 22, "H") | 1)
+        image.put(image.optional + 112 + 44, "I", 0)
+        self.refused(self.hello(image.data), "the relocations are stripped", "keep .reloc")
+
+
+class Depex(Send):
+    def waiting(self, depex):
+        code, out, errors = send("--image", f"{IMAGES / 'Hello.efi'}:{self.write('Driver.depex', depex)}", "--to", HELLO,
+                                 "--text", "x")
+        self.assertEqual(code, PASSED, errors)
+        self.assertIn("NOT_FOUND", out)
+        return errors
+
+    def test_missing_protocol_by_name(self):
+        push = b"\2" + uuid.UUID(RSC_HANDLER).bytes_le + b"\x08"
+        text = f"waiting for gEfiMmRscHandlerProtocolGuid ({RSC_HANDLER})"
+        self.assertIn(text, self.waiting(push))
+        for kind in (0x13, 0x1B, 0x1C):
+            section = struct.pack("<I", len(push) + 4 | kind << 24) + push
+            self.assertIn(text, self.waiting(section))
+
+    def test_not_an_expression(self):
+        self.refused(send("--image", f"{IMAGES / 'Hello.efi'}:{self.write('Driver.depex', 'TRUE')}", "--to", HELLO),
+                     "Driver.depex", "neither a dependency expression", "0x54")
+
+
+class Hobs(Send):
+    def payload(self, *hobs):
+        arguments = [word for hob in hobs for word in ("--hob", hob)]
+        message = uuid.UUID(USE_SERIAL).bytes_le.hex() + "00" * 48
+        code, out, errors = send("--image", IMAGES / "PlatformUser.efi", *arguments, "--to", "PlatformUser", "--hex",
+                                 message, "--json")
+        self.assertEqual(code, PASSED, errors)
+        return json.loads(out)["data_hex"]
+
+    def test_hex_and_file_and_names(self):
+        file = self.write("hob.bin", bytes(range(9)))
+        self.assertEqual(self.payload(f"{USE_SERIAL}:01"), "01" + "00" * 7)
+        self.assertEqual(self.payload(f"gMmStatusCodeUseSerialHobGuid:{file}"), bytes(range(9)).hex() + "00" * 7)
+        self.assertEqual(self.payload(f"{USE_SERIAL}:01", f"{HELLO}:ff", f"{USE_SERIAL}:02"),
+                         "01" + "00" * 7 + "02" + "00" * 7)
+        self.assertEqual(self.payload(), "")
+
+    def test_refusals(self):
+        def hob(argument):
+            return send("--image", IMAGES / "Hello.efi", "--to", HELLO, "--hob", argument)
+
+        self.refused(hob("01"), "GUID:HEX or GUID:FILE")
+        self.refused(hob("gMmStatusCodeUseSerial:01"), "did you mean 'gMmStatusCodeUseSerialHobGuid'")
+        self.refused(hob(f"{USE_SERIAL}:/no/such"), "neither hexadecimal digits nor a file")
+        self.refused(hob(f"gMmCommBufferHobGuid:{'00' * 24}"), "gMmCommBufferHobGuid", "makes this one itself")
+        self.refused(hob(f"{USE_SERIAL}:{self.write('large', bytes(0x10000))}"), "65536 bytes", "a HOB takes 65504")
+
+
+class Reports(Send):
+    def test_fault_names_the_instruction(self):
+        _, _, errors = send("--image", IMAGES / "FaultAtEntry.efi", "--to", HELLO)
+        self.assertRegex(errors, r"FaultAtEntry: faulted in its entry point: #PF, error 0x\d+, at image offset 0x\w+ "
+                                 r"\(mov .*\), address 0x")
+
+    def test_instruction_that_is_not_for_ring_3(self):
+        _, _, errors = send("--image", IMAGES / "Attacker.efi", "--to", "Attacker", "--hex", RAW_IN)
+        self.assertRegex(errors, r"in a handler: #GP, error 0x0, at image offset 0x\w+ \(in .*: not for ring 3, "
+                                 r"link the system-call libraries\)")
+
+    def test_jump_out_of_the_image(self):
+        _, _, errors = send("--image", IMAGES / "Attacker.efi", "--to", "Attacker", "--hex", WILD_JUMP)
+        self.assertRegex(errors, r"in a handler: #PF, error 0x\w+, at 0xf008000, outside every image, address 0xf008000")
+
+    def test_refused_system_call(self):
+        _, _, errors = send("--image", IMAGES / "Attacker.efi", "--to", "Attacker", "--hex", DENIED_PORT)
+        self.assertIn("Attacker: faulted in a handler: system call IO_WRITE (0xcfc", errors)
+        self.assertIn("refused: ACCESS_DENIED", errors)
+
+
+if __name__ == "__main__":
+    unittest.main()
