@@ -36,6 +36,7 @@ enum class UserNote : u64 {
   HandlerEntered = 4,   ///< R8 = handler address
   HandlerReturned = 5,  ///< R8 = handler address, R9 = EFI_STATUS
   DriverContained = 6,  ///< R8 = image base: its handlers, protocols and notifications were removed
+  DriverNeeds = 7,      ///< after DriverWaiting: R8, R9 = GUID of a protocol that is missing, or of the file it follows
 };
 
 /// EFI_MM_IO_WIDTH as IO_READ/IO_WRITE take it.

@@ -42,26 +42,30 @@ inline bool read_guid(std::span<std::byte const> bytes, std::size_t at, Guid& gu
   return true;
 }
 
-/// The operand stack. Its depth is bounded, an expression that needs more is malformed.
+/// The operand stack, a bit each. Its depth is bounded, an expression that needs more is malformed.
 class BoolStack {
  public:
   bool push(bool value) noexcept {
-    if (count_ == values_.size()) {
+    if (count_ == words_.size() * kBits) {
       return false;
     }
-    values_[count_++] = value;
+    u64 const bit = u64{1} << count_ % kBits;
+    u64& word = words_[count_++ / kBits];
+    word = value ? word | bit : word & ~bit;
     return true;
   }
   bool pop(bool& value) noexcept {
     if (count_ == 0) {
       return false;
     }
-    value = values_[--count_];
+    --count_;
+    value = (words_[count_ / kBits] >> count_ % kBits & 1) != 0;
     return true;
   }
 
  private:
-  std::array<bool, 1024> values_{};
+  static constexpr std::size_t kBits = 64;
+  std::array<u64, 1024 / kBits> words_{};
   std::size_t count_ = 0;
 };
 }  // namespace detail
@@ -128,6 +132,22 @@ bool depex_satisfied(std::span<std::byte const> depex, F&& installed) noexcept {
     }
   }
   return false;
+}
+
+/// Calls `f(guid)` for each PUSH that an evaluation could reach: those before END or the first malformed opcode.
+template <typename F>
+void for_each_push(std::span<std::byte const> depex, F&& f) noexcept {
+  for (std::size_t i = 0; i < depex.size(); ++i) {
+    auto const op = static_cast<DepexOp>(depex[i]);
+    Guid guid;
+    if (op < DepexOp::Push || op >= DepexOp::End || (op == DepexOp::Push && !detail::read_guid(depex, i + 1, guid))) {
+      return;
+    }
+    if (op == DepexOp::Push) {
+      f(guid);
+      i += sizeof(Guid);
+    }
+  }
 }
 
 }  // namespace mm::user

@@ -2,16 +2,16 @@
 #pragma once
 
 #include "core/user/mmst.hpp"
-#include "core/user/pool.hpp"
+#include "core/user/objects.hpp"
 
 namespace mm::user {
 
 /// MmAllocatePages and MmFreePages: what was handed out, so that a wrong free is a status and not the end of the
-/// machine (FREE_PAGE of memory that is not the user's is fatal in ring 0).
+/// machine (FREE_PAGE of memory that is not the user's is fatal in ring 0). Log n steps for n allocations.
 template <Ring3 R>
 class PageLedger {
  public:
-  explicit constexpr PageLedger(Pool<R>& pool) noexcept : pool_(pool), entries_(pool) {}
+  explicit PageLedger(Pool<R>& pool) noexcept : pool_(pool) {}
 
   /// InvalidParameter: null result, unknown type, memory type neither 5 nor 6; Unsupported: fixed address or code
   /// memory; OutOfResources: none left, or not below the wanted maximum.
@@ -28,7 +28,7 @@ class PageLedger {
     if (!base.has_value()) {
       return base.error();
     }
-    if (*base + pages * kPageSize - 1 > maximum || !entries_.push_back({*base, pages, owner}).has_value()) {
+    if (*base + pages * kPageSize - 1 > maximum || !add(*base, pages, owner)) {
       call(pool_.ring3(), abi::Syscall::FreePage, *base, pages);
       return Status::OutOfResources;
     }
@@ -37,43 +37,63 @@ class PageLedger {
   }
 
   /// InvalidParameter: zero, unaligned or not inside one allocation of this ledger. A part of an allocation may be
-  /// freed.
+  /// freed. OutOfResources: no memory to note that an allocation is in two parts now.
   Status free(u64 memory, u64 pages) noexcept {
     if (memory == 0 || memory % kPageSize != 0 || pages == 0 || pages > UINT64_MAX / kPageSize) {
       return Status::InvalidParameter;
     }
-    for (u64 i = 0; i < entries_.size(); ++i) {
-      Entry const entry = entries_[i];
-      if (!Range{entry.base, entry.pages * kPageSize}.contains({memory, pages * kPageSize})) {
-        continue;
-      }
-      u64 const before = (memory - entry.base) / kPageSize;
-      u64 const after = entry.pages - before - pages;
-      if (after != 0 && before != 0 &&
-          !entries_.push_back({memory + pages * kPageSize, after, entry.owner}).has_value()) {
-        return Status::OutOfResources;
-      }
-      if (before != 0) {
-        entries_[i].pages = before;
-      } else if (after != 0) {
-        entries_[i] = {memory + pages * kPageSize, after, entry.owner};
-      } else {
-        entries_.erase(i);
-      }
-      call(pool_.ring3(), abi::Syscall::FreePage, memory, pages);
-      return Status::Success;
+    auto above = entries_.upper_bound(memory);
+    if (above == entries_.begin()) {
+      return Status::InvalidParameter;
     }
-    return Status::InvalidParameter;
+    Entry& entry = *--above;
+    if (!Range{entry.base, entry.pages * kPageSize}.contains({memory, pages * kPageSize})) {
+      return Status::InvalidParameter;
+    }
+    u64 const before = (memory - entry.base) / kPageSize;
+    u64 const after = entry.pages - before - pages;
+    if (before != 0 && after != 0 && !add(memory + pages * kPageSize, after, entry.owner)) {
+      return Status::OutOfResources;
+    }
+    if (before != 0) {
+      entry.pages = before;
+    } else if (after != 0) {
+      entry.base += pages * kPageSize;  // still between its neighbours
+      entry.pages = after;
+    } else {
+      entries_.erase(entries_.iterator_to(entry));
+      discard(pool_, &entry);
+    }
+    call(pool_.ring3(), abi::Syscall::FreePage, memory, pages);
+    return Status::Success;
   }
 
  private:
   struct Entry {
+    TreeHook hook;
     u64 base = 0;
     u64 pages = 0;
     u64 owner = 0;
   };
+  struct BaseOf {
+    using type = u64;
+    u64 operator()(Entry const& entry) const noexcept { return entry.base; }
+  };
+
+  bool add(u64 base, u64 pages, u64 owner) noexcept {
+    auto const made = make<Entry>(pool_);
+    if (!made.has_value()) {
+      return false;
+    }
+    (*made)->base = base;
+    (*made)->pages = pages;
+    (*made)->owner = owner;
+    entries_.insert(**made);
+    return true;
+  }
+
   Pool<R>& pool_;
-  PoolVector<Entry, R> entries_;
+  Tree<Entry, &Entry::hook, BaseOf> entries_;
 };
 
 }  // namespace mm::user

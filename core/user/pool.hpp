@@ -25,8 +25,9 @@ Expected<u64> allocate_pages(R& ring3, u64 pages) noexcept {
 
 /// Pool allocator over pages: power-of-two size classes from 64 to 2048 bytes, whole pages above. Every block has a
 /// header and lies in a chunk of a sorted registry, so a foreign or stale pointer is refused without being
-/// dereferenced. Freed small blocks are filled with 0xAF. Blocks are aligned to 16 bytes. A block records its owner
-/// (image base; 0 is the core).
+/// dereferenced. Freed small blocks are filled with 0xAF, freed pages are gone. Blocks are aligned to 16 bytes. A block
+/// records its owner (image base; 0 is the core). A driver that writes past its block cannot lead an allocation
+/// astray: a free list whose next block is none is given up.
 template <Ring3 R>
 class Pool {
  public:
@@ -105,7 +106,8 @@ class Pool {
 
   Expected<void*> allocate_small(u64 need, u64 bytes, u64 owner) noexcept {
     u64 const index = class_of(need);
-    if (free_lists_[index] == 0) {
+    if (!is_free_block(free_lists_[index], kSmallestClass << index)) {
+      free_lists_[index] = 0;
       MM_TRY(refill(index));
     }
     auto* const header = at<Header>(free_lists_[index]);
@@ -150,6 +152,12 @@ class Pool {
     --chunk_count_;
     call(ring3_, abi::Syscall::FreePage, gone.base, gone.pages);
     return {};
+  }
+
+  bool is_free_block(u64 header, u64 block_bytes) noexcept {
+    Chunk const* const chunk = find_chunk(header);
+    return chunk != nullptr && chunk->block_bytes == block_bytes && (header - chunk->base) % block_bytes == 0 &&
+           at<Header>(header)->magic == kFree;
   }
 
   static bool is_block(Chunk const& chunk, u64 address) noexcept {
@@ -228,6 +236,13 @@ class PoolVector {
  public:
   explicit constexpr PoolVector(Pool<R>& pool) noexcept : pool_(pool) {}
 
+  /// Makes room for `count` elements in all, so that adding them cannot fail. OutOfResources.
+  Expected<void> reserve(u64 count) noexcept {
+    if (count <= capacity_) {
+      return {};
+    }
+    return count > UINT64_MAX / sizeof(T) ? std::unexpected(Status::OutOfResources) : move_to(count);
+  }
   Expected<void> push_back(T const& value) noexcept {
     if (count_ == capacity_) {
       MM_TRY(grow());
@@ -265,8 +280,8 @@ class PoolVector {
   T const* end() const noexcept { return items_ + count_; }
 
  private:
-  Expected<void> grow() noexcept {
-    u64 const capacity = capacity_ == 0 ? 8 : capacity_ * 2;
+  Expected<void> grow() noexcept { return move_to(capacity_ == 0 ? 8 : capacity_ * 2); }
+  Expected<void> move_to(u64 capacity) noexcept {
     MM_TRY_ASSIGN(void* const memory, pool_.allocate(capacity * sizeof(T)));
     auto* const fresh = static_cast<T*>(memory);
     for (u64 i = 0; i < count_; ++i) {

@@ -2,17 +2,17 @@
 #pragma once
 
 #include "core/user/mmst.hpp"
-#include "core/user/pool.hpp"
+#include "core/user/objects.hpp"
 
 namespace mm::user {
 
 /// Handles, protocols and notifications (user-core-and-communication.md 1.3 and 1.4). Handles and registrations are
 /// integers that are looked up, never dereferenced. Statuses as in C and edk2. Each record knows the image that owns
-/// it.
+/// it. Looking something up, adding and removing take log n steps.
 template <Ring3 R>
 class ProtocolDatabase {
  public:
-  explicit constexpr ProtocolDatabase(Pool<R>& pool) noexcept : interfaces_(pool), notifies_(pool) {}
+  explicit ProtocolDatabase(Pool<R>& pool) noexcept : pool_(pool) {}
 
   /// Installs and then runs the notifications of `protocol` in registration order through `notify(fn, owner, guid,
   /// interface, handle)`. *handle is written before they run, so a fault in one of them leaves no half-told caller.
@@ -23,13 +23,14 @@ class ProtocolDatabase {
       return Status::InvalidParameter;
     }
     Guid const guid = *protocol;
-    if (*handle != 0 && (!is_handle(*handle) || find(*handle, guid) != kNone)) {
+    if (*handle != 0 && (find_handle(*handle) == nullptr || find(*handle, guid) != nullptr)) {
       return Status::InvalidParameter;
     }
-    Handle const on = *handle != 0 ? *handle : ++last_handle_;
-    if (!interfaces_.push_back({on, guid, interface, ++last_sequence_, owner}).has_value()) {
-      return Status::OutOfResources;
+    auto const made = add(*handle, guid, interface, owner);
+    if (!made.has_value()) {
+      return made.error();
     }
+    Handle const on = *made;
     *handle = on;
     run_notifications(guid, interface, on, notify);
     return Status::Success;
@@ -37,31 +38,31 @@ class ProtocolDatabase {
 
   /// InvalidParameter: null protocol or unknown handle; NotFound: no such (protocol, interface) on it.
   Status uninstall(Handle handle, Guid const* protocol, void const* interface) noexcept {
-    if (protocol == nullptr || !is_handle(handle)) {
+    if (protocol == nullptr || find_handle(handle) == nullptr) {
       return Status::InvalidParameter;
     }
-    u64 const index = find(handle, *protocol);
-    if (index == kNone || interfaces_[index].interface != interface) {
+    Interface* const record = find(handle, *protocol);
+    if (record == nullptr || record->interface != interface) {
       return Status::NotFound;
     }
-    interfaces_.erase(index);
+    drop(*record);
     return Status::Success;
   }
 
   /// InvalidParameter: null pointer or unknown handle; Unsupported: the protocol is not on it.
-  Status handle_protocol(Handle handle, Guid const* protocol, void** interface) const noexcept {
+  Status handle_protocol(Handle handle, Guid const* protocol, void** interface) noexcept {
     if (protocol == nullptr || interface == nullptr) {
       return Status::InvalidParameter;
     }
     *interface = nullptr;
-    if (!is_handle(handle)) {
+    if (find_handle(handle) == nullptr) {
       return Status::InvalidParameter;
     }
-    u64 const index = find(handle, *protocol);
-    if (index == kNone) {
+    Interface const* const record = find(handle, *protocol);
+    if (record == nullptr) {
       return Status::Unsupported;
     }
-    *interface = interfaces_[index].interface;
+    *interface = record->interface;
     return Status::Success;
   }
 
@@ -71,25 +72,33 @@ class ProtocolDatabase {
     if (protocol == nullptr || registration == nullptr) {
       return Status::InvalidParameter;
     }
-    for (u64 i = 0; i < notifies_.size(); ++i) {
-      Notify const& record = notifies_[i];
-      if (function == nullptr && record.guid == *protocol && at<void>(record.token) == *registration) {
-        notifies_.erase(i);
-        return Status::Success;
-      }
-      if (function != nullptr && record.guid == *protocol && record.function == function) {
+    if (function == nullptr) {
+      return unregister_notify(*protocol, *registration);
+    }
+    auto const entry = find_or_make(*protocol);
+    if (!entry.has_value()) {
+      return entry.error();
+    }
+    for (Notify const& record : (*entry)->notifies) {
+      if (record.function == function) {
         *registration = at<void>(record.token);
         return Status::Success;
       }
     }
-    if (function == nullptr) {
-      return Status::NotFound;
+    auto const made = make<Notify>(pool_);
+    if (!made.has_value()) {
+      drop_if_unused(**entry);
+      return made.error();
     }
-    u64 const token = ++last_handle_;
-    if (!notifies_.push_back({*protocol, function, token, last_sequence_, owner}).has_value()) {
-      return Status::OutOfResources;
-    }
-    *registration = at<void>(token);
+    Notify& record = **made;
+    record.protocol = *entry;
+    record.function = function;
+    record.token = ++last_handle_;
+    record.cursor = last_sequence_;
+    record.owner = owner;
+    (*entry)->notifies.insert(record);
+    tokens_.insert(record);
+    *registration = at<void>(record.token);
     return Status::Success;
   }
 
@@ -100,21 +109,22 @@ class ProtocolDatabase {
       return Status::InvalidParameter;
     }
     HandleSink sink{buffer, *size / sizeof(Handle), 0};
-    u64 fresh = kNone;
+    Notify* searcher = nullptr;
+    Interface const* fresh = nullptr;
     if (search == kSearchAllHandles) {
-      for (Handle h = next_handle(0); h != 0; h = next_handle(h)) {
-        sink.put(h);
+      for (HandleEntry const& entry : handles_) {
+        sink.put(entry.value);
       }
     } else if (search == kSearchByProtocol) {
-      for (Interface const& record : interfaces_) {
-        if (record.guid == *protocol) {
-          sink.put(record.handle);
+      if (ProtocolEntry const* const entry = find_protocol(*protocol); entry != nullptr) {
+        for (Interface const& record : entry->interfaces) {
+          sink.put(record.handle->value);
         }
       }
-    } else if (u64 const n = find_notify(key); n != kNone) {
-      fresh = next_interface(notifies_[n]);
-      if (fresh != kNone) {
-        sink.put(interfaces_[fresh].handle);
+    } else if (searcher = find_notify(key); searcher != nullptr) {
+      fresh = next_interface(*searcher);
+      if (fresh != nullptr) {
+        sink.put(fresh->handle->value);
       }
     }
     if (sink.count == 0) {
@@ -122,8 +132,8 @@ class ProtocolDatabase {
     }
     bool const fits = sink.count <= sink.capacity;
     *size = sink.count * sizeof(Handle);
-    if (fits && fresh != kNone) {
-      notifies_[find_notify(key)].cursor = interfaces_[fresh].sequence;
+    if (fits && fresh != nullptr) {
+      searcher->cursor = fresh->sequence;
     }
     return fits ? Status::Success : Status::BufferTooSmall;
   }
@@ -134,45 +144,99 @@ class ProtocolDatabase {
       return Status::InvalidParameter;
     }
     *interface = nullptr;
-    u64 index = kNone;
+    Interface const* found = nullptr;
     if (registration == nullptr) {
-      index = first_of(*protocol);
-    } else if (u64 const n = find_notify(registration); n != kNone) {
-      index = next_interface(notifies_[n]);
-      if (index != kNone) {
-        notifies_[n].cursor = interfaces_[index].sequence;
+      ProtocolEntry const* const entry = find_protocol(*protocol);
+      if (entry != nullptr && !entry->interfaces.empty()) {
+        found = &*entry->interfaces.begin();
+      }
+    } else if (Notify* const searcher = find_notify(registration); searcher != nullptr) {
+      found = next_interface(*searcher);
+      if (found != nullptr) {
+        searcher->cursor = found->sequence;
       }
     }
-    if (index == kNone) {
+    if (found == nullptr) {
       return Status::NotFound;
     }
-    *interface = interfaces_[index].interface;
+    *interface = found->interface;
     return Status::Success;
   }
 
-  bool is_installed(Guid const& protocol) const noexcept { return first_of(protocol) != kNone; }
-  u64 interface_count() const noexcept { return interfaces_.size(); }
+  bool is_installed(Guid const& protocol) noexcept {
+    ProtocolEntry const* const entry = find_protocol(protocol);
+    return entry != nullptr && !entry->interfaces.empty();
+  }
 
-  /// Removes every protocol and notification of one image.
-  void remove_owner(u64 owner) noexcept {
-    interfaces_.erase_if([owner](Interface const& r) { return r.owner == owner; });
-    notifies_.erase_if([owner](Notify const& r) { return r.owner == owner; });
+  /// Removes every protocol and notification of one image; `removed(guid)` is told of each protocol.
+  template <typename F>
+  void remove_owner(u64 owner, F&& removed) noexcept {
+    for (auto it = sequence_.begin(); it != sequence_.end();) {
+      Interface& record = *it++;
+      if (record.owner == owner) {
+        removed(record.protocol->guid);
+        drop(record);
+      }
+    }
+    for (auto it = tokens_.begin(); it != tokens_.end();) {
+      Notify& record = *it++;
+      if (record.owner == owner) {
+        drop(record);
+      }
+    }
   }
 
  private:
+  struct HandleEntry;
+  struct ProtocolEntry;
+
   struct Interface {
-    Handle handle = 0;
-    Guid guid;
+    TreeHook in_handle, in_protocol, in_all;
+    HandleEntry* handle = nullptr;
+    ProtocolEntry* protocol = nullptr;
     void* interface = nullptr;
     u64 sequence = 0;  ///< ascending over all installs
     u64 owner = 0;
   };
   struct Notify {
-    Guid guid;
+    TreeHook in_protocol, in_all;
+    ProtocolEntry* protocol = nullptr;
     NotifyFn function = nullptr;
     u64 token = 0;
     u64 cursor = 0;  ///< sequence of the last interface it was told of by a search
     u64 owner = 0;
+  };
+  struct GuidOfInterface {
+    using type = Guid;
+    Guid const& operator()(Interface const& record) const noexcept { return record.protocol->guid; }
+  };
+  struct SequenceOf {
+    using type = u64;
+    u64 operator()(Interface const& record) const noexcept { return record.sequence; }
+  };
+  struct TokenOf {
+    using type = u64;
+    u64 operator()(Notify const& record) const noexcept { return record.token; }
+  };
+  struct HandleEntry {
+    TreeHook hook;
+    Handle value = 0;
+    Tree<Interface, &Interface::in_handle, GuidOfInterface> interfaces;
+  };
+  /// Exists while it has an interface or a notification.
+  struct ProtocolEntry {
+    TreeHook hook;
+    Guid guid;
+    Tree<Interface, &Interface::in_protocol, SequenceOf> interfaces;  ///< installation order
+    Tree<Notify, &Notify::in_protocol, TokenOf> notifies;             ///< registration order
+  };
+  struct ValueOf {
+    using type = Handle;
+    Handle operator()(HandleEntry const& entry) const noexcept { return entry.value; }
+  };
+  struct GuidOf {
+    using type = Guid;
+    Guid const& operator()(ProtocolEntry const& entry) const noexcept { return entry.guid; }
   };
   struct HandleSink {
     Handle* buffer;
@@ -185,83 +249,126 @@ class ProtocolDatabase {
       ++count;
     }
   };
-  static constexpr u64 kNone = UINT64_MAX;
 
+  template <typename T>
+  static auto* found_in(T& tree, auto const& key) noexcept {
+    auto const it = tree.find(key);
+    return it == tree.end() ? nullptr : &*it;
+  }
+  HandleEntry* find_handle(Handle handle) noexcept { return found_in(handles_, handle); }
+  ProtocolEntry* find_protocol(Guid const& guid) noexcept { return found_in(protocols_, guid); }
+  Notify* find_notify(void const* registration) noexcept { return found_in(tokens_, address_of(registration)); }
+  Interface* find(Handle handle, Guid const& guid) noexcept {
+    HandleEntry* const entry = find_handle(handle);
+    return entry == nullptr ? nullptr : found_in(entry->interfaces, guid);
+  }
+  static Interface const* next_interface(Notify const& searcher) noexcept {
+    auto const& interfaces = searcher.protocol->interfaces;
+    auto const it = interfaces.upper_bound(searcher.cursor);
+    return it == interfaces.end() ? nullptr : &*it;
+  }
+
+  Expected<ProtocolEntry*> find_or_make(Guid const& guid) noexcept {
+    if (ProtocolEntry* const entry = find_protocol(guid); entry != nullptr) {
+      return entry;
+    }
+    MM_TRY_ASSIGN(ProtocolEntry* const entry, make<ProtocolEntry>(pool_));
+    entry->guid = guid;
+    protocols_.insert(*entry);
+    return entry;
+  }
+  Expected<HandleEntry*> find_or_make(Handle handle) noexcept {
+    if (handle != 0) {
+      return find_handle(handle);
+    }
+    MM_TRY_ASSIGN(HandleEntry* const entry, make<HandleEntry>(pool_));
+    entry->value = ++last_handle_;
+    handles_.insert(*entry);
+    return entry;
+  }
+
+  /// Puts an interface on a known handle, or on a new one for 0. OutOfResources, and then nothing is left behind.
+  Expected<Handle> add(Handle handle, Guid const& guid, void* interface, u64 owner) noexcept {
+    MM_TRY_ASSIGN(Interface* const record, make<Interface>(pool_));
+    auto const protocol = find_or_make(guid);
+    auto const on = protocol.has_value() ? find_or_make(handle) : std::unexpected(protocol.error());
+    if (!on.has_value()) {
+      if (protocol.has_value()) {
+        drop_if_unused(**protocol);
+      }
+      discard(pool_, record);
+      return std::unexpected(on.error());
+    }
+    record->handle = *on;
+    record->protocol = *protocol;
+    record->interface = interface;
+    record->sequence = ++last_sequence_;
+    record->owner = owner;
+    (*on)->interfaces.insert(*record);
+    (*protocol)->interfaces.insert(*record);
+    sequence_.insert(*record);
+    return (*on)->value;
+  }
+
+  void drop(Interface& record) noexcept {
+    HandleEntry& handle = *record.handle;
+    ProtocolEntry& protocol = *record.protocol;
+    handle.interfaces.erase(handle.interfaces.iterator_to(record));
+    protocol.interfaces.erase(protocol.interfaces.iterator_to(record));
+    sequence_.erase(sequence_.iterator_to(record));
+    discard(pool_, &record);
+    if (handle.interfaces.empty()) {
+      handles_.erase(handles_.iterator_to(handle));
+      discard(pool_, &handle);
+    }
+    drop_if_unused(protocol);
+  }
+  void drop(Notify& record) noexcept {
+    ProtocolEntry& protocol = *record.protocol;
+    protocol.notifies.erase(protocol.notifies.iterator_to(record));
+    tokens_.erase(tokens_.iterator_to(record));
+    discard(pool_, &record);
+    drop_if_unused(protocol);
+  }
+  void drop_if_unused(ProtocolEntry& protocol) noexcept {
+    if (protocol.interfaces.empty() && protocol.notifies.empty()) {
+      protocols_.erase(protocols_.iterator_to(protocol));
+      discard(pool_, &protocol);
+    }
+  }
+
+  Status unregister_notify(Guid const& protocol, void const* registration) noexcept {
+    Notify* const record = find_notify(registration);
+    if (record == nullptr || record->protocol->guid != protocol) {
+      return Status::NotFound;
+    }
+    drop(*record);
+    return Status::Success;
+  }
+
+  /// Everything is looked up again after each call: it may have removed any record.
   template <typename F>
   void run_notifications(Guid const& guid, void* interface, Handle handle, F& notify) noexcept {
     u64 last = 0;
     for (;;) {
-      u64 const index = next_notify(guid, last);
-      if (index == kNone) {
+      ProtocolEntry* const protocol = find_protocol(guid);
+      if (protocol == nullptr) {
         return;
       }
-      Notify const record = notifies_[index];
-      last = record.token;
-      notify(record.function, record.owner, &guid, interface, handle);
+      auto const it = protocol->notifies.upper_bound(last);
+      if (it == protocol->notifies.end()) {
+        return;
+      }
+      last = it->token;
+      notify(it->function, it->owner, &guid, interface, handle);
     }
   }
 
-  u64 next_notify(Guid const& guid, u64 after) const noexcept {
-    for (u64 i = 0; i < notifies_.size(); ++i) {
-      if (notifies_[i].token > after && notifies_[i].guid == guid) {
-        return i;
-      }
-    }
-    return kNone;
-  }
-  u64 find_notify(void const* registration) const noexcept {
-    for (u64 i = 0; i < notifies_.size(); ++i) {
-      if (notifies_[i].token == address_of(registration)) {
-        return i;
-      }
-    }
-    return kNone;
-  }
-  u64 next_interface(Notify const& record) const noexcept {
-    for (u64 i = 0; i < interfaces_.size(); ++i) {
-      if (interfaces_[i].sequence > record.cursor && interfaces_[i].guid == record.guid) {
-        return i;
-      }
-    }
-    return kNone;
-  }
-  u64 first_of(Guid const& guid) const noexcept {
-    for (u64 i = 0; i < interfaces_.size(); ++i) {
-      if (interfaces_[i].guid == guid) {
-        return i;
-      }
-    }
-    return kNone;
-  }
-  u64 find(Handle handle, Guid const& guid) const noexcept {
-    for (u64 i = 0; i < interfaces_.size(); ++i) {
-      if (interfaces_[i].handle == handle && interfaces_[i].guid == guid) {
-        return i;
-      }
-    }
-    return kNone;
-  }
-  bool is_handle(Handle handle) const noexcept {
-    for (Interface const& record : interfaces_) {
-      if (record.handle == handle) {
-        return true;
-      }
-    }
-    return false;
-  }
-  /// The smallest handle above `after`, 0 when there is none: creation order.
-  Handle next_handle(Handle after) const noexcept {
-    Handle best = 0;
-    for (Interface const& record : interfaces_) {
-      if (record.handle > after && (best == 0 || record.handle < best)) {
-        best = record.handle;
-      }
-    }
-    return best;
-  }
-
-  PoolVector<Interface, R> interfaces_;  ///< installation order
-  PoolVector<Notify, R> notifies_;       ///< registration order
+  Pool<R>& pool_;
+  Tree<HandleEntry, &HandleEntry::hook, ValueOf> handles_;  ///< creation order
+  Tree<ProtocolEntry, &ProtocolEntry::hook, GuidOf> protocols_;
+  Tree<Interface, &Interface::in_all, SequenceOf> sequence_;  ///< installation order
+  Tree<Notify, &Notify::in_all, TokenOf> tokens_;             ///< registration order
   u64 last_handle_ = 0;
   u64 last_sequence_ = 0;
 };

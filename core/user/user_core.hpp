@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <bit>
+
 #include "core/abi/comm.hpp"
 #include "core/user/dispatcher.hpp"
 #include "core/user/mmi_database.hpp"
@@ -12,12 +16,12 @@
 namespace mm::user {
 
 /// The ring-3 core: hosts the MM drivers and serves the commands of the supervisor (abi::UserCommand). One object a
-/// machine; the functions of the MMST find it through MmstThunks. Every registration records the image that owns it, so
-/// that one faulty driver can be cut off without the others.
+/// machine; the functions of the MMST find it through MmstThunks, which lets only the BSP in. Every registration
+/// records the image that owns it, so that one faulty driver can be cut off without the others.
 template <Ring3 R>
 class UserCore {
  public:
-  explicit constexpr UserCore(R& ring3) noexcept
+  explicit UserCore(R& ring3) noexcept
       : ring3_(ring3),
         pool_(ring3),
         pages_(pool_),
@@ -109,6 +113,7 @@ class UserCore {
     dispatcher_.abandon_run([this](Driver& driver) { contain(&driver); });
     mmis_.abandon_dispatches();
     current_image_ = 0;
+    ap_procedure_runs_.store(false, std::memory_order_release);
     return resume();
   }
 
@@ -161,16 +166,25 @@ class UserCore {
   }
 
   /// InvalidParameter: null procedure, unknown CPU or the calling one. What ring 0 refuses beyond that is its own
-  /// matter.
+  /// matter. Returns when the procedure has ended (supervisor.md 3.6).
   Status startup_this_ap(u64 procedure, u64 cpu, u64 argument) noexcept {
     if (procedure == 0 || cpu >= mmst_->number_of_cpus || cpu == mmst_->currently_executing_cpu) {
       return Status::InvalidParameter;
     }
+    ap_procedure_runs_.store(true, std::memory_order_release);
     Status const status{call(ring3_, abi::Syscall::StartApProc, procedure, cpu, argument)};
+    ap_procedure_runs_.store(false, std::memory_order_release);
     return is_error(status) ? status : Status::Success;
   }
 
+  /// Whether the caller of a service is an AP: the BSP waits in START_AP_PROC for as long as a procedure runs, so
+  /// nobody else can call meanwhile.
+  bool on_ap() const noexcept { return ap_procedure_runs_.load(std::memory_order_acquire); }
+
   Status install_protocol(Handle* handle, Guid const* protocol, u32 type, void* interface) noexcept {
+    if (protocol != nullptr) {
+      dispatcher_.protocol_changed(*protocol);
+    }
     return protocols_.install(handle, protocol, type, interface, current_image_,
                               [this](NotifyFn function, u64 owner, Guid const* guid, void* what, Handle on) {
                                 u64 const caller = enter_image(owner);
@@ -179,6 +193,9 @@ class UserCore {
                               });
   }
   Status uninstall_protocol(Handle handle, Guid const* protocol, void* interface) noexcept {
+    if (protocol != nullptr) {
+      dispatcher_.protocol_changed(*protocol);
+    }
     return protocols_.uninstall(handle, protocol, interface);
   }
   Status handle_protocol(Handle handle, Guid const* protocol, void** interface) noexcept {
@@ -343,7 +360,8 @@ class UserCore {
     answer(status == Status::Success ? Status::Success : Status::NotFound);
   }
 
-  /// Nothing of an earlier message is visible behind this one; bytes that are zero already are not written again.
+  /// Clears what earlier messages and replies left behind the first `used` bytes; what is zero already is not written
+  /// again.
   void clear_tail(u64 used) noexcept {
     if (cleared_to_ > used) {
       __builtin_memset(at<void>(comm_.base + used), 0, cleared_to_ - used);
@@ -358,9 +376,11 @@ class UserCore {
     request_.status = {};
     request_.status.return_status = static_cast<u64>(status);
     request_.status.return_buffer_size = replies ? request_.header_bytes + data : 0;
-    // A handler may have written as far as it liked when it did not come back in order.
-    u64 const touched = replies ? request_.header_bytes + data : comm_.size;
-    cleared_to_ = touched > cleared_to_ ? touched : cleared_to_;
+    if (replies) {
+      clear_tail(request_.header_bytes + data);  // of the message, nothing stays behind the reply
+    } else {
+      cleared_to_ = comm_.size;  // a handler that did not come back in order may have written anywhere
+    }
   }
 
   /// Root handlers that were not called yet, then the mailbox.
@@ -419,38 +439,32 @@ class UserCore {
 
   // --- Events ---
 
+  /// OutOfResources: no memory for the protocol, so the drivers were not told; the sender sees an error.
   Status on_event(CoreHandler event, void* buffer, u64* size) noexcept {
     switch (event) {
       case CoreHandler::Dispatch:
         on_dispatch(buffer, size);
-        break;
+        return Status::Success;
       case CoreHandler::EndOfPei:
-        install_event(guids::gEfiMmEndOfPeiProtocol);
-        break;
+        return install_event(guids::gEfiMmEndOfPeiProtocol);
       case CoreHandler::EndOfDxe:
-        install_event(guids::gEfiMmEndOfDxeProtocolGuid);
-        break;
+        return install_event(guids::gEfiMmEndOfDxeProtocolGuid);
       case CoreHandler::ReadyToLock:
-        install_event(guids::gEfiMmReadyToLockProtocolGuid);
         mmis_.remove_core(CoreHandler::ReadyToLock);
         mmis_.remove_core(CoreHandler::Dispatch);
-        break;
+        return install_event(guids::gEfiMmReadyToLockProtocolGuid);
       case CoreHandler::ReadyToBoot:
-        install_once(guids::gEfiEventReadyToBootGuid);
-        break;
+        return install_once(guids::gEfiEventReadyToBootGuid);
       case CoreHandler::ExitBootServices:
-        install_once(guids::gEfiEventExitBootServicesGuid);
-        break;
+        return install_once(guids::gEfiEventExitBootServicesGuid);
       case CoreHandler::None:
         break;
     }
-    return Status::Success;
+    return Status::NotFound;
   }
 
-  void install_once(Guid const& protocol) noexcept {
-    if (!protocols_.is_installed(protocol)) {
-      install_event(protocol);
-    }
+  Status install_once(Guid const& protocol) noexcept {
+    return protocols_.is_installed(protocol) ? Status::Success : install_event(protocol);
   }
 
   /// The status goes into a payload of 8 bytes or more.
@@ -474,12 +488,25 @@ class UserCore {
     if (status == Status::AlreadyStarted) {
       return status;
     }
-    dispatcher_.for_each_waiting(
-        [this](Driver const& driver) { note(abi::UserNote::DriverWaiting, driver.image.base); });
+    dispatcher_.for_each_waiting([this](Driver const& driver) { report_waiting(driver); });
     if (!dispatcher_.has_remaining()) {
       mmis_.remove_core(CoreHandler::Dispatch);
     }
     return status;
+  }
+
+  void report_waiting(Driver const& driver) noexcept {
+    constexpr u32 kMostNeeds = 16;
+    note(abi::UserNote::DriverWaiting, driver.image.base);
+    u32 told = 0;
+    Dispatcher<R>::for_each_need(
+        driver, [this](Guid const& protocol) { return protocols_.is_installed(protocol); },
+        [&](Guid const& guid) {
+          auto const words = std::bit_cast<std::array<u64, 2>>(guid);
+          if (told++ < kMostNeeds) {
+            note(abi::UserNote::DriverNeeds, words[0], words[1]);
+          }
+        });
   }
 
   // --- Faults ---
@@ -487,7 +514,7 @@ class UserCore {
   /// Registrations of an image that must not be called any more. Its memory stays: others may hold pointers into it.
   void forget(u64 image) noexcept {
     mmis_.remove_owner(image);
-    protocols_.remove_owner(image);
+    protocols_.remove_owner(image, [this](Guid const& protocol) { dispatcher_.protocol_changed(protocol); });
   }
 
   void contain(Driver* driver) noexcept {
@@ -532,8 +559,9 @@ class UserCore {
   Dispatcher<R> dispatcher_;
   PoolVector<ConfigurationTable, R> tables_;
   MmSystemTable* mmst_ = nullptr;
-  Range comm_;             ///< internal copy of the user communicate buffer; empty when there is none
-  u64 cleared_to_ = 0;     ///< bytes of it from here on are zero
+  Range comm_;          ///< internal copy of the user communicate buffer; empty when there is none
+  u64 cleared_to_ = 0;  ///< bytes of it from here on are zero
+  std::atomic<bool> ap_procedure_runs_{false};
   u64 current_image_ = 0;  ///< base of the driver that is executing on the BSP, 0: the core
   Phase phase_ = Phase::Idle;
   bool listened_ = true;  ///< to trace notes

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -72,6 +73,14 @@ std::vector<LoadedImage> loaded_images(Prepared const& p, std::vector<hal::Trace
   return out;
 }
 
+std::string joined(std::vector<std::string> const& words) {
+  std::string out;
+  for (auto const& word : words) {
+    out += (out.empty() ? "" : ", ") + word;
+  }
+  return out;
+}
+
 /// Follows one driver through the trace.
 class DriverTrack {
  public:
@@ -101,8 +110,8 @@ class DriverTrack {
     if (!loaded_) {
       return;
     }
-    if (e.kind == hal::TraceKind::UserNote && e.b == image_.base) {
-      note(e);
+    if (e.kind == hal::TraceKind::UserNote) {
+      user_note(e);
     } else if (e.kind == hal::TraceKind::Fault) {
       last_ = e;
       if (running_ || image_.contains({e.c, 1})) {
@@ -116,7 +125,12 @@ class DriverTrack {
     }
   }
 
-  DriverReport take() && { return std::move(report_); }
+  DriverReport take() && {
+    if (report_.state == "waiting") {
+      report_.detail = waiting_for();
+    }
+    return std::move(report_);
+  }
 
  private:
   std::string where() const { return running_ ? "in its entry point: " : "in a handler: "; }
@@ -160,10 +174,27 @@ class DriverTrack {
     }
   }
 
+  /// Counts the entries of all drivers, and takes in what a waiting driver lacks.
+  void user_note(hal::TraceEvent const& e) {
+    auto const kind = static_cast<abi::UserNote>(e.a);
+    entered_ += kind == abi::UserNote::DriverEntered ? 1u : 0u;
+    if (kind == abi::UserNote::DriverNeeds) {
+      if (waits_) {
+        report_.needs.push_back(std::bit_cast<Guid>(std::array{e.b, e.c}));
+      }
+      return;
+    }
+    waits_ = kind == abi::UserNote::DriverWaiting && e.b == image_.base;
+    if (e.b == image_.base) {
+      note(e);
+    }
+  }
+
   void note(hal::TraceEvent const& e) {
     switch (static_cast<abi::UserNote>(e.a)) {
       case abi::UserNote::DriverEntered:
         running_ = true;
+        report_.order = entered_;
         last_.reset();
         report_.state = "running";
         report_.detail = "its entry point did not return";
@@ -175,7 +206,7 @@ class DriverTrack {
         break;
       case abi::UserNote::DriverWaiting:
         report_.state = "waiting";
-        report_.detail = waiting_for();
+        report_.needs.clear();
         break;
       case abi::UserNote::DriverContained:
         contained();
@@ -199,22 +230,23 @@ class DriverTrack {
   }
 
   std::string waiting_for() const {
-    Bytes const depex = spec_.depex_content.value_or(Bytes{});
-    std::string needs;
-    for (auto const& guid : depex_needs(depex)) {
-      needs += (needs.empty() ? "" : ", ") + named_guid(guid);
+    Bytes const depex = spec_.depex_content ? *spec_.depex_content
+                        : spec_.depex       ? read_file(*spec_.depex).value_or(Bytes{})
+                                            : Bytes{};
+    std::vector<std::string> needs;
+    for (auto const& guid : report_.needs) {
+      needs.push_back(named_guid(guid));
     }
-    std::string words;
-    for (auto const& word : depex_words(depex)) {
-      words += (words.empty() ? "" : ", ") + word;
-    }
-    return fmt::format("for {} (depex: {})", needs.empty() ? "nothing that can come" : needs, words);
+    return fmt::format("for {} (depex: {})", needs.empty() ? "nothing that can come" : joined(needs),
+                       joined(depex_words(depex)));
   }
 
   ImageSpec const& spec_;
   std::vector<LoadedImage> const& images_;
   Range image_;
   bool loaded_ = false, running_ = false;
+  bool waits_ = false;  ///< the notes that follow are about what it needs
+  u32 entered_ = 0;
   std::optional<hal::TraceEvent> last_;  ///< the last fault of ring 3, or system call that ring 0 refused
   DriverReport report_;
 };
@@ -234,6 +266,27 @@ std::vector<DriverReport> report_drivers(Prepared const& p, MachineRun const& ru
     out.push_back(std::move(track).take());
   }
   return out;
+}
+
+std::vector<std::string> describe_dispatch(std::vector<DriverReport> const& reports) {
+  std::vector<DriverReport const*> order;
+  for (auto const& r : reports) {
+    if (r.order != 0) {
+      order.push_back(&r);
+    }
+  }
+  std::ranges::sort(order, {}, [](DriverReport const* r) { return r->order; });
+  std::vector<std::string> names;
+  for (auto const* r : order) {
+    names.push_back(r->name);
+  }
+  std::vector<std::string> lines{"dispatch order: " + (names.empty() ? "nothing was dispatched" : joined(names))};
+  for (auto const& r : reports) {
+    if (r.state == "waiting") {
+      lines.push_back(fmt::format("{} waits {}", r.name, r.detail));
+    }
+  }
+  return lines;
 }
 
 }  // namespace mm::scenario

@@ -35,7 +35,9 @@ struct DriverReport {
   Guid guid;
   std::string
       state;  ///< "started", "error", "faulted", "waiting", "refused", "not run", "replaced by ours", "not loaded"
-  std::string detail;  ///< status, fault, missing GUIDs, reason
+  std::string detail;         ///< status, fault, missing GUIDs, reason
+  u32 order = 0;              ///< place in the dispatch order from 1; 0: its entry point was not called
+  std::vector<Guid> needs{};  ///< of a waiting driver: protocols that are missing, or the file it names
 };
 
 /// Drivers to be run, and those that are not.
@@ -52,6 +54,9 @@ void add_volume(DriverSet& set, Listing const& listing);
 
 /// What the drivers of `prepared` did, in their order.
 std::vector<DriverReport> report_drivers(Prepared const& prepared, MachineRun const& run);
+
+/// The dispatch order, and each driver that was not dispatched with what it waits for: one line each.
+std::vector<std::string> describe_dispatch(std::vector<DriverReport> const& reports);
 
 /// The result of scenario step `index`, or null when the machine stopped before.
 StepOutcome const* outcome_of(Prepared const& prepared, MachineRun const& run, std::size_t index);

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/abi/guids.hpp"
+#include "core/abi/syscalls.hpp"
 #include "core/supervisor/init_problem.hpp"
 #include "sim/scenario/run.hpp"
 #include "sim/scenario/symbols.hpp"
@@ -142,6 +143,9 @@ class Renderer {
       case K::Unblocked:
         return fmt::format("Unblocked {} pages {} {}", at(e.a), e.b, status(e.c));
       case K::UserNote:
+        if (e.a == static_cast<u64>(abi::UserNote::DriverNeeds)) {
+          return fmt::format("UserNote DriverNeeds {}", guid_name(guid_from(e.b, e.c)));
+        }
         return fmt::format("UserNote {} {} {}", note(e.a), at(e.b), e.a == 2 || e.a == 5 ? status(e.c) : at(e.c));
       case K::ImageLoaded:
         return fmt::format("ImageLoaded {} {} bytes {}", at(e.a), hex_number(e.b), e.e == 1 ? "user" : "supervisor");

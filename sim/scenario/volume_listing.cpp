@@ -445,22 +445,6 @@ std::vector<std::string> depex_words(Span depex) {
   return out;
 }
 
-std::vector<Guid> depex_needs(Span depex) {
-  std::vector<Guid> out;
-  for (u64 at = 0; at < depex.size() && load_le<u8>(depex, at) <= 9; ++at) {
-    if (load_le<u8>(depex, at) <= 2) {
-      Guid const guid = load_guid(depex, at + 1);
-      bool const ours = guid == guids::gMmRing3HandlerReadyProtocol || guid == guids::gEfiMmCpuProtocolGuid ||
-                        guid == guids::gSmmExceptionTestProtocolGuid;
-      if (fits(depex, at + 1, 16) && !ours && std::ranges::find(out, guid) == out.end()) {
-        out.push_back(guid);
-      }
-      at += 16;
-    }
-  }
-  return out;
-}
-
 ListedImage describe_image(Span bytes) {
   if (load_le<u16>(bytes, 0) == 0x5A56) {
     return describe_te(bytes);

@@ -98,8 +98,6 @@ std::string file_type_name(u8 type);
 std::string section_type_name(u8 type);
 /// A dependency expression in words, one opcode each; ends with a sentence in brackets where it is malformed.
 std::vector<std::string> depex_words(std::span<std::byte const> depex);
-/// The GUIDs of PUSH, BEFORE and AFTER, without those that the user core itself installs.
-std::vector<Guid> depex_needs(std::span<std::byte const> depex);
 /// What is to be said about one PE or TE image.
 ListedImage describe_image(std::span<std::byte const> bytes);
 

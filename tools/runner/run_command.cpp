@@ -11,6 +11,7 @@
 
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/run.hpp"
+#include "sim/scenario/send.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
@@ -29,6 +30,7 @@ struct Outcome {
   std::vector<std::string> messages;
   std::vector<std::string> steps;
   std::vector<std::string> events;
+  std::vector<std::string> dispatch;  ///< order, and who waits for what
 };
 
 void finish(Outcome& o, std::string outcome, int code, std::vector<std::string> messages) {
@@ -45,6 +47,7 @@ std::optional<MachineRun> execute(Prepared const& p, std::string const& target, 
   }
   o.steps = describe_results(p, *run);
   o.events = transcript(p, *run);
+  o.dispatch = describe_dispatch(report_drivers(p, *run));
   auto problems = check(p, *run);
   if (!problems.empty()) {
     for (auto& p2 : problems) {
@@ -177,6 +180,7 @@ void print_human(Outcome const& o, bool verbose) {
   };
   if (verbose || failed) {
     print(o.events, verbose ? o.events.size() : 20);
+    print(o.dispatch, o.dispatch.size());
     print(o.steps, o.steps.size());
   }
   for (auto const& message : o.messages) {
@@ -185,8 +189,8 @@ void print_human(Outcome const& o, bool verbose) {
 }
 
 nlohmann::json to_json(Outcome const& o) {
-  return {{"scenario", o.scenario},         {"target", o.target},     {"outcome", o.outcome},
-          {"milliseconds", o.milliseconds}, {"messages", o.messages}, {"steps", o.steps}};
+  return {{"scenario", o.scenario}, {"target", o.target}, {"outcome", o.outcome},  {"milliseconds", o.milliseconds},
+          {"messages", o.messages}, {"steps", o.steps},   {"dispatch", o.dispatch}};
 }
 
 std::string escaped(std::string const& text) {

@@ -163,7 +163,16 @@ void print_reply(StepOutcome const* outcome) {
 json to_json(std::vector<DriverReport> const& reports) {
   json out = json::array();
   for (auto const& r : reports) {
-    out.push_back({{"name", r.name}, {"guid", format_guid(r.guid)}, {"state", r.state}, {"detail", r.detail}});
+    json needs = json::array();
+    for (auto const& guid : r.needs) {
+      needs.push_back({{"guid", format_guid(guid)}, {"name", guid_name(guid)}});
+    }
+    out.push_back({{"name", r.name},
+                   {"guid", format_guid(r.guid)},
+                   {"state", r.state},
+                   {"detail", r.detail},
+                   {"order", r.order},
+                   {"needs", std::move(needs)}});
   }
   return out;
 }
@@ -172,6 +181,7 @@ void print_drivers(std::vector<DriverReport> const& reports) {
   for (auto const& r : reports) {
     fmt::print(stderr, "{}: {}{}{}\n", r.name, r.state, r.detail.empty() ? "" : " ", r.detail);
   }
+  fmt::print(stderr, "{}\n", describe_dispatch(reports).front());
 }
 
 /// Everything that goes to standard error in text mode.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // Composition root of MmUserCore.efi: the one place of the image that owns an object.
 
+#include <array>
+#include <cstddef>
+#include <new>
+
 #include "core/user/mmst_thunks.hpp"
 
 extern "C" {
@@ -24,16 +28,25 @@ struct HardwareRing3 {
 
 struct Site;
 using Thunks = mm::user::MmstThunks<Site>;
+using Core = mm::user::UserCore<HardwareRing3>;
 
+/// The core is made by the first StartUserCore: its trees cannot be constant-initialised.
 struct Root {
   HardwareRing3 ring3;
-  mm::user::UserCore<HardwareRing3> core{ring3};
   mm::user::CoreProtocols protocols;
+  Core* core = nullptr;
+  alignas(Core) std::array<std::byte, sizeof(Core)> storage{};
 };
 constinit Root root;
 
 struct Site {
-  static mm::user::UserCore<HardwareRing3>& core() noexcept { return root.core; }
+  static Core* core() noexcept { return root.core; }
+  static Core& start() noexcept {
+    if (root.core == nullptr) {
+      root.core = new (root.storage.data()) Core{root.ring3};
+    }
+    return *root.core;
+  }
   static mm::user::CoreProtocols* protocols() noexcept {
     root.protocols = Thunks::core_protocols();
     return &root.protocols;

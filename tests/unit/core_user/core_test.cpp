@@ -102,6 +102,20 @@ TEST_F(Core, MessageReachesItsHandlerAndTheReplyIsReported) {
   EXPECT_EQ(m.buffer[24 + 7], 0) << "nothing of an earlier message is left behind this one";
 }
 
+Status MM_EFIAPI shortens(Handle, void const*, void* buffer, u64* size) {
+  std::memset(buffer, 0xEE, *size);
+  *size = 2;
+  return Status::Success;
+}
+
+TEST_F(Core, NothingStaysBehindTheReply) {
+  ASSERT_EQ(m.boot(), Status::Success);
+  on(type, shortens);
+  EXPECT_EQ(m.send(type, std::vector<u8>(100, 0x11)).return_buffer_size, 26u);
+  EXPECT_EQ(m.buffer[24 + 1], 0xEE);
+  EXPECT_EQ(std::count(m.buffer + 26, m.buffer + 24 + 100, 0), 98) << "of the message and of the handler's work";
+}
+
 TEST_F(Core, VersionThreeHeader) {
   ASSERT_EQ(m.boot(), Status::Success);
   on(type, doubles);

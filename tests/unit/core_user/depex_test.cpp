@@ -74,6 +74,21 @@ TEST(Depex, TooManyOperandsIsFalse) {
   EXPECT_FALSE(holds(depex.op(End)));
 }
 
+TEST(Depex, PushesThatAnEvaluationCanReach) {
+  auto const pushes = [](Depex const& depex) {
+    std::vector<Guid> found;
+    for_each_push(depex.span(), [&](Guid const& g) { found.push_back(g); });
+    return found;
+  };
+  auto const two = std::vector{guid_of(1), guid_of(2)};
+  EXPECT_EQ(pushes(Depex{}.op(Push, guid_of(1)).op(Not).op(Push, guid_of(2)).op(Or).op(End).op(Push, guid_of(3))), two);
+  EXPECT_EQ(pushes(Depex{}.op(Push, guid_of(1)).op(Push, guid_of(2)).op(ScheduleOnRequest).op(Push, guid_of(3))), two);
+  EXPECT_TRUE(pushes(Depex{}.op(Before, guid_of(1)).op(End)).empty());
+  auto truncated = Depex{}.op(Push, guid_of(1));
+  truncated.bytes.pop_back();
+  EXPECT_TRUE(pushes(truncated).empty());
+}
+
 TEST(Depex, AssociationOnlyAtTheStart) {
   auto const before = depex_association(Depex{}.op(Before, guid_of(3)).op(End).span());
   EXPECT_EQ(before.kind, Association::Before);

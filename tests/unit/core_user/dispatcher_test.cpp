@@ -28,7 +28,10 @@ struct DispatcherTest : testing::Test {
           auto const it = effects.find(driver.file.data1);
           return it == effects.end() ? Status::Success : it->second();
         },
-        [this](Guid const& guid) { return installed.contains(guid); },
+        [this](Guid const& guid) {
+          ++lookups;
+          return installed.contains(guid);
+        },
         [this](Driver const& driver) { failed.push_back(driver.file.data1); });
   }
   std::vector<u32> dispatch() {
@@ -40,7 +43,24 @@ struct DispatcherTest : testing::Test {
   Pool<ScriptedRing3> pool{ring3};
   Dispatcher<ScriptedRing3> dispatcher{pool};
   HobList hobs;
+  Status install(Guid const& guid) {
+    installed.insert(guid);
+    dispatcher.protocol_changed(guid);
+    return Status::Success;
+  }
+  std::vector<Guid> needs(u32 n) {
+    std::vector<Guid> found;
+    for (u64 i = 0; i < dispatcher.count(); ++i) {
+      if (dispatcher.driver(i).file.data1 == n) {
+        dispatcher.for_each_need(
+            dispatcher.driver(i), [this](Guid const& g) { return installed.contains(g); },
+            [&](Guid const& g) { found.push_back(g); });
+      }
+    }
+    return found;
+  }
   std::set<Guid> installed;
+  u64 lookups = 0;
   std::map<u32, std::function<Status()>> effects;
   std::vector<u32> order, failed;
 };
@@ -70,10 +90,95 @@ TEST_F(DispatcherTest, WaitsForProtocolsOverSeveralPasses) {
   add(1, Depex{}.op(Push, guid_of(2)).op(End));
   add(2, Depex{}.op(Push, guid_of(1)).op(End));
   add(3, Depex{}.op(True).op(End));
-  effects[3] = [this] { return installed.insert(guid_of(1)), Status::Success; };
-  effects[2] = [this] { return installed.insert(guid_of(2)), Status::Success; };
+  effects[3] = [this] { return install(guid_of(1)); };
+  effects[2] = [this] { return install(guid_of(2)); };
   EXPECT_EQ(dispatch(), (Order{3, 2, 1}));
   EXPECT_FALSE(dispatcher.has_remaining());
+}
+
+TEST_F(DispatcherTest, ASecondProtocolStartsTheNextScanInDiscoveryOrder) {
+  add(1, Depex{}.op(Push, guid_of(1)).op(End));
+  add(2, Depex{}.op(Push, guid_of(2)).op(End));
+  add(3, Depex{}.op(Push, guid_of(1)).op(End));
+  add(4);
+  effects[4] = [this] { return install(guid_of(2)), install(guid_of(1)); };
+  EXPECT_EQ(dispatch(), (Order{4, 1, 2, 3}));
+}
+
+TEST_F(DispatcherTest, AProtocolThatGoesWakesANegation) {
+  Guid const gone = guid_of(1);
+  install(gone);
+  add(1, Depex{}.op(Push, gone).op(Not).op(End));
+  add(2);
+  effects[2] = [&] {
+    installed.erase(gone);
+    dispatcher.protocol_changed(gone);
+    return Status::Success;
+  };
+  EXPECT_EQ(dispatch(), (Order{2, 1}));
+}
+
+TEST_F(DispatcherTest, AChainEvaluatesEachDriverTwiceAtMost) {
+  constexpr u32 kCount = 1000;
+  auto const link = [](u32 n) {
+    Guid guid = "5B4F8C8E-2B6A-4B0B-9B7B-000000000000"_guid;
+    guid.data1 = n;
+    return guid;
+  };
+  for (u32 n = 0; n < kCount; ++n) {
+    add(n, Depex{}.op(Push, link(n + 1)).op(End));
+    effects[n] = [this, link, n] { return install(link(n)); };
+  }
+  add(kCount);
+  effects[kCount] = [this, link] { return install(link(kCount)); };
+  auto const result = dispatch();
+  ASSERT_EQ(result.size(), kCount + 1);
+  EXPECT_EQ(result[0], kCount);
+  EXPECT_EQ(result[kCount], 0u);
+  EXPECT_LE(lookups, 2 * kCount) << "a scan over all drivers each time would ask half a million times";
+}
+
+TEST_F(DispatcherTest, NeedsOfAWaitingDriver) {
+  install(guid_of(1));
+  add(1, Depex{}.op(Push, guid_of(1)).op(Push, guid_of(2)).op(And).op(Push, guid_of(3)).op(And).op(End));
+  add(2, Depex{}.op(After, file(9)).op(End));
+  add(3, Depex{}.op(False).op(End));
+  EXPECT_TRUE(dispatch().empty());
+  EXPECT_EQ(needs(1), (std::vector{guid_of(2), guid_of(3)}));
+  EXPECT_EQ(needs(2), std::vector{file(9)});
+  EXPECT_TRUE(needs(3).empty());
+}
+
+TEST_F(DispatcherTest, NoMemoryIsAnErrorOfDiscoveryAndNotOfTheRun) {
+  for (u32 n = 0; n < 300; ++n) {
+    add(n, Depex{}.op(Push, guid_of(1)).op(End));
+  }
+  u64 const list = hobs.finish();
+  for (u64 pages = 0; pages < 60; ++pages) {
+    ring3.page_limit = pages;
+    if (dispatcher.discover(list).has_value()) {
+      break;
+    }
+  }
+  ASSERT_EQ(dispatcher.count(), 300u);
+  ring3.page_limit = 0;
+  install(guid_of(1));
+  EXPECT_EQ(run(), Status::Success);
+  EXPECT_EQ(order.size(), 300u);
+}
+
+TEST_F(DispatcherTest, FindsTheImageOfAnAddress) {
+  add(5);
+  add(1);
+  add(3);
+  ASSERT_TRUE(dispatcher.discover(hobs.finish()).has_value());
+  for (u32 const n : {1u, 3u, 5u}) {
+    ASSERT_NE(dispatcher.find_image(kBase + n * kPageSize + 0xFFF), nullptr);
+    EXPECT_EQ(dispatcher.find_image(kBase + n * kPageSize)->file, file(n));
+    EXPECT_EQ(dispatcher.find_image(kBase + (n + 1) * kPageSize), nullptr);
+  }
+  EXPECT_EQ(dispatcher.find_image(0), nullptr);
+  EXPECT_EQ(dispatcher.find_image(UINT64_MAX), nullptr);
 }
 
 TEST_F(DispatcherTest, BeforeAndAfterRecursively) {

@@ -66,6 +66,19 @@ TEST_F(PoolTest, AbsurdSizesAndNoPagesAreOutOfResources) {
   EXPECT_EQ(ring3.live_pages(), 0u);
 }
 
+TEST_F(PoolTest, AnOverrunIntoAFreeBlockIsNotFollowed) {
+  auto const first = pool.allocate(32);
+  ASSERT_TRUE(first.has_value());
+  std::memset(*first, 0x41, 128);  // into the next block of 64 bytes, which is free: its header and its link
+  std::set<u64> seen;
+  for (int i = 0; i < 200; ++i) {
+    auto const block = pool.allocate(32);
+    ASSERT_TRUE(block.has_value());
+    std::memset(*block, 0, 32);
+    EXPECT_TRUE(seen.insert(address_of(*block)).second);
+  }
+}
+
 TEST_F(PoolTest, RecordsTheOwner) {
   auto const block = pool.allocate(8, 0x1234000);
   EXPECT_EQ(pool.owner_of(*block), 0x1234000u);
@@ -94,6 +107,19 @@ TEST_F(PoolTest, RandomWorkloadKeepsContents) {
       live.erase(it);
     }
   }
+}
+
+TEST_F(PoolTest, ReservedVectorNeedsNoMoreMemory) {
+  PoolVector<u64, ScriptedRing3> list{pool};
+  ASSERT_TRUE(list.push_back(1).has_value());
+  ASSERT_TRUE(list.reserve(5000).has_value());
+  ring3.page_limit = 0;
+  for (u64 i = 1; i < 5000; ++i) {
+    ASSERT_TRUE(list.push_back(i).has_value());
+  }
+  EXPECT_EQ(list[0], 1u);
+  EXPECT_EQ(list.push_back(0).error(), Status::OutOfResources);
+  EXPECT_EQ(list.reserve(UINT64_MAX).error(), Status::OutOfResources);
 }
 
 TEST_F(PoolTest, VectorGrowsPastAPageAndKeepsOrder) {

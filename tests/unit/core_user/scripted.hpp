@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdlib>
 #include <cstring>
@@ -56,6 +57,11 @@ class ScriptedRing3 {
         return 0;
       case abi::Syscall::MmIsCommBuffer:
         return 1;
+      case abi::Syscall::StartApProc:
+        if (on_start_ap) {
+          on_start_ap(a, c);
+        }
+        return 0;
       default:
         return 0;
     }
@@ -85,6 +91,7 @@ class ScriptedRing3 {
   std::vector<Note> notes;
   std::map<abi::Syscall, u64> answers;                                   ///< fixed results
   std::map<u64, std::function<Status(Handle, MmSystemTable*)>> entries;  ///< entry points of drivers
+  std::function<void(u64 procedure, u64 argument)> on_start_ap;          ///< plays the AP
   u64 page_limit = UINT64_MAX;
 
  private:
@@ -194,7 +201,8 @@ struct Bench {
   Bench& operator=(Bench const&) = delete;
 
   struct Site {
-    static UserCore<ScriptedRing3>& core() noexcept { return current->core; }
+    static UserCore<ScriptedRing3>* core() noexcept { return &current->core; }
+    static UserCore<ScriptedRing3>& start() noexcept { return current->core; }
     static CoreProtocols* protocols() noexcept { return &current->protocols; }
   };
   using Thunks = MmstThunks<Site>;

@@ -95,6 +95,89 @@ TEST_F(Services, StartupThisApRefusesWhatRingZeroWouldNotForgive) {
   EXPECT_EQ(last.c, address_of(&x));
 }
 
+std::vector<Status> g_from_ap;
+void MM_EFIAPI calls_services(void*) {
+  MmSystemTable* const t = Bench::current->mmst();
+  Guid const guid = guid_of(1);
+  Guid const cpu_protocol = guids::gEfiMmCpuProtocolGuid;
+  void* p = nullptr;
+  u64 memory = 0;
+  u64 size = 8;
+  Handle handle = 0;
+  g_from_ap = {t->install_configuration_table(t, &guid, &memory, 8),
+               t->allocate_pool(6, 8, &p),
+               t->free_pool(&p),
+               t->allocate_pages(0, 6, 1, &memory),
+               t->free_pages(0x1000, 1),
+               t->startup_this_ap(calls_services, 2, nullptr),
+               t->install_protocol(&handle, &guid, 0, nullptr),
+               t->uninstall_protocol(1, &cpu_protocol, nullptr),
+               t->handle_protocol(1, &cpu_protocol, &p),
+               t->register_protocol_notify(&guid, nullptr, &p),
+               t->locate_handle(2, &cpu_protocol, nullptr, &size, &handle),
+               t->locate_protocol(&cpu_protocol, nullptr, &p),
+               t->mmi_manage(nullptr, nullptr, nullptr, nullptr),
+               t->mmi_handler_register(nullptr, nullptr, &handle),
+               t->mmi_handler_unregister(1),
+               Bench::current->protocols.cpu.read_save_state(&Bench::current->protocols.cpu, 8, 38, 0, &memory)};
+}
+
+TEST_F(Services, AnApProcedureGetsNoService) {
+  g_from_ap.clear();
+  m.ring3.on_start_ap = [](u64 procedure, u64 argument) { Bench::Thunks::command(2, procedure, argument); };
+  ASSERT_EQ(t()->startup_this_ap(calls_services, 1, nullptr), Status::Success);
+  EXPECT_EQ(g_from_ap, std::vector<Status>(16, Status::AccessDenied));
+  EXPECT_EQ(m.ring3.count(abi::Syscall::StartApProc), 1u) << "ring 0 was not asked by the AP";
+  void* p = nullptr;
+  EXPECT_EQ(t()->allocate_pool(6, 8, &p), Status::Success) << "the BSP has them again";
+}
+
+Status MM_EFIAPI starts_ap(Handle, void const*, void*, u64*) {
+  return Bench::current->mmst()->startup_this_ap(calls_services, 1, nullptr);
+}
+
+TEST_F(Services, AFaultOfTheBspWhileItWaitedReopensTheServices) {
+  m.ring3.on_start_ap = [this](u64, u64) { m.raise(0x1234); };  // START_AP_PROC refused and contained
+  Handle handle = 0;
+  ASSERT_EQ(t()->mmi_handler_register(starts_ap, &a, &handle), Status::Success);
+  EXPECT_EQ(m.send(a, {1}).return_status, static_cast<u64>(Status::Aborted));
+  void* p = nullptr;
+  EXPECT_EQ(t()->allocate_pool(6, 8, &p), Status::Success);
+}
+
+TEST_F(Services, WithoutMemoryEachServiceSaysSo) {
+  for (u64 bytes : {32ull, 64ull, 96ull, 224ull, 480ull, 992ull, 2016ull}) {
+    void* block = nullptr;  // what is left of every size class
+    m.ring3.page_limit = 0;
+    while (t()->allocate_pool(6, bytes, &block) == Status::Success) {
+    }
+    EXPECT_EQ(t()->allocate_pool(6, bytes, &block), Status::OutOfResources);
+  }
+  void* block = nullptr;
+  u64 memory = 0;
+  Handle handle = 0;
+  EXPECT_EQ(t()->allocate_pool(5, 100000, &block), Status::OutOfResources);
+  EXPECT_EQ(t()->allocate_pages(0, 6, 1, &memory), Status::OutOfResources);
+  EXPECT_EQ(t()->install_protocol(&handle, &a, 0, &x), Status::OutOfResources);
+  EXPECT_EQ(handle, 0u);
+  EXPECT_EQ(t()->register_protocol_notify(
+                &a, [](Guid const*, void*, Handle) MM_EFIAPI { return Status::Success; }, &block),
+            Status::OutOfResources);
+  EXPECT_EQ(t()->mmi_handler_register([](Handle, void const*, void*, u64*) MM_EFIAPI { return Status::Success; }, &a,
+                                      &handle),
+            Status::OutOfResources);
+  Status table = Status::Success;
+  for (u8 n = 0; n < 200 && table == Status::Success; ++n) {
+    Guid const guid = guid_of(n);
+    table = t()->install_configuration_table(t(), &guid, &x, 1);
+  }
+  EXPECT_EQ(table, Status::OutOfResources);
+  EXPECT_EQ(m.send(guids::gEfiEndOfDxeEventGroupGuid, {0}).return_status, static_cast<u64>(Status::NotFound))
+      << "an event of which the drivers could not be told";
+  m.ring3.page_limit = UINT64_MAX;
+  EXPECT_EQ(t()->install_protocol(&handle, &a, 0, &x), Status::Success) << "nothing of the attempts is left";
+}
+
 TEST_F(Services, InstallProtocolErrors) {
   Handle handle = 0;
   EXPECT_EQ(t()->install_protocol(nullptr, &a, 0, &x), Status::InvalidParameter);
@@ -209,6 +292,27 @@ TEST_F(Services, SearchByRegistrationGivesEachOnce) {
   EXPECT_EQ(t()->locate_protocol(&a, token, &interface), Status::NotFound);
   EXPECT_EQ(interface, nullptr);
   EXPECT_EQ(t()->locate_handle(1, nullptr, token, &size, &found), Status::NotFound);
+}
+
+Status MM_EFIAPI removes_the_next(Guid const* protocol, void* interface, Handle handle) {
+  g_notified.push_back(interface);
+  MmSystemTable* const t = Bench::current->mmst();
+  EXPECT_EQ(t->register_protocol_notify(protocol, nullptr, static_cast<void**>(interface)), Status::Success);
+  EXPECT_EQ(t->uninstall_protocol(handle, protocol, interface), Status::Success);
+  return Status::Success;
+}
+
+TEST_F(Services, ANotificationMayRemoveTheNextOneAndTheProtocol) {
+  g_notified.clear();
+  void* first = nullptr;
+  void* second = nullptr;
+  ASSERT_EQ(t()->register_protocol_notify(&a, removes_the_next, &first), Status::Success);
+  ASSERT_EQ(t()->register_protocol_notify(&a, on_install_too, &second), Status::Success);
+  Handle handle = 0;
+  EXPECT_EQ(t()->install_protocol(&handle, &a, 0, &second), Status::Success);
+  EXPECT_EQ(g_notified, (std::vector<void*>{&second}));
+  void* found = nullptr;
+  EXPECT_EQ(t()->locate_protocol(&a, nullptr, &found), Status::NotFound);
 }
 
 TEST_F(Services, LocateProtocolErrors) {

@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <bit>
+
 #include "core/abi/guids.hpp"
+#include "core/abi/syscalls.hpp"
 #include "sim/scenario/fv_writer.hpp"
 #include "sim/scenario/image_text.hpp"
 #include "tests/support/image_builder.hpp"
@@ -112,6 +116,50 @@ TEST(ImageText, Instructions) {
   EXPECT_FALSE(instruction_at(image, 0x1002)->privileged);
   EXPECT_FALSE(instruction_at(image, 0x1028).has_value()) << "behind the section";
   EXPECT_FALSE(instruction_at(Bytes{}, 0).has_value());
+}
+
+TEST(Dispatch, OrderAndWhoWaitsForWhat) {
+  Guid const missing = "11111111-2222-3333-4444-555555555555"_guid;
+  auto const event = [](hal::TraceKind kind, u64 a, u64 b, u64 c, u64 d) {
+    hal::TraceEvent e;
+    e.kind = kind;
+    e.a = a;
+    e.b = b;
+    e.c = c;
+    e.d = d;
+    return e;
+  };
+  Prepared p;
+  MachineRun run;
+  for (u8 n = 1; n <= 3; ++n) {
+    ImageSpec spec;
+    spec.name = std::string{"Driver"} + static_cast<char>('0' + n);
+    spec.guid.data1 = n;
+    spec.depex_content = Bytes{std::byte{6}, std::byte{8}};
+    p.scenario.images.push_back(spec);
+    run.trace.push_back(event(hal::TraceKind::ImageLoaded, n * 0x10000ull, 0x4000, n, 0));
+  }
+  auto const note = [&](abi::UserNote kind, u64 a, u64 b = 0) {
+    run.trace.push_back(event(hal::TraceKind::UserNote, static_cast<u64>(kind), a, b, 0));
+  };
+  for (u64 const base : {0x30000ull, 0x10000ull}) {
+    note(abi::UserNote::DriverEntered, base);
+    note(abi::UserNote::DriverReturned, base);
+  }
+  for (int pass = 0; pass < 2; ++pass) {
+    auto const words = std::bit_cast<std::array<u64, 2>>(missing);
+    note(abi::UserNote::DriverWaiting, 0x20000);
+    note(abi::UserNote::DriverNeeds, words[0], words[1]);
+  }
+  auto const reports = report_drivers(p, run);
+  ASSERT_EQ(reports.size(), 3u);
+  EXPECT_EQ(reports[0].order, 2u);
+  EXPECT_EQ(reports[1].order, 0u);
+  EXPECT_EQ(reports[1].needs, std::vector{missing});
+  EXPECT_EQ(describe_dispatch(reports),
+            (std::vector<std::string>{"dispatch order: Driver3, Driver1",
+                                      "Driver2 waits for 11111111-2222-3333-4444-555555555555 (depex: TRUE, END)"}));
+  EXPECT_EQ(describe_dispatch({}), std::vector<std::string>{"dispatch order: nothing was dispatched"});
 }
 
 TEST(Status, SpecificationNames) {
