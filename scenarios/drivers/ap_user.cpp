@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // ApUser (GUID ..0020): starts a procedure on each other CPU. Reply, 24 bytes: u64 procedures that ran, u64 CPUs of the
-// machine, u64 first error status of MmStartupThisAp (0: none).
+// machine, u64 first error status of MmStartupThisAp (0: none). A message of 40 bytes or more gets two more: u64 status
+// of MmAllocatePool called by an AP procedure, u64 the same called by the BSP afterwards.
 
 #include "scenarios/drivers/sdk/mm_driver.hpp"
 
@@ -16,6 +17,14 @@ mm::driver::MmSystemTable* g_mmst = nullptr;
 u64 g_counter = 0;
 
 void MM_EFIAPI count(void* argument) { __atomic_fetch_add(static_cast<u64*>(argument), 1, __ATOMIC_SEQ_CST); }
+
+u64 g_from_ap = 0;
+u64 allocate() noexcept {
+  void* block = nullptr;
+  auto const status = g_mmst->allocate_pool(mm::user::kRuntimeServicesData, 64, &block);
+  return static_cast<u64>(status == mm::Status::Success ? g_mmst->free_pool(block) : status);
+}
+void MM_EFIAPI allocate_on_ap(void* result) { *static_cast<u64*>(result) = allocate(); }
 
 /// Waits until `wanted` procedures have run, in case the service does not wait itself.
 u64 settle(u64 wanted) noexcept {
@@ -45,7 +54,15 @@ mm::Status MM_EFIAPI on_message(mm::driver::Handle, void const*, void* buffer, u
   mm::driver::put(buffer, 0, settle(started));
   mm::driver::put(buffer, 8, g_mmst->number_of_cpus);
   mm::driver::put(buffer, 16, error);
-  *size = kReplyBytes;
+  if (*size < kReplyBytes + 16) {
+    *size = kReplyBytes;
+    return mm::Status::Success;
+  }
+  auto const ap = g_mmst->currently_executing_cpu == 0 ? u64{1} : u64{0};
+  (void)g_mmst->startup_this_ap(allocate_on_ap, ap, &g_from_ap);
+  mm::driver::put(buffer, 24, g_from_ap);
+  mm::driver::put(buffer, 32, allocate());
+  *size = kReplyBytes + 16;
   return mm::Status::Success;
 }
 
