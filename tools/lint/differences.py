@@ -31,8 +31,10 @@ def check(root: pathlib.Path) -> tuple[list[str], int]:
         return [], 0
     tests = tests_of(root)
     problems, looked_at = [], 0
-    rows = [(n, line) for n, line in enumerate(read(root, TABLE).splitlines(), 1) if line.startswith("| ")]
-    for number, line in rows[1:]:
+    lines = read(root, TABLE).splitlines()
+    is_header = [following.startswith("|--") for following in [*lines[1:], ""]]
+    rows = [(n, line) for n, line in enumerate(lines, 1) if line.startswith("| ") and not is_header[n - 1]]
+    for number, line in rows:
         looked_at += 1
         named = re.findall(r"`([^`]+)`", line.rstrip("| ").rsplit("|", 1)[1])
         if not named:

@@ -52,6 +52,14 @@ int send_command(SendOptions const& options);
 int images_command(std::vector<std::filesystem::path> const& files, bool json);
 int bench_command(bool json);
 
+struct ScanOptions {
+  std::vector<std::string> images;  ///< FILE.efi, FILE.efi:FILE.depex, or a volume
+  std::filesystem::path sarif;      ///< where to write SARIF; empty: nowhere
+  bool json = false;
+};
+/// Says what keeps drivers from running as Standalone MM drivers in ring 3; kFailed when something does.
+int scan_command(ScanOptions const& options);
+
 /// The fuzz targets: fuzz/<name>.cpp.
 inline constexpr std::array kFuzzTargets{"communicate", "image", "policy"};
 

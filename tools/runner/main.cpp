@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
       "  mmsim run scenarios/smoke/hello.toml -v         one, with everything that happened\n"
       "  mmsim run scenarios/smoke --target=both         on both machines; their transcripts must agree\n"
       "  mmsim images OVMF_CODE.fd                       what is in a flash image, a volume or a PE image?\n"
+      "  mmsim scan My.efi                               what must change before it runs in ring 3?\n"
       "  mmsim send --image My.efi --to GUID --text hi   one message to a driver, and its reply\n"
       "  mmsim doctor                                    is everything there that mmsim needs?\n"
       "Exit codes: 0 passed, 1 expectation failed, 2 usage or bad input file, 3 environment, 77 skipped.");
@@ -57,6 +58,12 @@ int main(int argc, char** argv) {
   auto* images = app.add_subcommand("images", "List what is in firmware volumes, flash images and PE images");
   images->add_option("FILE", files, "Volumes (.fv), flash images (.fd), images (.efi)")->required();
   images->add_flag("--json", json, "One JSON object on standard output instead of text");
+
+  ScanOptions scanning;
+  auto* scan = app.add_subcommand("scan", "Say what must change in drivers before they can run in ring 3");
+  scan->add_option("IMAGE", scanning.images, "FILE.efi, FILE.efi:FILE.depex, or a volume with MM drivers")->required();
+  scan->add_flag("--json", scanning.json, "One JSON object on standard output instead of text");
+  scan->add_option("--sarif", scanning.sarif, "Write SARIF 2.1.0 to this file");
 
   SendOptions sending;
   auto* send = app.add_subcommand("send", "Boot drivers, send messages to them and print the replies");
@@ -116,6 +123,9 @@ int main(int argc, char** argv) {
     }
     if (*images) {
       return images_command(files, json);
+    }
+    if (*scan) {
+      return scan_command(scanning);
     }
     if (*send) {
       return send_command(sending);

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <list>
+#include <nlohmann/json.hpp>
+
+#include "sim/scenario/scan.hpp"
+#include "sim/scenario/volume_listing.hpp"
+#include "tools/runner/commands.hpp"
+
+namespace mm::runner {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace mm::scenario;
+using nlohmann::json;
+
+/// What the inputs point into.
+struct Held {
+  std::list<Bytes> files;
+  std::list<Listing> listings;
+};
+
+std::expected<std::span<std::byte const>, std::string> hold(Held& held, fs::path const& path) {
+  MM_TRY_ASSIGN(auto bytes, read_file(path));
+  held.files.push_back(std::move(bytes));
+  return std::span<std::byte const>{held.files.back()};
+}
+
+/// The MM drivers of a volume: traditional, combined and standalone.
+std::expected<void, std::string> add_volume(std::vector<ScanInput>& inputs, Held& held, std::string const& file,
+                                            std::span<std::byte const> bytes) {
+  auto listing = list_images(bytes);
+  if (!listing) {
+    return std::unexpected(listing.error());
+  }
+  held.listings.push_back(std::move(*listing));
+  std::size_t const before = inputs.size();
+  for_each_file(held.listings.back().volumes, [&](ListedFile const& f) {
+    if (is_mm_driver(f.type) && !f.pe.empty()) {
+      inputs.push_back({fmt::format("{}#{}", file, f.ui.empty() ? format_guid(f.name) : f.ui), f.pe, f.depex, f.type});
+    }
+  });
+  if (inputs.size() == before) {
+    return std::unexpected(std::string{"no MM driver in it"});
+  }
+  return {};
+}
+
+/// FILE.efi, FILE.efi:FILE.depex, or a volume. A .depex beside the image is taken.
+std::expected<void, std::string> add(std::vector<ScanInput>& inputs, Held& held, std::string const& argument) {
+  auto const colon = argument.rfind(':');
+  bool const split = colon != std::string::npos && !fs::exists(argument);
+  fs::path const file = split ? argument.substr(0, colon) : argument;
+  MM_TRY_ASSIGN(auto const bytes, hold(held, file));
+  bool const pe =
+      bytes.size() >= 2 && (bytes[0] == std::byte{'M'} || bytes[0] == std::byte{'V'}) && bytes[1] == std::byte{'Z'};
+  if (!pe) {
+    auto const done = add_volume(inputs, held, file.string(), bytes);
+    return done ? done : std::unexpected(file.string() + ": " + done.error());
+  }
+  ScanInput input{file.string(), bytes, {}, {}};
+  auto const beside = fs::path{file}.replace_extension(".depex");
+  if (split || fs::exists(beside)) {
+    MM_TRY_ASSIGN(input.depex, hold(held, split ? fs::path{argument.substr(colon + 1)} : beside));
+  }
+  inputs.push_back(std::move(input));
+  return {};
+}
+
+std::string_view level_name(ScanLevel level) {
+  constexpr std::string_view kNames[] = {"error", "warning", "note"};
+  return kNames[static_cast<std::size_t>(level)];
+}
+
+void print(ScanReport const& report) {
+  fmt::print("{}: {}\n", report.name, report.module_type);
+  ScanRule const* last = nullptr;
+  for (auto const& f : report.findings) {
+    if (f.rule != last) {
+      fmt::print("  {} [{}] {}. {}\n", level_name(f.rule->level), f.rule->id, f.rule->title, f.rule->advice);
+      last = f.rule;
+    }
+    fmt::print("    {}{}\n", f.text, f.offset ? fmt::format(" (file offset {:#x})", *f.offset) : "");
+  }
+  fmt::print("  {}\n", report.has(ScanLevel::Error) ? "does not run as it is" : "nothing that stands against a try");
+}
+
+json to_json(ScanReport const& report) {
+  json findings = json::array();
+  for (auto const& f : report.findings) {
+    findings.push_back({{"rule", f.rule->id},
+                        {"level", level_name(f.rule->level)},
+                        {"text", f.text},
+                        {"offset", f.offset ? json(*f.offset) : json(nullptr)},
+                        {"bytes", f.bytes},
+                        {"advice", f.rule->advice}});
+  }
+  return {{"image", report.name}, {"module_type", report.module_type}, {"findings", std::move(findings)}};
+}
+
+}  // namespace
+
+int scan_command(ScanOptions const& options) {
+  Held held;
+  std::vector<ScanInput> inputs;
+  std::vector<ScanReport> reports;
+  int code = kPassed;
+  auto const complain = [&code](std::string const& what) {
+    std::cerr << "mmsim: " << what << '\n';
+    code = kBadInput;
+  };
+  for (auto const& argument : options.images) {
+    if (auto const done = add(inputs, held, argument); !done) {
+      complain(done.error());
+    }
+  }
+  for (auto const& input : inputs) {
+    if (auto report = scan_image(input)) {
+      reports.push_back(std::move(*report));
+    } else {
+      complain(input.name + ": " + report.error());
+    }
+  }
+  if (!options.sarif.empty()) {
+    auto const text = scan_sarif(reports);
+    if (auto const done = write_file(options.sarif, std::as_bytes(std::span{text})); !done) {
+      complain(done.error());
+    }
+  }
+  if (options.json) {
+    json results = json::array();
+    for (auto const& report : reports) {
+      results.push_back(to_json(report));
+    }
+    std::cout << json{{"schema", 1}, {"results", std::move(results)}}.dump(-1, ' ', false,
+                                                                           json::error_handler_t::replace)
+              << '\n';
+  } else {
+    std::ranges::for_each(reports, print);
+  }
+  bool const errors = std::ranges::any_of(reports, [](ScanReport const& r) { return r.has(ScanLevel::Error); });
+  return code == kPassed && errors ? kFailed : code;
+}
+
+}  // namespace mm::runner
