@@ -59,6 +59,7 @@ SyscallResult Supervisor<M>::start_ap(Cpu& cpu, u32 index, u64 procedure, u64 ta
   if (target >= cpu_count_ || target == index || procedure == 0) {
     return refuse(Status::InvalidParameter);
   }
+  cpu.speculation_barrier();
   for (u64 const address : {procedure, argument}) {
     if (address != 0 && !user_owned(cpu, address, 8)) {
       return refuse(tables(cpu).query(address) ? Status::SecurityViolation : Status::InvalidParameter);

@@ -134,7 +134,8 @@ Checked<void> Supervisor<M>::initialise(Cpu& cpu, PhysAddr hob_list) noexcept {
   mm_initialized_ = handover.pass_down.mm_initialized;
   mseg_ = handover.mseg.base;
   user_entry_ = handover.user.entry_point;
-  read_version(cpu, {handover.core.base, handover.core.length});
+  core_ = {handover.core.base, handover.core.length};
+  read_version(cpu, core_);
   policy_bytes_ = handover.pass_down.policy_size;
   cpu.read(PhysAddr{handover.pass_down.policy}, std::span(policy_).first(policy_bytes_));
   if (!allocator_.adopt(cpu, PhysAddr{root_}, handover.mmram_descriptors, handover.mmram_count)) {

@@ -39,6 +39,19 @@ void Supervisor<M>::supervisor_fault(Cpu& cpu, u64 vector, u64 error, u64 rip, u
     return;
   }
   emit(index, hal::TraceKind::SupervisorFault, vector, error, rip, cr2);
+  if (user_page_ != 0) {
+    bool const ours = core_.contains({rip, 1});
+    abi::TelemetryData data;
+    data.exception_type = vector;
+    data.driver_id = ours ? guids::gMmSupervisorCoreGuid : Guid{};
+    data.exception_rip = data.context.rip = rip;
+    data.driver_load_address = ours ? core_.base : rip;
+    data.context.exception_data = error;
+    data.context.cr2 = cr2;
+    data.context.cr3 = root_;
+    data.context.cs = kSupervisorCodeSelector;
+    write_telemetry(cpu, data);
+  }
   halt(index, hal::HaltReason::SupervisorFault, vector, rip);
 }
 

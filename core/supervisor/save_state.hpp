@@ -98,10 +98,11 @@ class Reader {
 
 /// Phase 1. InvalidParameter: no token, register above 514, no such CPU.
 template <hal::Machine M>
-SyscallResult Supervisor<M>::save_state_stage(u32 index, u64 token, u64 reg, u64 target) noexcept {
+SyscallResult Supervisor<M>::save_state_stage(Cpu& cpu, u32 index, u64 token, u64 reg, u64 target) noexcept {
   if (token == 0 || reg > save_state::kRegProcessorId || target >= cpu_count_) {
     return refuse(Status::InvalidParameter);
   }
+  cpu.speculation_barrier();
   holder_ = {token, reg, static_cast<u32>(target), index, true};
   return answer(Status::Success);
 }

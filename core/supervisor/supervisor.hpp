@@ -119,6 +119,7 @@ class Supervisor {
   UserImage image_of(u64 rip) const noexcept;
   bool fails_stop(abi::UserCommand command) const noexcept;
   void report_registers(u32 index, u64 error, u64 cr2, hal::UserContext const& user) noexcept;
+  void write_telemetry(Cpu& cpu, abi::TelemetryData const& data) noexcept;
   void leave_telemetry(Cpu& cpu, u32 index, u64 vector, u64 error, u64 cr2, hal::UserContext const& user) noexcept;
   bool user_owned(Cpu& cpu, u64 address, u64 size, bool writable = false) noexcept;
 
@@ -135,7 +136,7 @@ class Supervisor {
   SyscallResult is_comm_buffer(u64 address, u64 size) noexcept;
 
   // --- save_state.hpp
-  SyscallResult save_state_stage(u32 index, u64 token, u64 reg, u64 target) noexcept;
+  SyscallResult save_state_stage(Cpu& cpu, u32 index, u64 token, u64 reg, u64 target) noexcept;
   SyscallResult save_state_read(Cpu& cpu, u32 index, u64 token, u64 width, u64 buffer) noexcept;
   Expected<void> save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 target, u64 width, u64 buffer) noexcept;
   Expected<void> save_state_io(Cpu& cpu, u32 index, u32 target, u64 width, u64 buffer) noexcept;
@@ -167,6 +168,7 @@ class Supervisor {
   u32 image_count_ = 0;
 
   u64 root_ = 0;
+  Range core_;  ///< the supervisor image
   memory::PageAllocator allocator_;
   memory::UnblockTracker unblocked_;
   std::array<CommChannel, 2> channels_{};  ///< by abi::Channel

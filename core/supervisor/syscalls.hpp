@@ -48,7 +48,7 @@ SyscallResult Supervisor<M>::dispatch_legacy(Cpu& cpu, u32 index, abi::Syscall n
     case abi::Syscall::IoWrite:
       return io_access(cpu, index, a1, a2, a3, policy::kWrite);
     case abi::Syscall::SaveStateRead:
-      return save_state_stage(index, a1, a2, a3);
+      return save_state_stage(cpu, index, a1, a2, a3);
     case abi::Syscall::Cli:
       gate = gate_instruction(index, policy::Instruction::Cli);
       if (gate == Status::Success) {

@@ -147,6 +147,11 @@ void Supervisor<M>::leave_telemetry(Cpu& cpu, u32 index, u64 vector, u64 error, 
   c.rbx = user.rbx, c.rdx = user.rdx, c.rcx = user.rcx, c.rax = user.rax;
   c.r8 = user.r8, c.r9 = user.r9, c.r10 = user.r10, c.r11 = user.r11;
   c.r12 = user.r12, c.r13 = user.r13, c.r14 = user.r14, c.r15 = user.r15;
+  write_telemetry(cpu, data);
+}
+
+template <hal::Machine M>
+void Supervisor<M>::write_telemetry(Cpu& cpu, abi::TelemetryData const& data) noexcept {
   hal::UserAccess access(cpu);
   hal::write_object(cpu, PhysAddr{user_page_ + abi::kTelemetryOffset}, data);
 }

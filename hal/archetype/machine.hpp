@@ -23,6 +23,7 @@ class Cpu {
   void cli() noexcept;
   void hlt() noexcept;
   void wbinvd() noexcept;
+  void speculation_barrier() noexcept;
   void pause() noexcept;
   u64 read_cr3() noexcept;
   void flush_tlb() noexcept;

@@ -54,11 +54,13 @@ void Cpu::begin_mmi() noexcept {
   write_known_msr(kMsrFmask, kFmask);
   write_known_msr(kMsrGsBase, reinterpret_cast<u64>(&gate_));
   write_known_msr(kMsrKernelGsBase, 0);
-  smap_ = (read_cr4() & kCr4Smap) != 0;
+  u64 const cr4 = read_cr4();
+  smap_ = (cr4 & kCr4Smap) != 0;
   if (!tables_ready_) {
     fill_tables();
     tables_ready_ = true;
   }
+  write_cr4(cr4 | kCr4MachineCheck);  // only now: the entry code leaves it clear; RSM brings the old one back
 }
 
 void Cpu::end_mmi() noexcept {

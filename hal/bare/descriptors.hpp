@@ -17,6 +17,7 @@ inline constexpr u32 kMsrKernelGsBase = 0xC000'0102;
 
 inline constexpr u64 kEferSce = 1;
 inline constexpr u64 kCr0WriteProtect = 1ull << 16;
+inline constexpr u64 kCr4MachineCheck = 1ull << 6;
 inline constexpr u64 kCr4Smap = 1ull << 21;
 
 inline constexpr u16 kSelectorCode64 = 0x38;

@@ -36,6 +36,7 @@ inline void out_bytes(u16 port, std::span<std::byte const> bytes) noexcept {
 inline void pause() noexcept { asm volatile("pause" : : : "memory"); }
 inline void cli() noexcept { asm volatile("cli" : : : "memory"); }
 inline void hlt() noexcept { asm volatile("hlt" : : : "memory"); }
+inline void lfence() noexcept { asm volatile("lfence" : : : "memory"); }
 inline void wbinvd() noexcept { asm volatile("wbinvd" : : : "memory"); }
 inline void stac() noexcept { asm volatile("stac" : : : "memory"); }
 inline void clac() noexcept { asm volatile("clac" : : : "memory"); }
@@ -63,6 +64,8 @@ inline u64 read_cr4() noexcept {
   asm volatile("mov %%cr4, %0" : "=r"(value));
   return value;
 }
+
+inline void write_cr4(u64 value) noexcept { asm volatile("mov %0, %%cr4" : : "r"(value) : "memory"); }
 
 /// RDMSR/WRMSR of a register that every x86-64 CPU has.
 inline u64 read_known_msr(u32 msr) noexcept {

@@ -116,6 +116,7 @@ class Cpu {
   void cli() noexcept { bare::cli(); }
   void hlt() noexcept { bare::hlt(); }
   void wbinvd() noexcept { bare::wbinvd(); }
+  void speculation_barrier() noexcept { lfence(); }
   void pause() noexcept {
     if (stop_.is_raised()) {
       stop_cpu();

@@ -67,7 +67,7 @@ class Cpu {
   std::map<u16, u32> ports;
   std::vector<PortWrite> port_writes;
   u64 cr3 = 0;
-  u32 cli_count = 0, hlt_count = 0, wbinvd_count = 0;
+  u32 cli_count = 0, hlt_count = 0, wbinvd_count = 0, barrier_count = 0;
   int user_access = 0, write_windows = 0;  ///< open windows: 0 whenever ring 3 runs
 
   void read(PhysAddr at, std::span<std::byte> in) noexcept;
@@ -92,6 +92,7 @@ class Cpu {
   void cli() noexcept { ++cli_count; }
   void hlt() noexcept { ++hlt_count; }
   void wbinvd() noexcept { ++wbinvd_count; }
+  void speculation_barrier() noexcept { ++barrier_count; }
   void pause() noexcept;
   u64 read_cr3() noexcept { return cr3; }
   void flush_tlb() noexcept {}

@@ -17,7 +17,6 @@
 %define CR4_SMAP   0x200000
 %define CR4_UMIP   0x800
 %define CR4_LA57   0x1000
-%define CR4_MCE    0x40
 %define MSR_EFER   0xC0000080
 %define MSR_MISC_ENABLE 0x1A0
 
@@ -125,9 +124,7 @@ long_mode:
   mov esp, esp
   mov rax, [rdi + fixup64.idtr]
   lidt [rax]
-  mov rax, cr4
-  or eax, CR4_MCE               ; only now: a machine check before LIDT would run through the normal world's IDT
-  mov cr4, rax
+  ; CR4.MCE stays clear: the supervisor sets it when the gates and stacks of its IDT are there.
   mov eax, SEL_DATA64
   mov ds, eax
   mov es, eax

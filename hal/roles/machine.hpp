@@ -57,6 +57,8 @@ concept Cpu = requires(C& c, u32 msr, u64 v, u16 port, abi::IoWidth w, u32 io, U
   { c.cli() } noexcept;
   { c.hlt() } noexcept;  ///< the CALLER has decided that halting is allowed; returns at the next wake-up
   { c.wbinvd() } noexcept;
+  /// No load behind it starts before the checks in front of it are decided (LFENCE).
+  { c.speculation_barrier() } noexcept;
   { c.pause() } noexcept;  ///< inside every spin loop; a scheduling point of the simulator
   { c.read_cr3() } noexcept -> std::same_as<u64>;
   { c.flush_tlb() } noexcept;

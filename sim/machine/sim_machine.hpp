@@ -148,6 +148,7 @@ class SimMachine::Cpu {
   void cli() noexcept {}
   void hlt() noexcept { pause(); }
   void wbinvd() noexcept {}
+  void speculation_barrier() noexcept {}
   void pause() noexcept;
   u64 read_cr3() noexcept { return machine_.placement_.cr3; }
   void flush_tlb() noexcept { machine_.flush_all(); }

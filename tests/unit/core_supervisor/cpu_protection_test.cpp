@@ -10,7 +10,7 @@ namespace {
 
 using namespace supervisor;
 
-TEST(CpuProtection, SmrrBlock) {
+TEST(SmrrBlock, IsTheLargestThatFits) {
   EXPECT_EQ(smrr_block({0x0F00'0000, 0x100'0000}), (Range{0x0F00'0000, 0x100'0000}));
   EXPECT_EQ(smrr_block({0x0F00'0000, 0x50'0000}), (Range{0x0F00'0000, 0x40'0000}));
   EXPECT_EQ(smrr_block({0x0F10'0000, 0x40'0000}), (Range{0x0F20'0000, 0x20'0000}));

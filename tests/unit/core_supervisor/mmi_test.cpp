@@ -242,6 +242,25 @@ TEST_F(Mmi, SupervisorFaultStops) {
   EXPECT_EQ(w.machine.of(TraceKind::SupervisorFault).at(0).d, 0x5678u);
 }
 
+TEST_F(Mmi, SupervisorFaultLeavesTelemetry) {
+  w.mmi();
+  u64 const page = s.contexts.at(0).rdx;
+  w.sup.supervisor_fault(*w.cpu[0], 14, 2, kCore + 0x1234, 0x5678);
+  auto const record = w.get<abi::TelemetryData>(page + abi::kTelemetryOffset);
+  EXPECT_EQ(record.driver_id, guids::gMmSupervisorCoreGuid);
+  EXPECT_EQ(record.driver_load_address, kCore);
+  EXPECT_EQ(record.context.cr2, 0x5678u);
+  EXPECT_EQ(record.context.cs, 0x38u);
+  EXPECT_EQ(w.cpu[0]->user_access, 0);
+}
+
+TEST(SupervisorFault, BeforeTheFirstMmiLeavesOnlyTheEvent) {
+  World w;
+  w.sup.supervisor_fault(*w.cpu[0], 14, 2, kCore, 0);
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::SupervisorFault);
+  EXPECT_EQ(w.machine.of(TraceKind::SupervisorFault).size(), 1u);
+}
+
 TEST_F(Mmi, SecondSupervisorFaultStopsAtOnce) {
   w.sup.supervisor_fault(*w.cpu[0], 14, 2, 0x1234, 0x5678);
   w.sup.supervisor_fault(*w.cpu[0], 13, 0, 0x9999, 0);

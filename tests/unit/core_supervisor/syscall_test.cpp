@@ -152,6 +152,7 @@ TEST_F(SyscallTest, SaveState) {
   };
   EXPECT_EQ(static_cast<Status>(*call(0x10021, 0xABC, 8, buffer).rax), Status::NotStarted);
   EXPECT_EQ(read(514, 8), Status::Success);
+  EXPECT_EQ(w.cpu[0]->barrier_count, 1u);
   EXPECT_EQ(static_cast<Status>(*call(0x10021, 0xABC, 8, buffer).rax), Status::NotStarted);
   EXPECT_EQ(read(514, 4), Status::InvalidParameter);
   EXPECT_EQ(read(38, 8), Status::NotFound);
