@@ -131,6 +131,10 @@ std::expected<void, std::string> add_image(DriverSet& set, std::string const& ar
     MM_TRY_ASSIGN(image.depex_content, read_depex_file(argument.substr(colon + 1)));
   }
   image.guid = guid_of_image(image.file, image.name);
+  if (auto const listing = list_images(*image.content); listing && !listing->image) {
+    return std::unexpected(
+        fmt::format("{}: a {} and not an image: give it with --fv", image.file.string(), listing->kind));
+  }
   if (auto const why = refusal(*image.content)) {
     return std::unexpected(fmt::format("{}: refused: {}", image.file.string(), *why));
   }
@@ -152,7 +156,7 @@ void add_volume(DriverSet& set, Listing const& listing) {
       report.state = "replaced by ours";
     } else if (again && f.type == image::file_type::kMmStandalone) {
       report.state = "not run";
-      report.detail = "a second copy of this file";
+      report.detail = "(a second copy of this file)";
     } else if (f.type != image::file_type::kMmStandalone) {
       report.state = "not run";
     } else if (!f.image || f.pe.empty()) {

@@ -72,7 +72,7 @@ struct ListedVolume {
 
 /// Everything in one file. Spans point into the bytes given and into `unpacked`.
 struct Listing {
-  std::string kind;  ///< "PE image", "TE image", "firmware volume", "firmware device"
+  std::string kind;  ///< "PE image", "TE image", "firmware file", "firmware volume", "firmware device"
   std::optional<ListedImage> image;
   std::vector<ListedVolume> volumes;
   std::vector<std::string> problems;

@@ -84,8 +84,18 @@ class Images(Send):
         text = image.sections()[0]
         self.assertNotEqual(image.get(text + 20, "I"), image.get(text + 12, "I"))
         code, out, errors = self.hello(image.data)
-        self.assertEqual((code, errors), (PASSED, "Driver: started\n"), out)
+        self.assertEqual(code, PASSED, errors)
+        self.assertIn("Driver: started\n", errors)
         self.assertIn("hELLO", out)
+
+    def test_debug_exception_and_security_directories_are_not_looked_at(self):
+        image = self.image()
+        for directory in (3, 4, 6):
+            image.put(image.optional + 112 + 8 * directory, "I", 0xFFFF_F000)
+            image.put(image.optional + 116 + 8 * directory, "I", 0x1000)
+        code, _, errors = self.hello(image.data)
+        self.assertEqual(code, PASSED, errors)
+        self.assertIn("Driver: started\n", errors)
 
     def test_section_alignment_names_value_and_remedy(self):
         image = self.image()
@@ -130,6 +140,40 @@ class Depex(Send):
     def test_not_an_expression(self):
         self.refused(send("--image", f"{IMAGES / 'Hello.efi'}:{self.write('Driver.depex', 'TRUE')}", "--to", HELLO),
                      "Driver.depex", "neither a dependency expression", "0x54")
+
+
+class Files(Send):
+    """One file of a volume, as GenFfs leaves it in an FFS folder."""
+
+    def ffs(self, name, state):
+        pe = (IMAGES / f"{name}.efi").read_bytes()
+        depex = b"\2" + uuid.UUID(RSC_HANDLER).bytes_le + b"\x08"
+        ui = "Named\0".encode("utf-16-le")
+        body = b""
+        for kind, content in ((0x1C, depex), (0x10, pe), (0x15, ui)):
+            body = body.ljust(align(len(body), 4), b"\0") + struct.pack("<I", len(content) + 4 | kind << 24) + content
+        header = bytearray(uuid.UUID(HELLO).bytes_le + bytes(2) + bytes([0x0E, 0]) +
+                           (len(body) + 24).to_bytes(3, "little") + bytes(1))
+        header[16] = -sum(header) & 0xFF
+        header[17] = 0xAA
+        header[23] = state
+        return self.write("File.ffs", bytes(header) + body)
+
+    def test_runs_with_its_depex_and_name(self):
+        for state in (0x07, 0xF8):
+            code, _, errors = send("--fv", self.ffs("Hello", state), "--to", HELLO)
+            self.assertEqual(code, PASSED, errors)
+            self.assertIn("Named: waiting for gEfiMmRscHandlerProtocolGuid", errors)
+
+    def test_is_no_image(self):
+        self.refused(send("--image", self.ffs("Hello", 0xF8), "--to", HELLO), "File.ffs: a firmware file", "--fv")
+
+    def test_damaged(self):
+        damaged = bytearray(self.ffs("Hello", 0xF8).read_bytes())
+        for at in (0, 16, 20):
+            data = bytearray(damaged)
+            data[at] ^= 0xFF
+            self.refused(send("--fv", self.write("Bad.ffs", bytes(data)), "--to", HELLO), "Bad.ffs")
 
 
 class Hobs(Send):

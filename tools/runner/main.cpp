@@ -56,7 +56,8 @@ int main(int argc, char** argv) {
 
   std::vector<std::filesystem::path> files;
   auto* images = app.add_subcommand("images", "List what is in firmware volumes, flash images and PE images");
-  images->add_option("FILE", files, "Volumes (.fv), flash images (.fd), images (.efi)")->required();
+  images->add_option("FILE", files, "Volumes (.fv), flash images (.fd), files of a volume (.ffs), images (.efi)")
+      ->required();
   images->add_flag("--json", json, "One JSON object on standard output instead of text");
 
   ScanOptions scanning;
@@ -69,7 +70,7 @@ int main(int argc, char** argv) {
   auto* send = app.add_subcommand("send", "Boot drivers, send messages to them and print the replies");
   send->add_option("--image", sending.images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
   send->add_option("--fv", sending.volumes,
-                   "Take the standalone MM drivers of this volume or flash image; may be repeated");
+                   "Take the standalone MM drivers of this volume, flash image or .ffs file; may be repeated");
   send->add_option("--hob", sending.hobs,
                    "GUID:HEX or GUID:FILE: a GUID HOB that the drivers find in the HOB list; may be repeated");
   send->add_option("--policy", sending.policy, "Policy source (XML) or blob instead of the default");

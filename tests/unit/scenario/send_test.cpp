@@ -86,7 +86,7 @@ TEST(DriverSet, ASecondCopyIsNotRun) {
   EXPECT_EQ(set.images.size(), 1u);
   ASSERT_EQ(set.not_run.size(), 1u);
   EXPECT_EQ(set.not_run[0].state, "not run");
-  EXPECT_EQ(set.not_run[0].detail, "a second copy of this file");
+  EXPECT_EQ(set.not_run[0].detail, "(a second copy of this file)");
 }
 
 TEST(Names, OfEdk2) {
