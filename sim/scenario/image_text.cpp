@@ -14,6 +14,8 @@ using image::load_le;
 using image::PeProblem;
 using Span = std::span<std::byte const>;
 
+constexpr u32 kElf = 0x464C'457F;
+
 /// Name of the section whose header holds file offset `at`, in quotes.
 std::string section_at(Span file, u64 at) {
   u64 const nt = load_le<u32>(file, 60);
@@ -37,6 +39,8 @@ std::string section_at(Span file, u64 at) {
 std::string subject(Span file, image::PeError const& e) {
   auto const value = [&] { return fmt::format(": it is {:#x}", load_le<u32>(file, e.offset)); };
   switch (e.problem) {
+    case PeProblem::DosMagic:
+      return load_le<u32>(file, 0) == kElf ? ": it is an ELF file, of which GenFw makes the .efi" : "";
     case PeProblem::Machine:
       return ": it is " + machine_name(load_le<u16>(file, e.offset));
     case PeProblem::OptionalMagic:

@@ -109,6 +109,9 @@ class Images(Send):
         image.put(text + 36, "I", 0xE000_0020)
         self.refused(self.hello(image.data), "writable and executable: section 0 '.text'")
 
+    def test_elf(self):
+        self.refused(self.hello(b"\x7fELF" + bytes(100)), "no MZ signature: it is an ELF file, of which GenFw makes the .efi")
+
     def test_other_machine(self):
         image = self.image()
         image.put(image.nt + 4, "H", 0xAA64)
