@@ -11,7 +11,7 @@ constexpr char kMap[] =
     " Start         Length     Name                   Class\n 0001:00000000 00000300H .text                   CODE\n\n"
     "  Address         Publics by Value              Rva+Base               Lib:Object\n\n"
     " 0001:00000000       _ModuleEntryPoint          0000000000001000     entry.obj\n"
-    " 0001:00000040       _ZN12_GLOBAL__N_19on_messageEyPKvPvPy 0000000000001040 f i hello.obj\n"
+    " 0001:00000040       _ZN12_GLOBAL__N_110on_messageEyPKvPvPy 0000000000001040 f i hello.obj\n"
     " 0001:00000050       _ZN2mm6driver2atEm         0000000000001050 f i hello.obj\n"
     " 0001:00000060       broken                     not-an-address!!\n";
 
