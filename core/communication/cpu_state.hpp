@@ -126,8 +126,18 @@ struct MmiCode {
     add_int(back, 8);
   }
 };
-constexpr MmiCode out_code(OutForm form, u64 back) noexcept {
+/// mov dword [a32 ICR], imm32: sends an IPI with no register.
+constexpr void add_icr_write(MmiCode& code, u32 command) noexcept {
+  code.add(0x67, 0xC7, 0x04, 0x25);
+  code.add_int(kApicPage + kApicIcrLow, 4);
+  code.add_int(command, 4);
+}
+/// `with_nmi`: an NMI to the CPU itself comes first; the MMI is taken before it.
+constexpr MmiCode out_code(OutForm form, u64 back, bool with_nmi = false) noexcept {
   MmiCode code;
+  if (with_nmi) {
+    add_icr_write(code, ipi_command(DeliveryMode::Nmi, Shorthand::Self));
+  }
   if (form == OutForm::Immediate) {
     code.add(0xE6, platform::kPortApmCnt);
   } else {
@@ -136,12 +146,10 @@ constexpr MmiCode out_code(OutForm form, u64 back) noexcept {
   code.end(back);
   return code;
 }
-/// Writes `command` to the low half of the ICR, with no register: mov dword [a32 ICR], imm32.
+/// Writes `command` to the low half of the ICR.
 constexpr MmiCode icr_code(u32 command, u64 back) noexcept {
   MmiCode code;
-  code.add(0x67, 0xC7, 0x04, 0x25);
-  code.add_int(kApicPage + kApicIcrLow, 4);
-  code.add_int(command, 4);
+  add_icr_write(code, command);
   code.end(back);
   return code;
 }

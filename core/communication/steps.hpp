@@ -40,7 +40,7 @@ enum class StepOp : u16 {
   Communicate =
       1,  ///< a = abi::Channel, b = mailbox valid byte, c = most reply bytes to fetch; data = whole buffer content
   Mailbox = 2,    ///< a = abi::Channel; data = up to 24 raw bytes for the start of the mailbox
-  RawMmi = 3,     ///< a = value for port 0xB2, b = value for port 0xB3 (written first)
+  RawMmi = 3,     ///< a = value for port 0xB2, b = value for port 0xB3 (written first), c = 1: with an NMI pending
   SmiTo = 4,      ///< a = APIC ID: an SMI IPI
   Read = 5,       ///< a = address, b = bytes -> data
   Write = 6,      ///< a = address; data
@@ -180,8 +180,15 @@ class StepRunner {
         nw_.write(mailboxes_[step.a], data);
         return emit_plain();
       case StepOp::RawMmi:
-        if (step.a > 0xFF || step.b > 0xFF) {
+        if (step.a > 0xFF || step.b > 0xFF || step.c > 1) {
           return refuse();
+        }
+        if constexpr (requires { nw_.raise_with_nmi(u8{}); }) {
+          if (step.c == 1) {
+            nw_.port_out(platform::kPortApmSts, abi::IoWidth::Byte, static_cast<u32>(step.b));
+            nw_.raise_with_nmi(static_cast<u8>(step.a));
+            return emit_plain();
+          }
         }
         trigger(static_cast<u8>(step.a), static_cast<u8>(step.b));
         return emit_plain();

@@ -87,6 +87,16 @@ class NormalWorld {
     }
   }
 
+  /// An MMI at whose entry an NMI is pending.
+  void raise_with_nmi(u8 value) noexcept {
+    Wakes const before = wakes();
+    command(value, true);
+    for (u32 i = 1; i < cpus_.count; ++i) {
+      await_wake(i, before);
+    }
+    settle();
+  }
+
   communication::CpuState cpu_state() const noexcept {
     communication::CpuState state;
     for (u32 i = 0; i < communication::kCpuRegisters; ++i) {
@@ -121,11 +131,11 @@ class NormalWorld {
     asm volatile("jmp 1f\n1:" : : : "memory");  // the SMI is taken at the next block edge
   }
   /// The program writes `value` to 0xB2.
-  void command(u8 value) noexcept {
+  void command(u8 value, bool with_nmi = false) noexcept {
     communication::CpuState const state = communication::with_command(cpu_state(), value);
     set_cpu_state(state);
     run(communication::out_code(static_cast<communication::OutForm>(state[communication::CpuRegister::Form]),
-                                reinterpret_cast<u64>(&rom_program_back)));
+                                reinterpret_cast<u64>(&rom_program_back), with_nmi));
   }
   void run(communication::MmiCode const& code) noexcept {
     u64 const at = rom_program_registers[static_cast<u32>(communication::CpuRegister::Rip)];

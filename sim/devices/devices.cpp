@@ -12,6 +12,8 @@ constexpr u16 kUart = 0x3F8;
 constexpr u16 kSmiEnable = 0x30;
 constexpr u32 kMchId = 0x29C08086;
 constexpr u32 kLpcId = 0x29188086;
+constexpr u32 kAhciId = 0x29228086;
+constexpr u8 kAhciBar = 0x24;
 constexpr u8 kSmramcLock = 0x10;
 constexpr u8 kSmramcGlobal = 0x08;
 constexpr u8 kTsegEnable = 0x01;
@@ -93,6 +95,10 @@ u8 Devices::config_read(u8 device, u8 function, u8 offset) const noexcept {
         return 0;
     }
   }
+  if (device == 0x1F && function == 2) {
+    bool const is_bar = offset >= kAhciBar && offset < kAhciBar + 4;
+    return is_bar ? byte_of(state_.ahci_bar, offset - u32{kAhciBar}) : offset < 4 ? byte_of(kAhciId, offset) : u8{0};
+  }
   return 0xFF;
 }
 
@@ -113,6 +119,10 @@ void Devices::config_write(u8 device, u8 function, u8 offset, u8 value) noexcept
       state_.esmramc = static_cast<u8>((value & 0x87) | 0x38);
     }
     return;
+  }
+  if (device == 0x1F && function == 2 && offset >= kAhciBar && offset < kAhciBar + 4) {
+    set_byte(state_.ahci_bar, offset - u32{kAhciBar}, value);
+    state_.ahci_bar &= 0xFFFF'F000;
   }
   if (device == 0x1F && function == 0) {
     if (offset >= 0x40 && offset < 0x44) {

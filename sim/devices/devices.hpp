@@ -27,6 +27,7 @@ struct DeviceState {
   u8 acpi_control = 0;
   u16 gen_pmcon_1 = 0;
   u32 smi_enable = 0;
+  u32 ahci_bar = 0;  ///< of the SATA controller 00:1f.2, 4 KiB: held, nothing is behind it
   u8 cmos_index = 0;
   std::array<u8, 8> uart{};
   bool uart_divisor = false;

@@ -69,9 +69,10 @@ struct Engine::Impl {
   u64 block_limit = 0;
   u64 block_count = 0;
   u64 previous_block = 0;
+  Range code_range{0, ~u64{0}};
 
   // What the hooks of the current run recorded.
-  enum class Reason { None, Syscall, Interrupt, Io, Limit };
+  enum class Reason { None, Syscall, Interrupt, Io, Limit, CodeCheck };
   Reason reason = Reason::None;
   u32 vector = 0;
   u64 cr2 = 0;
@@ -118,6 +119,11 @@ void on_block(uc_engine* uc, uint64_t address, uint32_t, void* user) {
     if (e.reason == Impl::Reason::None) {
       e.reason = Impl::Reason::Limit;
     }
+    uc_emu_stop(uc);
+    return;
+  }
+  if (address - e.code_range.base >= e.code_range.size) {
+    e.reason = e.reason == Impl::Reason::None ? Impl::Reason::CodeCheck : e.reason;
     uc_emu_stop(uc);
     return;
   }
@@ -568,6 +574,8 @@ void Engine::flush_code() noexcept {
   impl_->forget_exception(impl_->scratch);
   uc_ctl_flush_tlb(impl_->uc);
 }
+
+void Engine::set_code_range(Range range) noexcept { impl_->code_range = range.size == 0 ? Range{0, ~u64{0}} : range; }
 
 void Engine::save_state() noexcept { uc_context_save(impl_->uc, impl_->saved); }
 void Engine::restore_state() noexcept {

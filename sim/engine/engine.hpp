@@ -73,6 +73,8 @@ class Engine {
   /// Remembers and brings back what is not in UserContext (x87, SSE).
   void save_state() noexcept;
   void restore_state() noexcept;
+  /// Code elsewhere is a machine check before its first instruction; an empty range: no limit.
+  void set_code_range(Range range) noexcept;
   /// Blocks of ring 3 since creation.
   u64 blocks() const noexcept;
 

@@ -35,7 +35,10 @@ inline constexpr std::array kFidelityGaps = {
                 "outside MM an application processor only waits in the ROM's code; INIT and SIPI lead there"},
     FidelityGap{"syscall-msrs", "in MM, STAR, LSTAR and FMASK read as the normal world's: ring 0 is native"},
     FidelityGap{"apic-timer", "the APIC timer does not count, and no interrupt is taken from IRR"},
-    FidelityGap{"apic-in-mm", "the APIC page is not there for accesses from MM"},
+    FidelityGap{"nmi",
+                "an NMI that is pending at the entry of MM is not delivered; the machine's supervisor ignores it"},
+    FidelityGap{"apic-in-mm",
+                "the APIC page is not there for accesses from MM, nor over RAM when IA32_APIC_BASE moves it there"},
     FidelityGap{"pended-mmi", "an MMI raised by a write to 0xB2 inside MM is lost"},
     FidelityGap{"time", "time is virtual: it advances by blocks of ring 3 and by scheduling points"},
 };

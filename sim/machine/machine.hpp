@@ -12,6 +12,7 @@
 
 #include "core/abi/boot.hpp"
 #include "core/abi/console.hpp"
+#include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/base/types.hpp"
 #include "core/communication/cpu_state.hpp"
@@ -92,6 +93,8 @@ class Simulator {
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
   Expected<u64> read_msr(u32 msr) noexcept;               ///< of the boot processor
   Expected<void> write_msr(u32 msr, u64 value) noexcept;  ///< of the boot processor
+  /// An MMI at whose entry an NMI is pending: MM ignores it, so this is no more than the MMI.
+  void raise_with_nmi(u8 command) noexcept { port_out(platform::kPortApmCnt, abi::IoWidth::Byte, command); }
   /// The program that raises MMIs, on the boot processor.
   communication::CpuState cpu_state() const noexcept;
   void set_cpu_state(communication::CpuState const& state) noexcept;

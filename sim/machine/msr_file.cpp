@@ -41,7 +41,7 @@ MsrFile::MsrFile(Profile profile, bool bsp) noexcept : profile_(profile) {
   declare(0x1A0, 1);
   declare(kMsrEfer, 0xD01);
   if (profile == Profile::Reference) {
-    declare(kMsrMtrrCap, 0x508 | kMtrrCapSmrr);
+    declare(kMsrMtrrCap, 0x508 | kMtrrCapSmrr | kMtrrCapSmrrLock);
     declare(kMsrSmrrBase);
     declare(kMsrSmrrMask);
     declare(kMsrSmmMcaCap, kSmmCodeAccessCheckCap);
@@ -73,6 +73,8 @@ Expected<u64> MsrFile::read(u32 msr, CpuWorld world) const noexcept {
 
 /// What raises #GP on a CPU although the register can be written.
 bool MsrFile::is_refused(u32 msr, u64 value, CpuWorld world) const noexcept {
+  u64 const* const smrr_mask = find(kMsrSmrrMask);
+  bool const is_locked = smrr_mask != nullptr && (*smrr_mask & kSmrrLock) != 0;
   switch (msr) {
     case kMsrEfer:
       return (value & ~u64{0xD01}) != 0;
@@ -83,9 +85,9 @@ bool MsrFile::is_refused(u32 msr, u64 value, CpuWorld world) const noexcept {
       return (value & kReserved) != 0 || (enabled && smrr().overlaps({value & kPageMask32, kPageSize}));
     }
     case kMsrSmrrBase:
-      return world == CpuWorld::Normal || (value & ~(kPageMask32 | 0xFF)) != 0;
+      return world == CpuWorld::Normal || is_locked || (value & ~(kPageMask32 | 0xFF)) != 0;
     case kMsrSmrrMask:
-      return world == CpuWorld::Normal || (value & ~(kPageMask32 | kSmrrValid)) != 0;
+      return world == CpuWorld::Normal || is_locked || (value & ~(kPageMask32 | kSmrrValid | kSmrrLock)) != 0;
     case kMsrSmmFeatureControl:
       return (*find(msr) & kSmmFeatureLock) != 0 || (value & ~u64{7}) != 0;
     default:

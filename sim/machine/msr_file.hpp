@@ -21,8 +21,8 @@ inline constexpr u32 kMsrFsBase = 0xC000'0100;
 inline constexpr u32 kMsrGsBase = 0xC000'0101;
 
 inline constexpr u64 kApicBaseBsp = 0x100, kApicBaseEnable = 0x800;
-inline constexpr u64 kMtrrCapSmrr = 0x800;
-inline constexpr u64 kSmrrValid = 0x800;
+inline constexpr u64 kMtrrCapSmrr = 0x800, kMtrrCapSmrrLock = 0x4000;
+inline constexpr u64 kSmrrLock = 0x400, kSmrrValid = 0x800;
 inline constexpr u64 kSmmCodeAccessCheckCap = u64{1} << 58;   ///< in MSR_SMM_MCA_CAP
 inline constexpr u64 kSmmFeatureLock = 1, kSmmCodeCheck = 4;  ///< in MSR_SMM_FEATURE_CONTROL
 

@@ -2,29 +2,101 @@
 #include "sim/machine/ram.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define MM_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MM_ASAN 1
+#endif
+#endif
+#ifdef MM_ASAN
+#include <sanitizer/asan_interface.h>
+#define MM_POISON(at, bytes) ASAN_POISON_MEMORY_REGION(at, bytes)
+#define MM_UNPOISON(at, bytes) ASAN_UNPOISON_MEMORY_REGION(at, bytes)
+#else
+#define MM_POISON(at, bytes) static_cast<void>(0)
+#define MM_UNPOISON(at, bytes) static_cast<void>(0)
+#endif
+
 namespace mm::sim {
 namespace {
+constexpr int kPrivate = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
 std::byte* map_memory(u64 bytes) noexcept {
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kPrivate, -1, 0);
+  return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
+}
+
+std::byte* map_file(int file, u64 bytes, int protection) noexcept {
+  void* p = mmap(nullptr, bytes, protection, MAP_SHARED | MAP_NORESERVE, file, 0);
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }
 }  // namespace
 
-Ram::Ram(u64 bytes)
-    : data_(map_memory(bytes)), size_(bytes), dirty_(bytes >> kPageShift), touched_(bytes >> kPageShift) {
+void reserve_guest_addresses() noexcept {
+  constexpr u64 kLowest = 0x1'0000;  // the kernel keeps what is below
+  constexpr u64 kMostRam = u64{2} << 30;
+  static bool const once = [] {
+    // One piece after the other: where a program is not relocatable its own pages are among them.
+    constexpr u64 kPiece = u64{1} << 20;
+    for (u64 at = kLowest; at < kMostRam; at += kPiece - at % kPiece) {
+      void* const wish = reinterpret_cast<void*>(at);
+      mmap(wish, kPiece - at % kPiece, PROT_NONE, kPrivate | MAP_FIXED_NOREPLACE, -1, 0);
+    }
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+Ram::Ram(u64 bytes) : size_(bytes), dirty_(bytes >> kPageShift), touched_(bytes >> kPageShift) {
   dirty_pages_.reserve(1024);
+  if constexpr (kGuardedRam) {
+    reserve_guest_addresses();
+    int const file = memfd_create("guest RAM", MFD_CLOEXEC);
+    if (file >= 0 && ftruncate(file, static_cast<off_t>(bytes)) == 0) {
+      data_ = map_file(file, bytes, PROT_READ | PROT_WRITE);
+      guard_ = data_ == nullptr ? nullptr : map_file(file, bytes, PROT_NONE);
+    }
+    if (file >= 0) {
+      close(file);
+    }
+  }
+  if (data_ == nullptr) {
+    data_ = map_memory(bytes);
+  }
 }
 
 Ram::~Ram() {
-  if (data_ != nullptr) {
-    munmap(data_, size_);
+  for (std::byte* mapping : {data_, guard_, copy_}) {
+    if (mapping != nullptr) {
+      munmap(mapping, size_);
+    }
   }
-  if (copy_ != nullptr) {
-    munmap(copy_, size_);
+}
+
+Ram::Exposed::Exposed(Ram& ram, Range range) noexcept : size_(range.size) {
+  if (ram.guard_ == nullptr || range.size == 0) {
+    data_ = ram.data_ + range.base;
+    return;
+  }
+  u64 const first = align_down(range.base, kPageSize);
+  data_ = ram.guard_ + range.base;
+  pages_ = ram.guard_ + first;
+  pages_bytes_ = align_up(range.end(), kPageSize) - first;
+  mprotect(pages_, pages_bytes_, PROT_READ);
+  MM_POISON(pages_, range.base - first);
+  MM_POISON(data_ + size_, pages_bytes_ - (range.base - first) - size_);
+}
+
+Ram::Exposed::~Exposed() {
+  if (pages_ != nullptr) {
+    MM_UNPOISON(pages_, pages_bytes_);
+    mprotect(pages_, pages_bytes_, PROT_NONE);
   }
 }
 

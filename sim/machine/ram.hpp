@@ -9,6 +9,19 @@
 
 namespace mm::sim {
 
+/// Whether this build has a second mapping of RAM for whoever is not the HAL.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kGuardedRam = true;
+#elif defined(__has_feature)
+inline constexpr bool kGuardedRam = __has_feature(address_sanitizer);
+#else
+inline constexpr bool kGuardedRam = false;
+#endif
+
+/// Makes sure that nothing of the host ever lies at the addresses that guest memory has: an access by a guest address
+/// taken for a pointer is a crash at that line. Once a process; best effort.
+void reserve_guest_addresses() noexcept;
+
 /// Low RAM of the machine from address 0, with a record of which pages the host changed. Satisfies hal::PhysMemory as
 /// plain, unguarded memory: the loader's view. Accesses outside read FF and write nothing.
 class Ram {
@@ -25,6 +38,24 @@ class Ram {
   std::byte* at(u64 address) noexcept { return data_ + address; }
   std::byte const* at(u64 address) const noexcept { return data_ + address; }
   bool holds(u64 address, u64 n) const noexcept { return address <= size_ && n <= size_ - address; }
+
+  /// Plain host memory for native code that takes spans: readable as long as the object lives, and not one byte beyond
+  /// the range. Afterwards a build with sanitizers crashes at each use; other builds hand out RAM itself.
+  class Exposed {
+   public:
+    /// `range` is in RAM.
+    Exposed(Ram& ram, Range range) noexcept;
+    ~Exposed();
+    Exposed(Exposed const&) = delete;
+    Exposed& operator=(Exposed const&) = delete;
+    std::span<std::byte const> bytes() const noexcept { return {data_, size_}; }
+
+   private:
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+    std::byte* pages_ = nullptr;
+    std::size_t pages_bytes_ = 0;
+  };
 
   void read(PhysAddr at, std::span<std::byte> out) const noexcept;
   void write(PhysAddr at, std::span<std::byte const> in) noexcept;
@@ -49,7 +80,8 @@ class Ram {
   void restore_dirty() noexcept;
 
  private:
-  std::byte* data_ = nullptr;
+  std::byte* data_ = nullptr;   ///< the HAL's and the engines'
+  std::byte* guard_ = nullptr;  ///< the same memory for Exposed, without access otherwise; null: not guarded
   std::byte* copy_ = nullptr;
   u64 size_ = 0;
   std::vector<u8> dirty_;

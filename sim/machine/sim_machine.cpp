@@ -406,6 +406,9 @@ std::byte* SimMachine::Cpu::access(u64 address, bool write) noexcept {
 /// The map of ring 0 is an identity: the address is the physical one. MMRAM is everything in TSEG.
 void SimMachine::Cpu::note_fetch(u64 address, u64 bytes) noexcept {
   if (!machine_.devices_.tseg().contains({address, bytes})) {
+    if (machine_.current_ == this) {
+      yield();  // shared with whoever can write it: another CPU may come first
+    }
     machine_.fetch_log_.fetched({address, bytes}, index_);
   }
 }
@@ -490,6 +493,7 @@ void SimMachine::Cpu::port_out(u16 port, abi::IoWidth width, u32 value) noexcept
 hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
   yield();
   engine_->begin_entry();
+  engine_->set_code_range(msrs_.code_check() ? msrs_.smrr() : Range{});
   for (;;) {
     u64 const before = engine_->blocks();
     EngineExit const exit = engine_->run(user);

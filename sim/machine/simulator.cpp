@@ -155,8 +155,10 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv, 
     input.apic_ids[i] = i;
   }
   input.boot_hob_list = platform::kBootHobList;
-  input.boot_hobs = {ram.at(platform::kBootHobList), hob_bytes};
-  input.fv = {ram.at(platform::kFvBase), fv.size()};
+  Ram::Exposed const boot_hobs(ram, {platform::kBootHobList, hob_bytes});
+  Ram::Exposed const volume(ram, {platform::kFvBase, fv.size()});
+  input.boot_hobs = boot_hobs.bytes();
+  input.fv = volume.bytes();
   input.mmi_entry = s.mmi_entry;
   input.smap = s.config.boot.smap;
   input.strict_rsm = s.config.boot.strict_rsm;

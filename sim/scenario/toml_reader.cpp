@@ -483,12 +483,13 @@ class Reader {
     }
   }
   void mmi(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "cpu", "command", "data", "expect"}, "an mmi step");
+    only(t, {"kind", "title", "cpu", "command", "data", "nmi", "expect"}, "an mmi step");
     if (auto const cpu = number(t, "cpu", 0, boot_.cpus - 1)) {
       return add(step, communication::StepOp::SmiTo, *cpu);
     }
     u64 const command = number(t, "command", 0, 255).value_or(0);
-    add(step, communication::StepOp::RawMmi, command, number(t, "data", 0, 255).value_or(0));
+    u64 const nmi = flag(t, "nmi").value_or(false) ? 1 : 0;
+    add(step, communication::StepOp::RawMmi, command, number(t, "data", 0, 255).value_or(0), nmi);
   }
   void ipi(toml::table const& t, ScenarioStep& step) const {
     using communication::DeliveryMode;

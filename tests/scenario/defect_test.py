@@ -47,6 +47,10 @@ class Defects(TestCase):
                 code, text = run(scenario, "--defect", check)
                 self.assertEqual(code, FAILED, text)
 
+    def test_smrr_closes_mmram_without_the_chipset(self):
+        code, text = run(SMOKE / "smrr.toml", "--defect", "MmramLock")
+        self.assertEqual(code, PASSED, text)
+
     def test_an_unknown_check_is_bad_usage(self):
         code, text = run(SMOKE / "hello.toml", "--defect", "Nothing")
         self.assertEqual(code, BAD_INPUT)

@@ -46,6 +46,16 @@ TEST(Devices, ApmRaisesMmiButNotForAcpiValues) {
   EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 3), PortEffect::None);
 }
 
+TEST(Devices, SataControllerKeepsTheAddressOfItsRegisters) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  constexpr u32 kAhci = 31u << 11 | 2u << 8;
+  EXPECT_EQ(config_in(d, kAhci + 2), 0x22u);
+  config_out(d, kAhci + 0x27, 0x0F);
+  config_out(d, kAhci + 0x24, 0xFF);
+  EXPECT_EQ(config_in(d, kAhci + 0x27), 0x0Fu);
+  EXPECT_EQ(config_in(d, kAhci + 0x24), 0x00u) << "4 KiB";
+}
+
 TEST(Devices, PmTimerFollowsVirtualTime) {
   Devices d(256 * kMiB, 16 * kMiB);
   d.firmware_setup();

@@ -25,6 +25,24 @@ TEST(Engine, SelfTestHolds) {
   EXPECT_TRUE(result.has_value()) << (result.has_value() ? "" : result.error());
 }
 
+TEST(Engine, CodeOutsideItsRangeIsAMachineCheck) {
+  G guest;
+  guest.code({0xFF, 0xE0});  // jmp rax
+  guest.code({0x0F, 0x05}, G::kCode + 0x1000);
+  auto engine = make(guest);
+  auto const run = [&](Range range) {
+    engine->set_code_range(range);
+    auto user = G::context();
+    user.rax = G::kCode + 0x1000;
+    auto const exit = engine->run(user);
+    return std::pair{exit.stop, exit.vector};
+  };
+  EXPECT_EQ(run({}).first, EngineStop::Syscall);
+  EXPECT_EQ(run({G::kCode, 0x2000}).first, EngineStop::Syscall);
+  EXPECT_EQ(run({G::kCode, 0x1000}), (std::pair{EngineStop::Fault, u64{18}}));
+  EXPECT_EQ(run({}).first, EngineStop::Syscall);
+}
+
 TEST(Engine, GateReturnKeepsTheStackAndGivesRax) {
   G guest;
   // push r15; call far [rsp]

@@ -33,6 +33,28 @@ TEST(SimMachine, SameSeedSameSchedule) {
   EXPECT_NE(schedule(7), schedule(8));
 }
 
+/// Who reads the shared word between the two reads of CPU 0.
+std::vector<u32> readers(u64 seed) {
+  World w(4, seed);
+  std::vector<u32> order;
+  w.body = [&order](SimMachine::Cpu& cpu) {
+    for (int i = 0; i < 4; ++i) {
+      (void)hal::read_object<u64>(cpu, PhysAddr{kScratchPages});
+      order.push_back(cpu.index());
+    }
+  };
+  w.machine.deliver(0xF);
+  return order;
+}
+
+TEST(SimMachine, ReadingWhatTheNormalWorldCanWriteIsASchedulingPoint) {
+  EXPECT_EQ(readers(7), readers(7));
+  EXPECT_NE(readers(7), readers(8));
+  auto const order = readers(7);
+  EXPECT_FALSE(std::ranges::is_sorted(order)) << "the reads of the CPUs are mixed";
+  EXPECT_EQ(order.size(), 16u);
+}
+
 TEST(SimMachine, WriteToReadOnlyPageHaltsUnlessWpIsOff) {
   World w(1);
   w.body = [](SimMachine::Cpu& cpu) {

@@ -194,6 +194,9 @@ TEST(MsrFile, SmrrIsProgrammedInMmOnly) {
   EXPECT_FALSE(m.write(kMsrApicBase, 0x0F01'0800, CpuWorld::Normal).has_value()) << "the APIC page over SMRR";
   EXPECT_TRUE(m.write(kMsrApicBase, 0x0E00'0800, CpuWorld::Normal).has_value());
   EXPECT_EQ(m.apic_base(), 0x0E00'0900u) << "the BSP flag cannot be written";
+  EXPECT_TRUE(m.write(kMsrSmrrMask, 0xFF00'0C00, CpuWorld::Mm).has_value());
+  EXPECT_FALSE(m.write(kMsrSmrrMask, 0, CpuWorld::Mm).has_value()) << "locked";
+  EXPECT_FALSE(m.write(kMsrSmrrBase, 6, CpuWorld::Mm).has_value());
   MsrFile q35(Profile::Q35Tcg, true);
   q35.write(kMsrSmrrMask, 0xFF00'0800, CpuWorld::Mm);
   EXPECT_EQ(q35.smrr(), Range{});
