@@ -159,6 +159,7 @@ void add_volume(DriverSet& set, Listing const& listing) {
       report.detail = "(a second copy of this file)";
     } else if (f.type != image::file_type::kMmStandalone) {
       report.state = "not run";
+      report.detail = f.apriori.empty() ? report.detail : "(a-priori list, not honoured)";
     } else if (!f.image || f.pe.empty()) {
       report.state = "refused";
       report.detail = f.problems.empty() ? "no PE32 section" : f.problems.front();

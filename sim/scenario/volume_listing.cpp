@@ -203,6 +203,10 @@ class Lister {
     out.type = f.type;
     out.offset = f.offset;
     out.bytes = f.body.size();
+    u64 const header = (f.attributes & 1) != 0 ? 32 : 24;
+    if (u64 const alignment = data_alignment(f.attributes); (f.offset + header) % alignment != 0) {
+      out.problems.push_back(fmt::format("its data is not aligned to {:#x} bytes, as its attributes say", alignment));
+    }
     bool const raw = f.type == image::file_type::kRaw || f.type == 0 || f.type >= 0xC0;
     if (!raw) {
       sections(f.body, out, depth, 0);
@@ -215,6 +219,14 @@ class Lister {
       out.problems.push_back("PE32: " + out.image->problem);
     }
     return out;
+  }
+
+  /// The alignment of a file's data from the start of the volume, in bytes (PI 1.8 vol. 3, 3.2.3.1).
+  static u64 data_alignment(u8 attributes) {
+    constexpr std::array<u8, 8> kShift{0, 4, 7, 9, 10, 12, 15, 16};
+    unsigned const field = attributes >> 3 & 7u;
+    bool const large = (attributes & 2) != 0;
+    return u64{1} << (large ? 17 + field : kShift[field]);
   }
 
   void sections(Span stream, ListedFile& file, unsigned depth, unsigned inside) {
@@ -274,6 +286,11 @@ class Lister {
         return ui_text(slice(s.body, 2, s.body.size()));
       case 0x17:
         return nested(s.body, file, depth);
+      case image::section_type::kRaw:
+        for (u64 at = 0; file.name == guids::gAprioriFileGuid && fits(s.body, at, sizeof(Guid)); at += sizeof(Guid)) {
+          file.apriori.push_back(load_guid(s.body, at));
+        }
+        return {};
       case image::section_type::kFreeformSubtypeGuid:
         return format_guid(load_guid(s.body, 0));
       default:

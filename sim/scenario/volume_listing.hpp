@@ -54,6 +54,7 @@ struct ListedFile {
   std::vector<ListedSection> sections;
   std::optional<std::span<std::byte const>> depex;  ///< of standalone MM drivers: the MM_DEPEX section
   std::vector<std::string> depex_words;
+  std::vector<Guid> apriori;  ///< of the a-priori file: the files it names. No Standalone MM core honours it
   std::optional<ListedImage> image;
   std::span<std::byte const> pe;  ///< the PE32 section's bytes
   std::vector<std::string> problems;

@@ -12,6 +12,7 @@
 #include "core/abi/platform.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/scenario/run.hpp"
+#include "tools/runner/bench_drivers.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
@@ -241,6 +242,16 @@ Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
   rows.push_back(below("boot_ms", "create and boot", made->boot_ms, "ms", 10));
   rows.push_back({"first_reply_ms", "create, boot, first reply", made->reply_ms, "ms", "", {}});
   rows.push_back(below("reset_64_pages_us", "reset of 64 dirty pages", *reset, "us", 10));
+  auto const drivers = measure_drivers(images);
+  if (!drivers) {
+    return std::unexpected(drivers.error());
+  }
+  rows.push_back({"dispatch_500_ms", "dispatch of 500 drivers in a chain", drivers->dispatch_500_ms, "ms", "", {}});
+  rows.push_back(
+      below("dispatch_1000_ms", "dispatch of 1,000 drivers in a chain", drivers->dispatch_1000_ms, "ms", 2000));
+  rows.push_back({"pool_100000_ms", "100,000 pool allocations and frees, one MMI", drivers->pool_ms, "ms", "", {}});
+  rows.push_back(
+      {"get_variable_per_second", "GetVariable, 64 bytes", drivers->get_variable_per_second, "MMI/s", "", {}});
   return rows;
 }
 

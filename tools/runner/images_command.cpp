@@ -62,6 +62,13 @@ json to_json(ListedFile const& f) {
   if (f.depex) {
     out["depex"] = f.depex_words;
   }
+  if (!f.apriori.empty()) {
+    json list = json::array();
+    for (auto const& guid : f.apriori) {
+      list.push_back(format_guid(guid));
+    }
+    out["apriori"] = std::move(list);
+  }
   if (f.image) {
     out["image"] = to_json(*f.image);
   }
@@ -131,6 +138,13 @@ void print(ListedFile const& f, std::string const& indent) {
   }
   if (f.depex) {
     fmt::print("{}depex: {}\n", deeper, joined(f.depex_words));
+  }
+  if (!f.apriori.empty()) {
+    std::vector<std::string> names;
+    for (auto const& guid : f.apriori) {
+      names.push_back(format_guid(guid));
+    }
+    fmt::print("{}a-priori, not honoured by a Standalone MM core: {}\n", deeper, joined(names));
   }
   if (f.image) {
     print(*f.image, deeper);

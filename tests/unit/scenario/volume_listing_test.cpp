@@ -8,6 +8,7 @@
 
 #include "sim/scenario/decompress.hpp"
 #include "sim/scenario/fv_writer.hpp"
+#include "tests/support/image_builder.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -143,6 +144,95 @@ TEST(VolumeListing, DamagedCompressionIsAProblemOfTheFile) {
     ASSERT_TRUE(listing.has_value());
     EXPECT_EQ(only_file(*listing)->problems.size(), 1u);
   }
+}
+
+/// One file in a volume of the shared builder.
+Listing listing_of(test::FileSpec file, bool ffs3, Bytes& keep) {
+  test::FvSpec fv;
+  fv.ffs3 = ffs3;
+  fv.files = {std::move(file)};
+  keep = fv.build();
+  auto listing = list_images(keep);
+  EXPECT_TRUE(listing.has_value());
+  return listing ? std::move(*listing) : Listing{};
+}
+
+TEST(VolumeListing, LargeFilesOfFfs3) {
+  Bytes keep;
+  auto const body =
+      test::sections({test::section(0x15, test::Blob(20)), test::section(0x19, test::Blob(70'000), true)});
+  auto const listing = listing_of({kName, 0x0B, body, true}, true, keep);
+  EXPECT_EQ(listing.volumes[0].file_system, "FFS3");
+  auto const* file = only_file(listing);
+  ASSERT_NE(file, nullptr);
+  EXPECT_EQ(file->bytes, body.size());
+  ASSERT_EQ(file->sections.size(), 2u);
+  EXPECT_EQ(file->sections[1].bytes, 70'000u);
+  EXPECT_TRUE(file->problems.empty());
+  auto const in_ffs2 = listing_of({kName, 0x0B, body, true}, false, keep);
+  EXPECT_TRUE(in_ffs2.volumes[0].files.empty());
+  ASSERT_EQ(in_ffs2.volumes[0].problems.size(), 1u);
+  EXPECT_NE(in_ffs2.volumes[0].problems[0].find("LARGE_FILE in an FFS2"), std::string::npos);
+}
+
+TEST(VolumeListing, ChecksumsOfHeaderAndContent) {
+  Bytes keep;
+  auto const body = test::section(0x15, test::Blob(20));
+  EXPECT_NE(only_file(listing_of({kName, 0x02, body, false, true}, true, keep)), nullptr);
+  constexpr std::size_t kFile = 72;
+  for (auto const& [at, word] :
+       {std::pair{kFile + 24 + 6, "content checksum"}, std::pair{kFile + 18, "sum of a file header"}}) {
+    auto bad = keep;
+    bad[at] ^= std::byte{1};
+    auto const listing = list_images(bad);
+    ASSERT_TRUE(listing.has_value());
+    ASSERT_EQ(listing->volumes[0].problems.size(), 1u);
+    EXPECT_NE(listing->volumes[0].problems[0].find(word), std::string::npos);
+  }
+}
+
+TEST(VolumeListing, DataAlignment) {
+  auto const body = test::section(0x15, test::Blob(20));
+  constexpr std::size_t kFile = 72;  // its data is at 96
+  struct {
+    u8 attributes;
+    bool right;
+  } const cases[] = {{0x00, true}, {0x08, true}, {0x10, false}, {0x38, false}, {0x02, false}};
+  for (auto const& c : cases) {
+    Bytes keep;
+    (void)listing_of({kName, 0x02, body}, true, keep);
+    keep[kFile + 16] = static_cast<std::byte>(static_cast<u8>(keep[kFile + 16]) - c.attributes);  // header checksum
+    keep[kFile + 19] = std::byte{c.attributes};
+    auto const listing = list_images(keep);
+    ASSERT_TRUE(listing.has_value());
+    auto const* file = only_file(*listing);
+    ASSERT_NE(file, nullptr) << int{c.attributes};
+    EXPECT_EQ(file->problems.empty(), c.right) << int{c.attributes};
+  }
+}
+
+TEST(VolumeListing, TerseExecutable) {
+  auto te = bytes_of({'V', 'Z', 0x64, 0x86, 1, 0x0B, 0, 0, 0x40, 0x10, 0, 0});
+  te.resize(40 + 40);
+  Bytes keep;
+  auto const listing = listing_of({kName, 0x0E, test::section(0x12, te)}, true, keep);
+  auto const* file = only_file(listing);
+  ASSERT_TRUE(file != nullptr && file->image);
+  EXPECT_TRUE(file->image->te);
+  EXPECT_EQ(file->image->machine, "x86-64");
+  EXPECT_EQ(file->image->entry, 0x1040u);
+  EXPECT_EQ(file->image->sections.size(), 1u);
+  EXPECT_FALSE(file->problems.empty()) << "MM loads PE32+ only";
+}
+
+TEST(VolumeListing, AprioriFile) {
+  Bytes list(33);  // two names and a byte that is none
+  test::put_guid(list, 0, kName);
+  Bytes keep;
+  auto const listing = listing_of({guids::gAprioriFileGuid, 0x02, test::section(0x19, list)}, true, keep);
+  auto const* file = only_file(listing);
+  ASSERT_NE(file, nullptr);
+  EXPECT_EQ(file->apriori, (std::vector{kName, Guid{}}));
 }
 
 TEST(VolumeListing, SurvivesEveryDamagedByte) {

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "tools/runner/bench_drivers.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "core/abi/platform.hpp"
+#include "sim/machine/machine.hpp"
+#include "sim/scenario/run.hpp"
+
+namespace mm::runner {
+namespace {
+
+using scenario::Bytes;
+using Clock = std::chrono::steady_clock;
+template <typename T>
+using Result = std::expected<T, std::string>;
+
+constexpr u32 kRepeats = 5;
+constexpr u32 kVariableMmis = 10'000;
+constexpr u64 kPoolSteps = 100'000;
+constexpr u64 kHeaderBytes = sizeof(abi::CommunicateHeader);
+constexpr Guid kDispatch = "7E6EFFFA-69B4-4C1B-A4C7-AFF9C9244FEE"_guid;
+constexpr Guid kProbe = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0090"_guid;
+constexpr Guid kVariable = "ED32D533-99E6-4209-9CC0-2D72CDD998A7"_guid;
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+/// What one message to the user channel came back with.
+struct Reply {
+  u64 status = 0;
+  Bytes message;
+};
+
+Bytes request_of(Guid const& to, Bytes const& message) {
+  return scenario::communicate_step(abi::Channel::User, to, message).data;
+}
+
+Reply send(sim::Simulator& machine, Bytes const& request) {
+  machine.write(PhysAddr{platform::kUserCommBuffer}, request);
+  abi::CommBufferStatus mailbox;
+  mailbox.is_comm_buffer_valid = 1;
+  auto const raw = std::as_writable_bytes(std::span{&mailbox, 1});
+  machine.write(PhysAddr{platform::kUserCommStatus}, raw);
+  machine.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
+  machine.read(PhysAddr{platform::kUserCommStatus}, raw);
+  u64 const bytes = mailbox.return_buffer_size > kHeaderBytes ? mailbox.return_buffer_size - kHeaderBytes : 0;
+  Reply reply{mailbox.is_comm_buffer_valid == 0 ? mailbox.return_status : ~u64{0}, Bytes(bytes)};
+  machine.read(PhysAddr{platform::kUserCommBuffer + kHeaderBytes}, reply.message);
+  return reply;
+}
+
+Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p) {
+  sim::MachineConfig config;
+  config.boot = p.scenario.boot;
+  config.record_trace = false;
+  config.mmi_entry = p.mmi_entry;
+  auto machine = sim::Simulator::create(config);
+  if (!machine) {
+    return machine;
+  }
+  if (auto const booted = (*machine)->boot(p.fv); !booted) {
+    return std::unexpected(booted.error());
+  }
+  return machine;
+}
+
+Result<scenario::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images) {
+  return scenario::parse_scenario(
+      fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n[machine]\n{}\n", driver, machine), "bench", images);
+}
+
+/// Link n waits for the protocol of link n - 1, and comes before it in the volume.
+Result<scenario::Prepared> chain(u32 count, std::filesystem::path const& images) {
+  constexpr std::string_view kPlaceholder = "ChainLinkProtoco";
+  MM_TRY_ASSIGN(auto s, scenario_with("ChainLink", "ram = 1024\ntseg = 64", images));
+  MM_TRY_ASSIGN(Bytes const image, scenario::read_file(s.images.at(0).file));
+  auto const at = std::ranges::search(image, std::as_bytes(std::span{kPlaceholder})).begin();
+  if (at == image.end()) {
+    return std::unexpected(std::string{"ChainLink.efi has no placeholder"});
+  }
+  auto const protocol = [](u32 n) {
+    Guid guid = "C5A1B2D0-0000-4000-8000-000000000000"_guid;
+    guid.data1 = n + 1;
+    return guid;
+  };
+  s.images.clear();
+  for (u32 n = count; n-- > 0;) {
+    scenario::ImageSpec spec;
+    spec.name = fmt::format("Link{}", n);
+    spec.file = spec.name;
+    spec.guid = "9A3D0C11-52C0-4E6B-8B0E-6D5E00800000"_guid;
+    spec.guid.data1 = n + 1;
+    spec.content = image;
+    Guid const mine = protocol(n);
+    std::memcpy(spec.content->data() + (at - image.begin()), &mine, sizeof(mine));
+    Bytes depex;
+    if (n == 0) {
+      scenario::append_int(depex, 6, 1);
+    } else {
+      scenario::append_int(depex, 2, 1);
+      scenario::append_object(depex, protocol(n - 1));
+    }
+    scenario::append_int(depex, 8, 1);
+    spec.depex_content = std::move(depex);
+    s.images.push_back(std::move(spec));
+  }
+  return scenario::prepare(std::move(s), images);
+}
+
+Result<double> dispatch_ms(u32 count, std::filesystem::path const& images) {
+  auto const p = chain(count, images);
+  if (!p) {
+    return std::unexpected(p.error());
+  }
+  auto const message = request_of(kDispatch, Bytes(8, std::byte{0xFF}));
+  std::vector<double> times;
+  for (u32 i = 0; i < kRepeats; ++i) {
+    auto const machine = boot(*p);
+    if (!machine) {
+      return std::unexpected(machine.error());
+    }
+    auto const start = Clock::now();
+    auto const reply = send(**machine, message);
+    times.push_back(milliseconds_since(start));
+    bool const retired = send(**machine, message).status == static_cast<u64>(Status::NotFound);
+    if (reply.status != 0 || reply.message != Bytes(8) || !retired) {
+      return std::unexpected(fmt::format("not all of {} drivers were started", count));
+    }
+  }
+  return median(std::move(times));
+}
+
+Result<std::unique_ptr<sim::Simulator>> ready(char const* driver, std::filesystem::path const& images) {
+  MM_TRY_ASSIGN(auto s, scenario_with(driver, "cpus = 1", images));
+  auto const p = scenario::prepare(std::move(s), images);
+  if (!p) {
+    return std::unexpected(p.error());
+  }
+  auto machine = boot(*p);
+  if (machine && send(**machine, request_of(kDispatch, Bytes(1))).status != 0) {
+    return std::unexpected(fmt::format("{} was not started", driver));
+  }
+  return machine;
+}
+
+Result<double> pool_ms(std::filesystem::path const& images) {
+  constexpr u64 kPoolLoad = 11;
+  constexpr std::size_t kRoom = 256;
+  auto const machine = ready("MmstProbe", images);
+  if (!machine) {
+    return std::unexpected(machine.error());
+  }
+  Bytes message;
+  scenario::append_int(message, kPoolLoad, 8);
+  scenario::append_int(message, kPoolSteps, 8);
+  message.resize(kRoom);
+  auto const request = request_of(kProbe, message);
+  std::vector<double> times;
+  for (u32 i = 0; i < kRepeats; ++i) {
+    auto const start = Clock::now();
+    auto const reply = send(**machine, request);
+    times.push_back(milliseconds_since(start));
+    if (reply.status != 0 || reply.message != Bytes(8)) {
+      return std::unexpected(std::string{"an allocation failed under load"});
+    }
+  }
+  return median(std::move(times));
+}
+
+/// A message of the SMM variable protocol about the variable "Bench".
+Bytes variable_request(u64 function, Bytes const& data) {
+  constexpr std::array<u8, 12> kName{'B', 0, 'e', 0, 'n', 0, 'c', 0, 'h', 0, 0, 0};
+  constexpr u32 kAttributes = 7;
+  Bytes message;
+  scenario::append_int(message, function, 8);
+  scenario::append_int(message, ~u64{0}, 8);
+  scenario::append_object(message, kDispatch);  // any vendor
+  scenario::append_int(message, data.size(), 8);
+  scenario::append_int(message, kName.size(), 8);
+  scenario::append_int(message, kAttributes, 4);
+  scenario::append_object(message, kName);
+  scenario::append_bytes(message, data);
+  return request_of(kVariable, message);
+}
+
+Result<double> get_variable_per_second(std::filesystem::path const& images) {
+  constexpr std::size_t kDataBytes = 64;
+  auto const machine = ready("VariableStore", images);
+  if (!machine) {
+    return std::unexpected(machine.error());
+  }
+  Bytes const data(kDataBytes, std::byte{0x5A});
+  auto const good = [&data](Reply const& reply) {
+    return reply.status == 0 && scenario::load_int(reply.message, 8, 8) == 0 && reply.message.size() > kDataBytes &&
+           std::equal(data.begin(), data.end(), reply.message.end() - kDataBytes);
+  };
+  if (!good(send(**machine, variable_request(3, data)))) {
+    return std::unexpected(std::string{"SetVariable failed"});
+  }
+  auto const request = variable_request(1, Bytes(kDataBytes));
+  std::vector<double> rates;
+  for (u32 repeat = 0; repeat < kRepeats; ++repeat) {
+    auto const start = Clock::now();
+    for (u32 i = 0; i < kVariableMmis; ++i) {
+      if (!good(send(**machine, request))) {
+        return std::unexpected(std::string{"GetVariable gave another value"});
+      }
+    }
+    rates.push_back(kVariableMmis / (milliseconds_since(start) / 1e3));
+  }
+  return median(std::move(rates));
+}
+
+}  // namespace
+
+std::expected<DriverFigures, std::string> measure_drivers(std::filesystem::path const& images) {
+  DriverFigures out;
+  MM_TRY_ASSIGN(out.dispatch_500_ms, dispatch_ms(500, images));
+  MM_TRY_ASSIGN(out.dispatch_1000_ms, dispatch_ms(1000, images));
+  MM_TRY_ASSIGN(out.pool_ms, pool_ms(images));
+  MM_TRY_ASSIGN(out.get_variable_per_second, get_variable_per_second(images));
+  return out;
+}
+
+}  // namespace mm::runner
