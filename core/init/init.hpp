@@ -24,9 +24,9 @@ namespace mm::init {
 ///
 /// Order in MMRAM, ascending: one 64 KiB tile per CPU (SMBASE(i) = base + i * 64 KiB; entry code at +0x8000, descriptor
 /// and save state in the page at +0xF000), page tables, HOB list with one spare page, supervisor core, user core,
-/// drivers in volume order, policy, per CPU {guard, IST stack, guard, ring-0 stack}, guard, CPL3 stacks, GDT pages,
-/// IDT, descriptor page, flag page, free pages. Every L1 table that MMRAM needs exists, so mapping a free page later
-/// takes no new table.
+/// drivers in volume order, policy, per CPU {guard, IST stack, guard, ring-0 stack}, per CPU {guard, CPL3 stack}, GDT
+/// pages, IDT, descriptor page, flag page, free pages. Every L1 table that MMRAM needs exists, so mapping a free page
+/// later takes no new table.
 ///
 /// strict_rsm looks at the ring-3 images as they are in memory, relocated. Without it the loader does not look for RSM:
 /// telling an instruction from chance bytes takes a disassembler, which the host runner has and uses before this.
@@ -566,9 +566,12 @@ class Loader {
       result_.ring0_stack_top[i] = stack + kRing0StackBytes;
       hal::write_object(memory_, PhysAddr{result_.ring0_stack_top[i] - 8}, u64{i});
     }
-    MM_TRY(allocate(1, kPageSize));  // guard
-    u64 const pages = input_.cpus * (kCpl3StackBytes >> kPageShift);
-    MM_TRY_ASSIGN(result_.cpl3_stack_base, allocate_mapped(pages, memory::kUserData));
+    MM_TRY_ASSIGN(result_.cpl3_stack_base, allocate(input_.cpus * (kCpl3StackBytes >> kPageShift), kPageSize));
+    for (u32 i = 0; i < input_.cpus; ++i) {
+      // The lowest page of each stack is its guard.
+      u64 const guard = result_.cpl3_stack_base + i * kCpl3StackBytes;
+      MM_TRY(map(Range{guard + kPageSize, kCpl3StackBytes - kPageSize}, memory::kUserData));
+    }
     return {};
   }
 

@@ -54,12 +54,13 @@ struct LoadResult {
   std::array<u64, platform::kMaxCpus> ring0_stack_top{};  ///< one past the stack; the u64 below it is the CpuIndex
   std::array<u64, platform::kMaxCpus> ist_stack_top{};    ///< IST1 of the TSS
   u64 idt = 0;                                            ///< 256 gates, one page, supervisor RO NX
-  u64 idt_descriptor = 0;   ///< 10 bytes: limit 0xFFF, base idt; shared by all CPUs; supervisor RO NX
-  u64 gdt0 = 0;             ///< GDT page of CPU 0; CPU i: gdt0 + i * 4096. +0x80 TSS, +0xF0 pseudo-descriptor. RO NX
-  u64 cpl3_stack_base = 0;  ///< CPU i: [base + i * kCpl3StackBytes, + kCpl3StackBytes), user RW NX
-  u64 smbase_array = 0;     ///< u64[cpus], supervisor RO NX
-  u64 mm_initialized = 0;   ///< u8[cpus], zero, supervisor RW NX
-  u64 policy = 0;           ///< 0 when the volume holds none; supervisor RO NX
+  u64 idt_descriptor = 0;  ///< 10 bytes: limit 0xFFF, base idt; shared by all CPUs; supervisor RO NX
+  u64 gdt0 = 0;            ///< GDT page of CPU 0; CPU i: gdt0 + i * 4096. +0x80 TSS, +0xF0 pseudo-descriptor. RO NX
+  /// CPU i: [base + i * kCpl3StackBytes, + kCpl3StackBytes), user RW NX; the lowest page of it is not present.
+  u64 cpl3_stack_base = 0;
+  u64 smbase_array = 0;    ///< u64[cpus], supervisor RO NX
+  u64 mm_initialized = 0;  ///< u8[cpus], zero, supervisor RW NX
+  u64 policy = 0;          ///< 0 when the volume holds none; supervisor RO NX
   u64 policy_bytes = 0;
   u64 pass_down = 0;  ///< address of the PassDown payload inside the HOB list
   u64 used_end = 0;   ///< MMRAM from here on is free and not mapped

@@ -755,8 +755,14 @@ template <hal::PhysMemory Mem>
 Checked<void> HandoverReader<Mem>::check_data() noexcept {
   abi::PassDown const& p = out_.pass_down;
   u64 const count = out_.cpus;
-  if (!mapped_as({p.cpl3_stack_base, p.cpl3_per_core_stack_size * count}, memory::kUserData)) {
-    return init_error(InitProblem::StackPages, p.cpl3_stack_base);
+  for (u64 i = 0; i < count; ++i) {
+    // The lowest page of a stack may be missing: then it is a guard.
+    u64 const lowest = p.cpl3_stack_base + i * p.cpl3_per_core_stack_size;
+    Range const stack{lowest + kPageSize, p.cpl3_per_core_stack_size - kPageSize};
+    auto const guard = tables_.query(lowest);
+    if (!mapped_as(stack, memory::kUserData) || (guard && !(*guard == memory::kUserData))) {
+      return init_error(InitProblem::StackPages, lowest);
+    }
   }
   auto const array = tables_.query_uniform({p.smbase, count * 8});
   auto const bytes = tables_.query_uniform({p.mm_initialized, count});

@@ -149,9 +149,11 @@ TEST_F(GoodLoad, SupervisorDataIsProtected) {
   tables(r).for_each_table([&](PhysAddr t) { EXPECT_EQ(attr(raw(t)), memory::kSupervisorReadOnly); });
   EXPECT_EQ(attr(r.hob_list), memory::kSupervisorData);
   EXPECT_EQ(attr(r.mm_initialized), memory::kSupervisorData);
-  EXPECT_EQ(attr(r.cpl3_stack_base), memory::kUserData);
-  EXPECT_FALSE(attr(r.cpl3_stack_base - 1).present);
   for (u32 i = 0; i < 3; ++i) {
+    u64 const ring3 = r.cpl3_stack_base + i * kCpl3StackBytes;
+    EXPECT_FALSE(attr(ring3).present) << "guard page";
+    EXPECT_EQ(attr(ring3 + kPageSize), memory::kUserData);
+    EXPECT_EQ(attr(ring3 + kCpl3StackBytes - 1), memory::kUserData);
     EXPECT_EQ(attr(r.ring0_stack_top[i] - 1), memory::kSupervisorData);
     EXPECT_EQ(attr(r.ring0_stack_top[i] - kRing0StackBytes), memory::kSupervisorData);
     EXPECT_FALSE(attr(r.ring0_stack_top[i] - kRing0StackBytes - 1).present) << "guard page";
