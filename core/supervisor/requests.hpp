@@ -150,9 +150,9 @@ Expected<void> Supervisor<M>::open_region(Cpu& cpu, Range range, bool supervisor
 /// Pages of the supervisor's mailbox, the user's mailbox, the supervisor's buffer, the user's buffer: the order in
 /// which COMM_UPDATE names them.
 template <hal::Machine M>
-std::array<Range, 4> Supervisor<M>::comm_pages() noexcept {
-  CommChannel const& supervisor = channel(abi::Channel::Supervisor);
-  CommChannel const& user = channel(abi::Channel::User);
+std::array<Range, 4> Supervisor<M>::comm_pages() const noexcept {
+  CommChannel const& supervisor = channels_[static_cast<u64>(abi::Channel::Supervisor)];
+  CommChannel const& user = channels_[static_cast<u64>(abi::Channel::User)];
   return {Range{align_down(supervisor.mailbox, kPageSize), kPageSize},
           Range{align_down(user.mailbox, kPageSize), kPageSize}, Range{supervisor.external, supervisor.bytes},
           Range{user.external, user.bytes}};

@@ -39,6 +39,11 @@ class Supervisor {
   /// A fault of ring 0: traces it and stops the machine. Does not return where the machine can stop.
   void supervisor_fault(Cpu& cpu, u64 vector, u64 error, u64 rip, u64 cr2) noexcept;
 
+  /// Address of the supervisor-to-user page, for tools; 0 before the first MMI.
+  u64 user_page() const noexcept { return user_page_; }
+  /// Supervisor mailbox, user mailbox, supervisor buffer, user buffer: pages of the normal world.
+  std::array<Range, 4> comm_pages() const noexcept;
+
  private:
   using Tables = memory::PageTables<Cpu>;
 
@@ -150,7 +155,6 @@ class Supervisor {
   Expected<void> check_closed(Cpu& cpu, Range range) noexcept;
   Expected<void> map_closed(Cpu& cpu, Range range, memory::PageAttr attr) noexcept;
   Expected<void> open_region(Cpu& cpu, Range range, bool supervisor) noexcept;
-  std::array<Range, 4> comm_pages() noexcept;
   Expected<void> comm_update(Cpu& cpu, PhysAddr payload) noexcept;
   Expected<void> move_comm_pages(Cpu& cpu, std::array<Range, 4> const& fresh) noexcept;
   Expected<u64> fetch_policy(Cpu& cpu, u32 index, u64 payload, u64 room) noexcept;

@@ -24,7 +24,8 @@ inline constexpr std::array kFidelityGaps = {
     FidelityGap{"sse-exceptions", "an unmasked SSE exception is not raised"},
     FidelityGap{"non-canonical-jump", "#GP of a jump to a non-canonical address reports the target as RIP"},
     FidelityGap{"int-n",
-                "INT n and INT3 raise #GP(n*8+2) as with gates of DPL 0; prefixed forms report RIP one byte late"},
+                "INT n and INT3 raise #GP(n*8+2), as the manuals have it; QEMU 7.2 gives n*16+2. Prefixed forms report "
+                "RIP one byte late"},
     FidelityGap{"cpuid", "CPUID is the engine's Westmere, not recorded from QEMU"},
     FidelityGap{"bus-hole", "a ring-3 access to a mapped address without memory is vector 18"},
     FidelityGap{"tseg-qword", "an 8-byte normal-world read of locked TSEG gives FF; q35 gives 0"},

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -120,6 +122,13 @@ class Simulator {
   /// Where the loader put things; valid after boot() got that far.
   init::LoadResult const& layout() const noexcept;
   MachineConfig const& config() const noexcept;
+  /// `observer` is called after each MMI that the normal world raises, when all CPUs have left MM or the machine
+  /// halted.
+  void observe_mmis(std::function<void()> observer);
+  /// Address of the supervisor-to-user page; 0 before the first MMI.
+  u64 user_page() const noexcept;
+  /// Supervisor mailbox, user mailbox, supervisor buffer, user buffer, as the supervisor has them now.
+  std::array<Range, 4> comm_pages() const noexcept;
 
   /// Remembers the whole machine between two MMIs; the trace and the frames are not part of it.
   void snapshot();

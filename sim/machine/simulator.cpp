@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -52,6 +53,11 @@ struct Simulator::Impl {
     u64 const page = config.profile == Profile::Reference ? align_down(base, kPageSize) : communication::kApicPage;
     return on ? Range{page, kPageSize} : Range{};
   }
+  void after_mmi() const {
+    if (observer) {
+      observer();
+    }
+  }
   u32 all_cpus() const noexcept { return (1u << machine.cpus()) - 1; }
   /// Whether the normal world sees memory at `address`.
   bool visible(u64 address) const noexcept {
@@ -76,6 +82,7 @@ struct Simulator::Impl {
   std::vector<std::byte> mmi_entry;
   SimMachine machine;
   Supervisor core;
+  std::function<void()> observer;  ///< called after each MMI of the normal world
   init::LoadResult placed{};
   /// Lets the program execute an instruction of `bytes` and delivers the MMI that it raises.
   void raise(u32 mask, u32 bytes, IoInstruction const* io) noexcept {
@@ -86,6 +93,7 @@ struct Simulator::Impl {
     normal.assign(program);
     normal.rip = behind;
     machine.deliver(mask, io);
+    after_mmi();
     normal.store(program);
     payload.fs_base = payload.gs_base = 0;  // its selectors are loaded again
     program[CpuRegister::Rip] = normal.rip == behind ? program[CpuRegister::Rip] : normal.rip;
@@ -311,6 +319,7 @@ void Simulator::Impl::write_apic(u32 offset, u32 value) noexcept {
     raise(smi, communication::icr_code(ipi.command, 0).instruction, nullptr);
   } else if (smi != 0) {
     machine.deliver(smi);
+    after_mmi();
   }
 }
 
@@ -333,6 +342,9 @@ std::string const& Simulator::debug_output() const noexcept { return impl_->mach
 std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
 init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
 MachineConfig const& Simulator::config() const noexcept { return impl_->config; }
+void Simulator::observe_mmis(std::function<void()> observer) { impl_->observer = std::move(observer); }
+u64 Simulator::user_page() const noexcept { return impl_->core.user_page(); }
+std::array<Range, 4> Simulator::comm_pages() const noexcept { return impl_->core.comm_pages(); }
 
 void Simulator::snapshot() {
   Impl& s = *impl_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <expected>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct RunOptions {
   u32 cpus = 0;        ///< 0: what the scenario says
   u64 seed = 0;        ///< 0: what the scenario says
   std::string defect;  ///< name of a supervisor::Check that the simulator removes; empty: none
+  bool audit = false;  ///< audit the simulator's page tables after every MMI
   bool json = false;
   bool verbose = false;
   std::filesystem::path junit;
@@ -45,6 +47,19 @@ struct SendOptions {
 /// MM_IMAGES, else ../../images beside the executable.
 std::filesystem::path images_folder();
 int run_command(RunOptions const& options);
+/// The scenario files among `paths`, and those below the folders among them. The error is a sentence.
+std::expected<std::vector<std::filesystem::path>, std::string> scenario_files(
+    std::vector<std::filesystem::path> const& paths);
+bool colour();  ///< standard output is a terminal that may be coloured
+struct AuditOptions {
+  std::vector<std::filesystem::path> paths;
+  std::filesystem::path html;
+  bool json = false;
+  std::string defect;  ///< as of RunOptions
+};
+/// Runs scenarios on the simulator and audits the page tables after every MMI; kFailed when a rule is broken.
+int audit_command(AuditOptions const& options);
+u32 defects_of(std::string const& name);  ///< bits of supervisor::Check; 0 for a name that is not one
 int doctor_command(bool json, bool verbose);
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
 int send_command(SendOptions const& options);

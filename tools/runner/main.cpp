@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
       "  mmsim run scenarios/smoke                       every scenario of a folder, on the simulator\n"
       "  mmsim run scenarios/smoke/hello.toml -v         one, with everything that happened\n"
       "  mmsim run scenarios/smoke --target=both         on both machines; their transcripts must agree\n"
+      "  mmsim audit scenarios/smoke/hello.toml          what may MM reach, and does every rule hold?\n"
       "  mmsim images OVMF_CODE.fd                       what is in a flash image, a volume or a PE image?\n"
       "  mmsim scan My.efi                               what must change before it runs in ring 3?\n"
       "  mmsim send --image My.efi --to GUID --text hi   one message to a driver, and its reply\n"
@@ -42,10 +43,18 @@ int main(int argc, char** argv) {
   run->add_option("--cpus", options.cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
   run->add_option("--seed", options.seed, "Seed of the scheduler instead of the scenario's");
   run->add_option("--defect", options.defect, "Remove one check of the simulated machine")->group("");  // for tests
+  run->add_flag("--audit", options.audit, "Audit the simulator's page tables after every MMI");
   run->add_flag("--json", options.json, "One JSON object on standard output instead of text");
   run->add_option("--junit", options.junit, "Write a JUnit report to this file");
   run->add_option("--transcript", options.transcript, "Write every event to this file");
   run->add_flag("-v,--verbose", options.verbose, "Print every event and every step's result");
+
+  AuditOptions auditing;
+  auto* audit = app.add_subcommand("audit", "Run scenarios on the simulator and audit its page tables after every MMI");
+  audit->add_option("PATH", auditing.paths, "Scenario files and folders")->required();
+  audit->add_flag("--json", auditing.json, "One JSON object on standard output instead of text");
+  audit->add_option("--html", auditing.html, "Write a page with the memory map to this file");
+  audit->add_option("--defect", auditing.defect, "Remove one check of the simulated machine")->group("");  // for tests
 
   bool json = false;
   auto* doctor = app.add_subcommand("doctor", "Check the libraries, QEMU and the images");
@@ -121,6 +130,9 @@ int main(int argc, char** argv) {
   try {
     if (*run) {
       return run_command(options);
+    }
+    if (*audit) {
+      return audit_command(auditing);
     }
     if (*images) {
       return images_command(files, json);

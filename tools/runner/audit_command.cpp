@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "sim/audit/output.hpp"
+#include "sim/scenario/run.hpp"
+#include "tools/runner/commands.hpp"
+
+namespace mm::runner {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace mm::scenario;
+
+/// One scenario, or why it was not audited.
+struct Audited {
+  fs::path file;
+  std::string name;
+  std::optional<audit::Report> report;
+  std::vector<std::string> problems;  ///< what of the scenario was not as expected
+  std::string error;                  ///< why there is no report
+  int code = kPassed;
+};
+
+Audited without_report(Audited one, int code, std::string error) {
+  one.code = code;
+  one.error = std::move(error);
+  return one;
+}
+
+Audited audit_one(fs::path const& file, u32 defects) {
+  Audited one{file, file.stem().string(), {}, {}, {}, kPassed};
+  auto scenario = load_scenario(file, images_folder());
+  if (!scenario) {
+    return without_report(std::move(one), kBadInput, scenario.error());
+  }
+  one.name = scenario->name;
+  auto const& targets = scenario->targets;
+  if (!targets.empty() && std::ranges::find(targets, "sim") == targets.end()) {
+    return without_report(std::move(one), kSkipped, "not for the simulator");
+  }
+  auto prepared = prepare(std::move(*scenario), images_folder());
+  if (!prepared) {
+    return without_report(std::move(one), kBadInput, prepared.error());
+  }
+  if (prepared->refused) {
+    bool const expected = prepared->scenario.expect.refused_image == prepared->refused_image;
+    return without_report(std::move(one), expected ? kSkipped : kBadInput, *prepared->refused);
+  }
+  prepared->audit = true;
+  prepared->defects |= defects;
+  auto run = run_on_sim(*prepared);
+  if (!run) {
+    return without_report(std::move(one), kEnvironment, run.error());
+  }
+  if (!run->audited) {
+    // The scenario may be about a boot that fails: then there is no machine to look at.
+    one.problems = check(*prepared, *run);
+    return without_report(std::move(one), one.problems.empty() ? kSkipped : kFailed,
+                          "the machine did not boot" + (run->text.empty() ? "" : ": " + run->text.back()));
+  }
+  one.report = std::move(run->audited);
+  one.problems = check(*prepared, *run);
+  one.code = one.report->passed() && one.problems.empty() ? kPassed : kFailed;
+  return one;
+}
+
+void print(Audited const& one) {
+  fmt::print("{}: {}\n", one.file.string(), one.name);
+  if (!one.report) {
+    fmt::print("  {}: {}\n\n", one.code == kSkipped ? "skipped" : "error", one.error);
+    return;
+  }
+  auto const broken = std::ranges::count_if(one.report->rules, [](auto const& r) { return !r.offences.empty(); });
+  fmt::print("{}\n{} of {} rules hold, {} MMIs audited\n", audit::text(*one.report, colour()),
+             static_cast<std::ptrdiff_t>(one.report->rules.size()) - broken, one.report->rules.size(),
+             one.report->audits);
+  for (auto const& p : one.problems) {
+    fmt::print("  {}\n", p);
+  }
+  fmt::print("\n");
+}
+
+nlohmann::json to_json(Audited const& one) {
+  nlohmann::json out = one.report ? audit::json(*one.report) : nlohmann::json{{"passed", false}, {"error", one.error}};
+  out["scenario"] = one.file.string();
+  out["name"] = one.name;
+  out["problems"] = one.problems;
+  out["skipped"] = one.code == kSkipped;
+  return out;
+}
+
+bool write_page(std::vector<Audited> const& all, fs::path const& file) {
+  std::vector<audit::Named> named;
+  for (Audited const& one : all) {
+    if (one.report) {
+      named.push_back({one.file.filename().string() + ": " + one.name, *one.report});
+    }
+  }
+  auto const html = audit::page(named);
+  auto const done = write_file(file, std::as_bytes(std::span{html}));
+  if (!done) {
+    std::cerr << "mmsim: " << done.error() << '\n';
+  }
+  return done.has_value();
+}
+
+/// Bad input first, then the environment, then a broken rule; skipped when nothing was audited.
+int exit_code(std::vector<Audited> const& all) {
+  auto const has = [&](int code) { return std::ranges::any_of(all, [code](auto const& a) { return a.code == code; }); };
+  for (int const code : {kBadInput, kEnvironment, kFailed, kPassed}) {
+    if (has(code)) {
+      return code;
+    }
+  }
+  return kSkipped;
+}
+
+}  // namespace
+
+int audit_command(AuditOptions const& options) {
+  if (auto const why = sim_unavailable()) {
+    std::cerr << "mmsim: " << *why << '\n';
+    return kEnvironment;
+  }
+  u32 const defects = defects_of(options.defect);
+  auto const files = scenario_files(options.paths);
+  if (!files || (defects == 0 && !options.defect.empty())) {
+    std::cerr << "mmsim: " << (files ? "--defect " + options.defect + ": no such check" : files.error()) << '\n';
+    return kBadInput;
+  }
+  std::vector<Audited> all;
+  for (auto const& file : *files) {
+    all.push_back(audit_one(file, defects));
+    if (!options.json) {
+      print(all.back());
+    }
+  }
+  if (options.json) {
+    nlohmann::json results = nlohmann::json::array();
+    std::ranges::transform(all, std::back_inserter(results), to_json);
+    std::cout << nlohmann::json{{"schema", 1}, {"results", results}}.dump() << '\n';
+  }
+  if (!options.html.empty() && !write_page(all, options.html)) {
+    return kBadInput;
+  }
+  return exit_code(all);
+}
+
+}  // namespace mm::runner
