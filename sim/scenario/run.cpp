@@ -173,7 +173,7 @@ void check_events(Expectation const& expect, std::vector<hal::TraceEvent> const&
     if (at == trace.end()) {
       problems.push_back(fmt::format("expected event {} ({}) did not happen{}", i + 1, event_name(want.kind),
                                      i == 0 ? "" : " after those before it"));
-      return;
+      break;
     }
     ++at;
   }
@@ -214,6 +214,101 @@ void check_memory(Prepared const& p, MachineRun const& run, std::vector<std::str
   }
 }
 
+/// Bytes that must stay in MM are in nothing that the normal world was given.
+void check_secrets(Prepared const& p, MachineRun const& run, std::vector<std::string>& problems) {
+  for (auto const& secret : p.scenario.expect.secrets) {
+    for (auto const& result : run.results) {
+      if (!std::ranges::search(result.data, secret).empty()) {
+        problems.push_back(
+            fmt::format("secret {} is in the result of program step {}", format_hex(secret, 8), result.head.index));
+      }
+    }
+  }
+}
+
+/// Takes away the problems that were to be found, and adds those that were not.
+void expect_caught(std::vector<std::string> const& caught, std::vector<std::string>& problems) {
+  auto const tells = [](std::string const& problem) {
+    return [&problem](std::string const& what) { return problem.contains(what); };
+  };
+  std::vector<std::string> missing;
+  for (auto const& what : caught) {
+    if (std::ranges::none_of(problems, [&](std::string const& p) { return p.contains(what); })) {
+      missing.push_back(fmt::format("'{}' was to be caught, and was not", what));
+    }
+  }
+  if (!caught.empty()) {
+    std::erase_if(problems, [&](std::string const& p) { return std::ranges::any_of(caught, tells(p)); });
+  }
+  problems.insert(problems.end(), missing.begin(), missing.end());
+}
+
+void check_audit(MachineRun const& run, std::vector<std::string>& problems) {
+  if (!run.audited) {
+    return;
+  }
+  for (auto const& result : run.audited->rules) {
+    for (auto const& o : result.offences) {
+      problems.push_back(
+          fmt::format("audit after MMI {}: {}: {} {}", o.mmi, result.rule->name, audit::range_text(o.range), o.what));
+    }
+  }
+}
+
+/// What is not as expected, whether or not it was to be caught.
+std::vector<std::string> all_problems(Prepared const& p, MachineRun const& run) {
+  std::vector<std::string> problems;
+  auto const& expect = p.scenario.expect;
+  if (expect.refused_image) {
+    if (!loader_refused(p, run, *expect.refused_image)) {
+      problems.push_back(fmt::format("image '{}' was to be refused, and was not", *expect.refused_image));
+    }
+    return problems;
+  }
+  if (expect.boot_error) {
+    if (!run.boot_failed || run.text.empty() || !run.text.back().contains(*expect.boot_error)) {
+      problems.push_back(fmt::format("the boot was to be refused ({}), and {}", *expect.boot_error,
+                                     !run.boot_failed   ? std::string{"was not"}
+                                     : run.text.empty() ? std::string{"gave no reason"}
+                                                        : "the reason is: " + run.text.back()));
+    }
+    return problems;
+  }
+  if (expect.halted != run.halted) {
+    problems.push_back(
+        fmt::format("the machine {}, expected {}",
+                    run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"},
+                    expect.halted ? std::string{halt_name(*expect.halted)} : std::string{"no halt"}));
+  }
+  if (run.boot_failed && !expect.halted) {
+    problems.push_back("the boot failed" + (run.text.empty() ? "" : ": " + run.text.back()));
+    return problems;
+  }
+  for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
+    auto const& step = p.scenario.steps[i];
+    auto const* got = result_at(run, p.program.last_of_step[i]);
+    check_step(step, i, got, problems);
+    if (got == nullptr) {
+      break;
+    }
+  }
+  bool const start_fault = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
+    return e.kind == hal::TraceKind::Fault && e.f == static_cast<u64>(abi::UserCommand::StartUserCore);
+  });
+  if (start_fault && !expect.halted) {
+    problems.push_back("the user core faulted while it started");
+  }
+  if (!run.complete && !run.halted && !run.boot_failed) {
+    problems.push_back("the machine stopped without saying why");
+  }
+  check_events(expect, run.trace, problems);
+  check_memory(p, run, problems);
+  check_secrets(p, run, problems);
+  check_audit(run, problems);
+  problems.insert(problems.end(), run.breaches.begin(), run.breaches.end());
+  return problems;
+}
+
 }  // namespace
 
 std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem::path const& images) {
@@ -228,12 +323,14 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
       return std::unexpected(done.error());
     }
   }
-  files.push_back({.name = guids::gMmSupervisorPolicyFileGuid,
-                   .type = 0x02,
-                   .depex = {},
-                   .pe32 = {},
-                   .raw = p.scenario.policy,
-                   .ui = {}});
+  if (!p.scenario.policy.empty()) {
+    files.push_back({.name = guids::gMmSupervisorPolicyFileGuid,
+                     .type = 0x02,
+                     .depex = {},
+                     .pe32 = {},
+                     .raw = p.scenario.policy,
+                     .ui = {}});
+  }
   for (auto const& image : p.scenario.images) {
     if (image.fv) {
       auto fv = read_file(*image.fv);
@@ -270,6 +367,8 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
   if (p.program.bytes.size() > platform::kStepProgramLimit) {
     return std::unexpected(p.scenario.file.string() + ": too many steps for the platform");
   }
+  p.defects = p.scenario.defects;
+  p.audit = p.scenario.expect.audit;
   p.scenario.boot.fv_bytes = p.fv.size();
   p.scenario.boot.hobs_bytes = p.scenario.hobs.size();
   p.scenario.boot.steps_bytes = p.program.bytes.size();
@@ -293,44 +392,8 @@ void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte con
 }
 
 std::vector<std::string> check(Prepared const& p, MachineRun const& run) {
-  std::vector<std::string> problems;
-  auto const& expect = p.scenario.expect;
-  if (expect.refused_image) {
-    if (!loader_refused(p, run, *expect.refused_image)) {
-      problems.push_back(fmt::format("image '{}' was to be refused, and was not", *expect.refused_image));
-    }
-    return problems;
-  }
-  if (expect.halted != run.halted) {
-    problems.push_back(
-        fmt::format("the machine {}, expected {}",
-                    run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"},
-                    expect.halted ? std::string{halt_name(*expect.halted)} : std::string{"no halt"}));
-  }
-  if (run.boot_failed && !expect.halted) {
-    problems.push_back("the boot failed" + (run.text.empty() ? "" : ": " + run.text.back()));
-    return problems;
-  }
-  for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
-    auto const& step = p.scenario.steps[i];
-    auto const* got = result_at(run, p.program.last_of_step[i]);
-    check_step(step, i, got, problems);
-    if (got == nullptr) {
-      break;
-    }
-  }
-  bool const start_fault = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
-    return e.kind == hal::TraceKind::Fault && e.f == static_cast<u64>(abi::UserCommand::StartUserCore);
-  });
-  if (start_fault && !expect.halted) {
-    problems.push_back("the user core faulted while it started");
-  }
-  if (!run.complete && !run.halted && !run.boot_failed) {
-    problems.push_back("the machine stopped without saying why");
-  }
-  problems.insert(problems.end(), run.breaches.begin(), run.breaches.end());
-  check_events(expect, run.trace, problems);
-  check_memory(p, run, problems);
+  auto problems = all_problems(p, run);
+  expect_caught(p.scenario.expect.caught, problems);
   return problems;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/communication/steps.hpp"
 #include "hal/roles/trace.hpp"
+#include "sim/audit/rules.hpp"
 #include "sim/scenario/scenario.hpp"
 
 namespace mm::scenario {
@@ -25,6 +26,7 @@ struct Prepared {
   std::vector<std::string> warnings;
   std::vector<std::string> qemu_options;  ///< at the end of QEMU's command line
   u32 defects = 0;                        ///< supervisor::Check bits, simulator only
+  bool audit = false;                     ///< audit the page tables after every MMI, simulator only
 };
 
 /// Bad input (exit code 2): a sentence. A refused image is not an error here.
@@ -45,7 +47,8 @@ struct MachineRun {
   std::string serial;                 ///< what was written to the serial port at 0x3F8
   std::optional<hal::HaltReason> halted;
   bool boot_failed = false;
-  bool complete = false;  ///< the machine said that it reached the end of the steps
+  bool complete = false;                 ///< the machine said that it reached the end of the steps
+  std::optional<audit::Report> audited;  ///< when it was asked for
 };
 
 /// Joins a StepResult frame to the results so far; frames that do not fit are ignored.

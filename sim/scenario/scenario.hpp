@@ -76,6 +76,10 @@ struct Expectation {
   std::optional<hal::HaltReason> halted;
   std::optional<std::string> refused_image;
   std::vector<MemoryRange> memory_unchanged;
+  std::optional<std::string> boot_error;  ///< part of what the loader says when it refuses
+  std::vector<Bytes> secrets;             ///< these bytes are in no reply, and in nothing that was read
+  bool audit = false;                     ///< the page tables are audited whatever the command line says
+  std::vector<std::string> caught;  ///< what must be found wrong, each a part of one sentence; nothing else may be
 };
 
 struct Scenario {
@@ -88,8 +92,9 @@ struct Scenario {
   bool dispatch = true;
   bool release_core = false;         ///< the supervisor core without trace, for measurements
   std::vector<std::string> targets;  ///< empty: all
-  Bytes policy;
-  Bytes hobs;  ///< of the normal world's list, besides those that the platform needs
+  u32 defects = 0;                   ///< supervisor::Check bits that the simulator removes
+  Bytes policy;                      ///< empty: none
+  Bytes hobs;                        ///< of the normal world's list, besides those that the platform needs
   std::vector<ImageSpec> images;
   std::vector<ScenarioStep> steps;
   Expectation expect;

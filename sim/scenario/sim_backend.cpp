@@ -1,11 +1,31 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/communication/steps.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/scenario/run.hpp"
 
 namespace mm::scenario {
+namespace {
+
+/// Names images as the scenario does.
+std::string name_of(Prepared const& p, Guid const& guid) {
+  auto const image = std::ranges::find(p.scenario.images, guid, &ImageSpec::guid);
+  return image == p.scenario.images.end() ? guid_name(guid) : image->name;
+}
+
+/// Audits the page tables now and after each MMI to come.
+void audit_mmis(sim::Simulator& machine, Prepared const& p, audit::Report& report) {
+  auto const look = [&machine, &p, &report] {
+    audit::audit(audit::facts_of(machine, [&p](Guid const& guid) { return name_of(p, guid); }), report);
+  };
+  look();
+  machine.observe_mmis(look);
+}
+
+}  // namespace
 
 std::optional<std::string> sim_unavailable() { return std::nullopt; }
 
@@ -23,6 +43,9 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   }
   MachineRun run;
   if (auto booted = (*machine)->boot(p.fv, p.scenario.hobs); booted) {
+    if (p.audit) {
+      audit_mmis(**machine, p, run.audited.emplace());
+    }
     communication::run_steps(**machine, p.program.bytes);
     run.complete = !(*machine)->halted().has_value();
   } else {

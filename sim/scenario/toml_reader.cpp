@@ -20,6 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Most copies of one image in a volume.
+constexpr u64 kMostCopies = 64;
+
 /// Thrown inside this file only; parse_scenario() turns it into its error.
 struct Problem {
   std::string text;
@@ -61,7 +64,13 @@ class Reader {
       }
     }
     for (auto const& node : array(root, "images")) {
-      s.images.push_back(read_image(as_table(node, "images")));
+      auto const& entry = as_table(node, "images");
+      ImageSpec const image = read_image(entry);
+      u64 const copies = number(entry, "copies", 1, kMostCopies).value_or(1);
+      for (u32 i = 0; i < copies; ++i) {
+        s.images.push_back(image);
+        s.images.back().guid.data1 += i;
+      }
     }
     for (auto const& node : array(root, "step")) {
       s.steps.push_back(read_step(as_table(node, "step")));
@@ -188,16 +197,29 @@ class Reader {
     if (!value) {
       return std::nullopt;
     }
+    return one_of(*find(t, key), key, names);
+  }
+  /// The value of `names` that the string `node` names.
+  template <typename Table>
+  auto one_of(toml::node const& node, std::string_view key, Table const& names) const
+      -> std::remove_cvref_t<decltype(names[0].second)> {
+    auto const value = string(node, key);
     std::vector<std::string_view> known;
     for (auto const& [name, v] : names) {
-      if (name == *value) {
+      if (name == value) {
         return v;
       }
       known.push_back(name);
     }
-    auto const near = nearest(*value, known);
-    fail(*find(t, key), fmt::format("{} = \"{}\" is not known{}", key, *value,
-                                    near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)));
+    auto const near = nearest(value, known);
+    fail(node, fmt::format("{} = \"{}\" is not known{}", key, value,
+                           near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)));
+  }
+  std::string string(toml::node const& node, std::string_view key) const {
+    if (auto const* s = node.as_string()) {
+      return s->get();
+    }
+    fail(node, fmt::format("{} must be a string", key));
   }
   fs::path path(std::string const& name) const {
     fs::path const p{name};
@@ -206,7 +228,7 @@ class Reader {
 
   // --- sections ---------------------------------------------------------------------------------------------------
   void read_machine(toml::table const& t, Scenario& s) const {
-    only(t, {"cpus", "ram", "tseg", "profile", "save_state", "fault_policy", "seed", "smap", "strict_rsm"},
+    only(t, {"cpus", "ram", "tseg", "profile", "save_state", "fault_policy", "seed", "smap", "strict_rsm", "defects"},
          "[machine]");
     s.boot.cpus = static_cast<u32>(number(t, "cpus", 1, platform::kMaxCpus).value_or(1));
     s.boot.ram_bytes = number(t, "ram", 128, 2048).value_or(0) << 20;
@@ -224,6 +246,15 @@ class Reader {
     s.seed = number(t, "seed").value_or(1);
     s.boot.smap = flag(t, "smap").value_or(false) ? 1 : 0;
     s.boot.strict_rsm = flag(t, "strict_rsm").value_or(false) ? 1 : 0;
+    for (auto const& node : array(t, "defects")) {
+      s.defects |= supervisor::bit_of(one_of(node, "defects", kCheckNames));
+    }
+    if (s.defects != 0 && std::ranges::find(s.targets, "qemu") != s.targets.end()) {
+      fail(*find(t, "defects"), "defects: only the simulator can leave out a check, so \"qemu\" is no target");
+    }
+    if (s.defects != 0) {
+      s.targets = {"sim"};
+    }
   }
   static void finish_machine(abi::BootConfig& boot) {
     boot.ram_bytes = boot.ram_bytes == 0 ? platform::kDefaultRamBytes : boot.ram_bytes;
@@ -233,11 +264,21 @@ class Reader {
   void read_policy(toml::table const* t, Scenario& s) const {
     std::string xml{default_policy_xml()};
     if (t != nullptr) {
-      only(*t, {"preset", "xml", "blob"}, "[policy]");
-      if (t->size() > 1) {
-        fail(*t, "[policy] takes one of preset, xml and blob");
+      only(*t, {"preset", "xml", "blob", "hex", "fields", "pad"}, "[policy]");
+      bool const by_hand = t->contains("hex") || t->contains("fields") || t->contains("pad");
+      if ((t->contains("preset") ? 1 : 0) + (t->contains("xml") ? 1 : 0) + (t->contains("blob") ? 1 : 0) +
+              (by_hand ? 1 : 0) >
+          1) {
+        fail(*t, "[policy] takes one of preset, xml, blob, and hex, fields and pad");
       }
-      choice(*t, "preset", std::array{std::pair<std::string_view, int>{"example", 0}});
+      constexpr std::pair<std::string_view, bool> presets[] = {{"example", false}, {"none", true}};
+      if (choice(*t, "preset", presets).value_or(false)) {
+        return;
+      }
+      if (by_hand) {
+        s.policy = data(*t);
+        return;
+      }
       if (auto const blob = text(*t, "blob")) {
         s.policy = contents(*find(*t, "blob"), *blob);
         return;
@@ -263,7 +304,7 @@ class Reader {
 
   /// A GUID HOB with `guid`, or one of `type`; the data follow its header, padded to 8 bytes.
   Bytes read_hob(toml::table const& t) const {
-    only(t, {"guid", "type", "text", "hex", "file", "fields", "pad"}, "a hob");
+    only(t, {"guid", "type", "length", "text", "hex", "file", "fields", "pad"}, "a hob");
     auto const name = text(t, "guid");
     auto const type = number(t, "type", 0, 0xFFFE);
     if (name.has_value() == type.has_value()) {
@@ -280,13 +321,14 @@ class Reader {
     }
     u16 const kind = static_cast<u16>(type.value_or(static_cast<u64>(abi::HobType::GuidExtension)));
     Bytes out;
-    append_object(out, abi::HobHeader{kind, static_cast<u16>(sizeof(abi::HobHeader) + body.size()), 0});
+    u64 const length = number(t, "length", 0, 0xFFFF).value_or(sizeof(abi::HobHeader) + body.size());
+    append_object(out, abi::HobHeader{kind, static_cast<u16>(length), 0});
     append_bytes(out, body);
     return out;
   }
 
   ImageSpec read_image(toml::table const& t) const {
-    only(t, {"driver", "path", "depex", "guid", "fv"}, "images");
+    only(t, {"driver", "path", "depex", "guid", "fv", "copies"}, "images");
     ImageSpec image;
     auto const driver = text(t, "driver");
     auto const file = text(t, "path");
@@ -412,10 +454,37 @@ class Reader {
     step.kind = *text(t, "kind");
     step.title = text(t, "title").value_or(step.kind);
     (this->**build)(t, step);
+    repeat(t, step);
     if (auto const* expect = table(t, "expect")) {
       read_step_expect(*expect, step);
     }
     return step;
+  }
+  /// Keys of a step: those that every kind has, and `keys`.
+  void only_step(toml::table const& t, std::vector<std::string_view> keys, std::string_view where) const {
+    keys.insert(keys.end(), {"kind", "title", "expect", "repeat"});
+    only(t, keys, where);
+  }
+  /// Appends the step's program again and again, the addresses of memory steps and of unblock moved by `stride`.
+  void repeat(toml::table const& t, ScenarioStep& step) const {
+    constexpr u64 kMost = 4096;
+    u64 const count = number(t, "repeat", 1, kMost).value_or(1);
+    u64 const stride = number(t, "stride").value_or(0);
+    auto const once = step.program;
+    for (u64 i = 1; i < count; ++i) {
+      for (ProgramStep next : once) {
+        if (step.kind == "unblock") {
+          // The parameters end the message; PhysicalStart is at byte 8 of them.
+          std::size_t const start = next.data.size() - sizeof(abi::UnblockMemoryParams) + 8;
+          Bytes moved;
+          append_int(moved, load_int(next.data, start, 8) + i * stride, 8);
+          std::ranges::copy(moved, next.data.begin() + static_cast<std::ptrdiff_t>(start));
+        } else {
+          next.head.a += stride * i;
+        }
+        step.program.push_back(std::move(next));
+      }
+    }
   }
   static void add(ScenarioStep& step, communication::StepOp op, u64 a = 0, u64 b = 0, u64 c = 0, Bytes bytes = {}) {
     step.program.push_back({{static_cast<u16>(op), 0, static_cast<u32>(bytes.size()), a, b, c}, std::move(bytes)});
@@ -427,10 +496,9 @@ class Reader {
   }
 
   void communicate(toml::table const& t, ScenarioStep& step) const {
-    only(t,
-         {"kind", "title", "channel", "to", "text", "hex", "file", "fields", "pad", "v3", "length", "raw", "valid",
-          "reply_capacity", "expect"},
-         "a communicate step");
+    only_step(
+        t, {"channel", "to", "text", "hex", "file", "fields", "pad", "v3", "length", "raw", "valid", "reply_capacity"},
+        "a communicate step");
     auto const name = text(t, "to");
     bool const is_raw = flag(t, "raw").value_or(false);
     if (!name && !is_raw) {
@@ -462,7 +530,7 @@ class Reader {
     step.program.push_back(std::move(out));
   }
   void event(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "channel", "expect"}, "an event step");
+    only_step(t, {"channel"}, "an event step");
     std::pair<std::string_view, Guid> const events[] = {{"dispatch", guids::gEventMmDispatchGuid},
                                                         {"ready-to-lock", guids::gEfiDxeMmReadyToLockProtocolGuid},
                                                         {"exit-boot-services", guids::gEfiEventExitBootServicesGuid},
@@ -483,7 +551,7 @@ class Reader {
     }
   }
   void mmi(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "cpu", "command", "data", "nmi", "expect"}, "an mmi step");
+    only_step(t, {"cpu", "command", "data", "nmi"}, "an mmi step");
     if (auto const cpu = number(t, "cpu", 0, boot_.cpus - 1)) {
       return add(step, communication::StepOp::SmiTo, *cpu);
     }
@@ -494,7 +562,7 @@ class Reader {
   void ipi(toml::table const& t, ScenarioStep& step) const {
     using communication::DeliveryMode;
     using communication::Shorthand;
-    only(t, {"kind", "title", "mode", "to", "cpu", "vector", "expect"}, "an ipi step");
+    only_step(t, {"mode", "to", "cpu", "vector"}, "an ipi step");
     constexpr std::pair<std::string_view, DeliveryMode> modes[] = {{"smi", DeliveryMode::Smi},
                                                                    {"init", DeliveryMode::Init},
                                                                    {"startup", DeliveryMode::Startup},
@@ -518,16 +586,16 @@ class Reader {
     add(step, communication::StepOp::Ipi, command, destination);
   }
   void mailbox(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "channel", "hex", "fields", "text", "file", "pad", "expect"}, "a mailbox step");
+    only_step(t, {"channel", "hex", "fields", "text", "file", "pad"}, "a mailbox step");
     add(step, communication::StepOp::Mailbox, static_cast<u64>(channel(t, abi::Channel::User)), 0, 0, data(t));
   }
   void comm_buffers(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "channel", "buffer", "mailbox", "expect"}, "a comm-buffers step");
+    only_step(t, {"channel", "buffer", "mailbox"}, "a comm-buffers step");
     add(step, communication::StepOp::UseBuffers, static_cast<u64>(channel(t, abi::Channel::User)),
         need(t, "buffer", 0xFFFF'FFFF), need(t, "mailbox", 0xFFFF'FFFF));
   }
   void unblock(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "address", "pages", "attributes", "identifier", "expect"}, "an unblock step");
+    only_step(t, {"address", "pages", "attributes", "identifier", "stride"}, "an unblock step");
     abi::UnblockMemoryParams params;
     params.descriptor.type = 4;
     params.descriptor.physical_start = need(t, "address");
@@ -547,8 +615,7 @@ class Reader {
     return *v;
   }
   void memory(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "address", "bytes", "value", "text", "hex", "file", "fields", "pad", "expect"},
-         "a memory step");
+    only_step(t, {"address", "bytes", "value", "text", "hex", "file", "fields", "pad", "stride"}, "a memory step");
     u64 const at = need(t, "address", 0xFFFF'FFFF);
     if (step.kind == "write") {
       return add(step, communication::StepOp::Write, at, 0, 0, data(t));
@@ -559,7 +626,7 @@ class Reader {
         number(t, "value", 0, 255).value_or(0));
   }
   void io(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "port", "width", "write", "trap", "immediate", "expect"}, "an io step");
+    only_step(t, {"port", "width", "write", "trap", "immediate"}, "an io step");
     u64 const width = number(t, "width", 1, 4).value_or(1);
     if (width == 3) {
       fail(t, "width is 1, 2 or 4 bytes");
@@ -581,7 +648,7 @@ class Reader {
     step.program.back().head.form = static_cast<u16>((out ? 0 : Form::kIn) | (immediate ? Form::kImmediate : 0));
   }
   void msr(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"kind", "title", "msr", "write", "expect"}, "an msr step");
+    only_step(t, {"msr", "write"}, "an msr step");
     auto const out = number(t, "write");
     add(step, out ? communication::StepOp::WriteMsr : communication::StepOp::ReadMsr, need(t, "msr", 0xFFFF'FFFF),
         out.value_or(0));
@@ -595,7 +662,7 @@ class Reader {
     return names;
   }
   void registers(toml::table const& t, ScenarioStep& step) const {
-    only(t, register_names({"kind", "title", "out", "expect"}), "a registers step");
+    only(t, register_names({"kind", "title", "out", "expect", "repeat"}), "a registers step");
     communication::CpuState state;
     u64 mask = 0;
     auto const set = [&](communication::CpuRegister r, std::optional<u64> value) {
@@ -666,7 +733,10 @@ class Reader {
 
   // --- expectations of the run --------------------------------------------------------------------------------------
   void read_expect(toml::table const& t, Expectation& out) const {
-    only(t, {"events", "no_events", "halted", "refused_image", "memory_unchanged"}, "[expect]");
+    only(t,
+         {"events", "no_events", "halted", "refused_image", "boot_error", "memory_unchanged", "secrets", "audit",
+          "caught"},
+         "[expect]");
     for (auto const& node : array(t, "events")) {
       out.events.push_back(read_event(as_table(node, "events")));
     }
@@ -680,6 +750,17 @@ class Reader {
     }
     out.halted = choice(t, "halted", kHaltNames);
     out.refused_image = text(t, "refused_image");
+    out.boot_error = text(t, "boot_error");
+    out.audit = flag(t, "audit").value_or(false);
+    for (auto const& node : array(t, "secrets")) {
+      out.secrets.push_back(field(as_table(node, "secrets")));
+    }
+    for (auto const& node : array(t, "caught")) {
+      out.caught.push_back(string(node, "caught"));
+      if (out.caught.back().empty()) {
+        fail(node, "caught: an empty text is part of everything");
+      }
+    }
     for (auto const& node : array(t, "memory_unchanged")) {
       auto const& entry = as_table(node, "memory_unchanged");
       only(entry, {"address", "bytes"}, "memory_unchanged");

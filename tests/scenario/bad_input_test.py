@@ -82,6 +82,29 @@ class Scenarios(BadInput):
             (STEP + 'kind = "unblock"\naddress = 0\nidentifier = "x"\n', 3, "GUID"),
         ])
 
+    def test_lengths_of_hobs(self):
+        self.refused_lines([("schema = 1\n[[hob]]\ntype = 4\nlength = -1\n", 4, "negative"),
+                            ("schema = 1\n[[hob]]\ntype = 4\nlength = 65536\n", 4, "out of range")])
+
+    def test_extended_keys(self):
+        self.refused_lines([
+            ('schema = 1\n[machine]\ndefects = ["MsrPolcy"]\n', 3, "did you mean"),
+            ('schema = 1\n[machine]\ndefects = [3]\n', 3, "string"),
+            ('schema = 1\ntargets = ["qemu"]\n[machine]\ndefects = ["MsrPolicy"]\n', 4, "only the simulator"),
+            ('schema = 1\nimages = [{ driver = "Hello", copies = 0 }]\n', 2, "out of range"),
+            ('schema = 1\nimages = [{ driver = "Hello", copies = 65 }]\n', 2, "out of range"),
+            (STEP + 'kind = "mmi"\nrepeat = 0\n', 5, "out of range"),
+            (STEP + 'kind = "mmi"\nrepeat = 2\nstride = 8\n', 6, "stride"),
+            (STEP + 'kind = "unblock"\naddress = 0\nstride = "far"\n', 6, "far"),
+            ('schema = 1\n[expect]\nsecrets = [{ }]\n', 3, "a field has one of"),
+            ('schema = 1\n[expect]\naudit = 1\n', 3, "true or false"),
+            ('schema = 1\n[expect]\ncaught = [""]\n', 3, "empty"),
+            ('schema = 1\n[expect]\ncaught = "Fault"\n', 3, "array"),
+            ('schema = 1\n[expect]\nboot_error = 1\n', 3, "string"),
+            ('schema = 1\n[policy]\nhex = "00"\npreset = "none"\n', 2, "takes one of"),
+            ('schema = 1\n[policy]\nfields = [{ u8 = 300 }]\n', 3, "out of range"),
+        ])
+
     def test_paths(self):
         code, text = run(self.folder / "absent.toml")
         self.assertEqual(code, BAD_INPUT)

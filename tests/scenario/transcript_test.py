@@ -32,6 +32,14 @@ class Transcripts(TestCase):
         self.assertRegex(text, r"Fault vector 14 .* at FaultAtEntry\+0x[0-9a-f]+ \(\w+\+0x[0-9a-f]+\)")
         self.assertRegex(text, r"Registers R15=.* RIP=FaultAtEntry\+0x[0-9a-f]+ RFLAGS=")
 
+    def test_every_reason_to_halt_occurs(self):
+        text = (ROOT / "hal/roles/trace.hpp").read_text(encoding="utf-8")
+        body = re.search(r"enum class HaltReason[^{]*\{(.*?)\};", text, re.S).group(1)
+        reasons = set(re.findall(r"^\s*(\w+) = \d+,", body, re.M))
+        self.assertGreater(len(reasons), 5)
+        transcript = self.transcript(SMOKE, SMOKE.parent / "conformance")
+        self.assertEqual(reasons - set(re.findall(r" Halt (\w+) ", transcript)), set())
+
     def test_the_same_seed_gives_the_same_transcript(self):
         self.assertEqual(self.transcript(SMOKE, "--seed", 7), self.transcript(SMOKE, "--seed", 7))
 

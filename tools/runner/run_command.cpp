@@ -92,10 +92,12 @@ void run_both(Prepared const& p, Outcome& o) {
   }
 }
 
-/// Bits of supervisor::Check; 0 for a name that is not one.
-u32 defects_of(std::string const& name) {
-  auto const at = std::ranges::find(kCheckNames, name, [](auto const& entry) { return std::string{entry.first}; });
-  return at == kCheckNames.end() ? 0 : supervisor::bit_of(at->second);
+/// Where a scenario runs when `wanted` was asked for: a scenario for one machine runs on that one when both were.
+/// Empty: nowhere.
+std::string target_of(Scenario const& s, std::string const& wanted) {
+  std::vector<std::string> const only = s.reference_profile ? std::vector<std::string>{"sim"} : s.targets;
+  bool const fits = only.empty() || only.size() == 2 || std::ranges::find(only, wanted) != only.end();
+  return fits ? wanted : wanted == "both" ? only.front() : "";
 }
 
 Outcome run_one(fs::path const& file, RunOptions const& options) {
@@ -115,54 +117,27 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
     finish(o, "error", kBadInput, {prepared.error()});
     return o;
   }
-  prepared->defects = defects_of(options.defect);
+  prepared->defects |= defects_of(options.defect);
+  prepared->audit |= options.audit;
   if ((prepared->defects & supervisor::bit_of(supervisor::Check::RsmPrecheck)) != 0) {
     prepared->refused.reset();
   }
-  auto const& targets = prepared->scenario.targets;
-  bool const fits = targets.empty() || std::ranges::find(targets, options.target) != targets.end() ||
-                    (options.target == "both" && targets.size() == 2);
-  if (!fits || (options.target != "sim" && prepared->scenario.reference_profile)) {
+  o.target = target_of(prepared->scenario, options.target);
+  if (o.target.empty()) {
+    o.target = options.target;
     finish(o, "skipped", kSkipped, {"not for this target"});
   } else if (!refused(*prepared, o)) {
     auto const start = std::chrono::steady_clock::now();
-    if (options.target == "both") {
+    if (o.target == "both") {
       run_both(*prepared, o);
     } else {
-      execute(*prepared, options.target, o);
+      execute(*prepared, o.target, o);
     }
     o.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
   o.messages.insert(o.messages.end(), prepared->warnings.begin(), prepared->warnings.end());
   return o;
 }
-
-std::expected<std::vector<fs::path>, std::string> collect(std::vector<fs::path> const& paths) {
-  std::vector<fs::path> files;
-  for (auto const& path : paths) {
-    if (fs::is_regular_file(path)) {
-      files.push_back(path);
-      continue;
-    }
-    if (!fs::is_directory(path)) {
-      return std::unexpected(path.string() + ": no such file or folder");
-    }
-    std::vector<fs::path> found;
-    for (auto const& entry : fs::recursive_directory_iterator{path}) {
-      if (entry.is_regular_file() && entry.path().extension() == ".toml") {
-        found.push_back(entry.path());
-      }
-    }
-    if (found.empty()) {
-      return std::unexpected(path.string() + ": no scenario (.toml) in this folder");
-    }
-    std::ranges::sort(found);
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  return files;
-}
-
-bool colour() { return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
 
 void print_human(Outcome const& o, bool verbose) {
   char const* const code = o.outcome == "passed" ? "32" : o.outcome == "skipped" ? "33" : "31";
@@ -255,12 +230,48 @@ int exit_code(std::vector<Outcome> const& outcomes) {
 
 }  // namespace
 
+u32 defects_of(std::string const& name) {
+  auto const at = std::ranges::find(kCheckNames, name, [](auto const& entry) { return std::string{entry.first}; });
+  return at == kCheckNames.end() ? 0 : supervisor::bit_of(at->second);
+}
+
+std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs::path> const& paths) {
+  std::vector<fs::path> files;
+  for (auto const& path : paths) {
+    if (fs::is_regular_file(path)) {
+      files.push_back(path);
+      continue;
+    }
+    if (!fs::is_directory(path)) {
+      return std::unexpected(path.string() + ": no such file or folder");
+    }
+    std::vector<fs::path> found;
+    for (auto const& entry : fs::recursive_directory_iterator{path}) {
+      if (entry.is_regular_file() && entry.path().extension() == ".toml") {
+        found.push_back(entry.path());
+      }
+    }
+    if (found.empty()) {
+      return std::unexpected(path.string() + ": no scenario (.toml) in this folder");
+    }
+    std::ranges::sort(found);
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+bool colour() { return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
+
 int run_command(RunOptions const& options) {
   if (!options.defect.empty() && (defects_of(options.defect) == 0 || options.target != "sim")) {
     std::cerr << fmt::format("mmsim: --defect {}: no such check, or not on this target\n", options.defect);
     return kBadInput;
   }
-  auto const files = collect(options.paths);
+  if (options.audit && options.target == "qemu") {
+    std::cerr << "mmsim: --audit looks into the simulator: use --target sim or both\n";
+    return kBadInput;
+  }
+  auto const files = scenario_files(options.paths);
   if (!files) {
     std::cerr << "mmsim: " << files.error() << '\n';
     return kBadInput;
