@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // DepexA installs a protocol; DepexB depends on it (by its depex) and answers GUID ..0050 with the u64 that the
-// protocol points to; Waiting depends on a protocol that nobody installs and must never run.
+// protocol points to; Waiting depends on a protocol that nobody installs and must never run. DepexBefore and DepexAfter
+// are DepexB, bound to DepexA by BEFORE and AFTER: the first finds no protocol and fails.
 
 #include "scenarios/drivers/sdk/mm_driver.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // RsmDriver (GUID ..0040): executes RSM in its handler. An image like this must be refused at load.
-// RsmInside (the same GUID): only has its bytes inside another instruction.
+// RsmInside (the same GUID): only has its bytes inside another instruction. RsmHidden (the same GUID): jumps to them.
 
 #include "scenarios/drivers/sdk/mm_driver.hpp"
 
