@@ -25,6 +25,7 @@ using Result = std::expected<T, std::string>;
 constexpr u32 kRepeats = 5;
 constexpr u32 kVariableMmis = 10'000;
 constexpr u64 kPoolSteps = 100'000;
+constexpr u64 kBudget = 1'000'000'000;  ///< basic blocks: one MMI does the work of many here
 constexpr u64 kHeaderBytes = sizeof(abi::CommunicateHeader);
 constexpr Guid kDispatch = "7E6EFFFA-69B4-4C1B-A4C7-AFF9C9244FEE"_guid;
 constexpr Guid kProbe = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0090"_guid;
@@ -66,6 +67,7 @@ Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p) {
   sim::MachineConfig config;
   config.boot = p.scenario.boot;
   config.record_trace = false;
+  config.user_budget_blocks = kBudget;
   config.mmi_entry = p.mmi_entry;
   auto machine = sim::Simulator::create(config);
   if (!machine) {
