@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-// The secure policy: the first 16 bytes are a question, the rest is a blob. Whatever validate() accepts can be asked
-// anything, answers with one of three statuses, and gives the same answer again from a copy of its declared bytes.
+// The secure policy: the first 16 bytes are a question, the rest is a blob, or an XML source when it starts with '<'.
+// Whatever validate() accepts can be asked anything, answers with one of three statuses, and gives the same answer
+// again from a copy of its declared bytes and from the source it decompiles to. A source that is read can be written
+// and read again without a difference.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -11,6 +13,8 @@
 #include "core/policy/policy.hpp"
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
+#include "sim/policy/blob.hpp"
+#include "sim/policy/xml.hpp"
 
 namespace {
 
@@ -45,6 +49,26 @@ Answers ask(policy::View view, Question const& q) {
 
 bool is_answer(Status s) { return s == Status::Success || s == Status::AccessDenied || s == Status::InvalidParameter; }
 
+void read_source(std::span<std::byte const> bytes) {
+  auto const read = policy_tools::read_xml({reinterpret_cast<char const*>(bytes.data()), bytes.size()});
+  if (!read) {
+    MM_FUZZ_CHECK(!read.error().text.empty());
+    return;
+  }
+  auto const again = policy_tools::compile_policy(policy_tools::write_xml(read->policy));
+  MM_FUZZ_CHECK(again && *again == policy_tools::encode(read->policy));
+}
+
+void decompile(std::span<std::byte const> blob) {
+  auto const xml = policy_tools::decompile_policy(blob);
+  if (!xml) {
+    MM_FUZZ_CHECK(!xml.error().text.empty());
+    return;
+  }
+  auto const again = policy_tools::compile_policy(*xml);
+  MM_FUZZ_CHECK(again && std::ranges::equal(*again, blob.first(policy::View{blob}.size())));
+}
+
 }  // namespace
 
 std::span<std::string_view const> mm::fuzz::defects() {
@@ -59,7 +83,11 @@ void mm::fuzz::run(std::span<std::byte const> data) {
   }
   std::memcpy(&question, data.data(), sizeof question);
   auto const blob = data.subspan(sizeof question);
+  if (!blob.empty() && blob[0] == std::byte{'<'}) {
+    return read_source(blob);
+  }
   policy::Finding const finding = policy::validate(blob);
+  decompile(blob);
   if (finding.problem != policy::Problem::None) {
     MM_FUZZ_CHECK(finding.offset <= blob.size() + policy::kRootSize);
     return;

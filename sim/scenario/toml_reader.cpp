@@ -11,8 +11,9 @@
 #include "core/abi/guids.hpp"
 #include "core/abi/hob.hpp"
 #include "core/communication/supervisor_client.hpp"
+#include "sim/policy/blob.hpp"
+#include "sim/policy/xml.hpp"
 #include "sim/scenario/names.hpp"
-#include "sim/scenario/policy_xml.hpp"
 #include "sim/scenario/scenario.hpp"
 
 namespace mm::scenario {
@@ -262,7 +263,8 @@ class Reader {
   }
 
   void read_policy(toml::table const* t, Scenario& s) const {
-    std::string xml{default_policy_xml()};
+    std::string xml{policy_tools::default_policy_xml()};
+    std::string source = "policy";
     if (t != nullptr) {
       only(*t, {"preset", "xml", "blob", "hex", "fields", "pad"}, "[policy]");
       bool const by_hand = t->contains("hex") || t->contains("fields") || t->contains("pad");
@@ -286,13 +288,14 @@ class Reader {
       if (auto const name = text(*t, "xml")) {
         auto const bytes = contents(*find(*t, "xml"), *name);
         xml.assign(reinterpret_cast<char const*>(bytes.data()), bytes.size());
+        source = *name;
       }
     }
-    auto blob = compile_policy(xml);
-    if (!blob) {
-      fail(*t, "policy: " + blob.error());
+    auto const read = policy_tools::read_xml(xml);
+    if (!read) {
+      fail(*t, "policy: " + policy_tools::located(source, read.error()));
     }
-    s.policy = std::move(*blob);
+    s.policy = policy_tools::encode(read->policy);
   }
   Bytes contents(toml::node const& at, std::string const& name) const {
     auto bytes = read_file(path(name));

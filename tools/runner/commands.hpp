@@ -4,10 +4,15 @@
 #include <array>
 #include <expected>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "core/base/types.hpp"
+
+namespace CLI {
+class App;
+}
 
 /// The subcommands of mmsim. Each returns the exit code of the process.
 namespace mm::runner {
@@ -66,6 +71,18 @@ int send_command(SendOptions const& options);
 /// Lists what is in volumes, flash images and PE images.
 int images_command(std::vector<std::filesystem::path> const& files, bool json);
 int bench_command(bool json);
+/// Adds `policy` and its own sub-commands; the result runs the one that was chosen.
+std::function<int()> add_policy_command(CLI::App& app);
+
+struct LearnOptions {
+  std::vector<std::filesystem::path> paths;
+  std::filesystem::path out;
+  bool keep_refusals = false;  ///< what the policy of a scenario refuses is not learnt
+  bool strict_width = false;
+  bool json = false;
+};
+/// Records what the drivers of scenarios do, writes the policy that allows it, runs the scenarios again under it.
+int learn_command(LearnOptions const& options);
 
 struct ScanOptions {
   std::vector<std::string> images;  ///< FILE.efi, FILE.efi:FILE.depex, or a volume

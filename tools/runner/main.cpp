@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
       "  mmsim images OVMF_CODE.fd                       what is in a flash image, a volume or a PE image?\n"
       "  mmsim scan My.efi                               what must change before it runs in ring 3?\n"
       "  mmsim send --image My.efi --to GUID --text hi   one message to a driver, and its reply\n"
+      "  mmsim policy --help                             compile, check, compare and learn secure policies\n"
       "  mmsim doctor                                    is everything there that mmsim needs?\n"
       "Exit codes: 0 passed, 1 expectation failed, 2 usage or bad input file, 3 environment, 77 skipped.");
   app.require_subcommand(1);
@@ -122,6 +123,8 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"sim", "qemu", "both"}));
   repro->add_option("--defect", again.defect, "Plant a defect")->group("");  // for tests
 
+  auto const policy = add_policy_command(app);
+
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& e) {
@@ -133,6 +136,9 @@ int main(int argc, char** argv) {
     }
     if (*audit) {
       return audit_command(auditing);
+    }
+    if (app.got_subcommand("policy")) {
+      return policy();
     }
     if (*images) {
       return images_command(files, json);

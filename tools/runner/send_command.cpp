@@ -5,8 +5,9 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "sim/policy/policy_file.hpp"
+#include "sim/policy/xml.hpp"
 #include "sim/scenario/hobs.hpp"
-#include "sim/scenario/policy_xml.hpp"
 #include "sim/scenario/send.hpp"
 #include "tools/runner/commands.hpp"
 
@@ -24,16 +25,14 @@ int complain(std::string const& what, int code = kBadInput) {
 
 std::expected<Bytes, std::string> load_policy(fs::path const& path) {
   if (path.empty()) {
-    return compile_policy(default_policy_xml());
+    return policy_tools::compile_policy(policy_tools::default_policy_xml());
   }
   MM_TRY_ASSIGN(auto const bytes, read_file(path));
-  std::string_view const text{reinterpret_cast<char const*>(bytes.data()), bytes.size()};
-  auto const first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
-  if (first == std::string_view::npos || text[first] != '<') {
-    return bytes;
+  auto file = policy_tools::read_policy(bytes);
+  if (!file) {
+    return std::unexpected(policy_tools::located(path.string(), file.error()));
   }
-  auto blob = compile_policy(text);
-  return blob ? std::move(blob) : std::unexpected(path.string() + ": " + blob.error());
+  return std::move(file->blob);
 }
 
 std::expected<Message, std::string> one_message(SendOptions const& o) {

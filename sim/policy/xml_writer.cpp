@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+
+#include "sim/policy/names.hpp"
+#include "sim/policy/xml.hpp"
+
+namespace mm::policy_tools {
+namespace {
+
+using policy::Type;
+
+/// Comments may not contain "--" or end with "-".
+std::string comment(std::string_view text) {
+  std::string out;
+  for (char const c : text) {
+    out += c == '-' && out.ends_with('-') ? ' ' : c;
+  }
+  return fmt::format("<!-- {} -->", out);
+}
+
+std::string element(std::string_view name, std::string_view value) {
+  return fmt::format("<{} Value=\"{}\"/>", name, value);
+}
+
+std::string_view name_in(std::span<std::string_view const> names, u64 index) {
+  return index < names.size() ? names[index] : "?";
+}
+
+std::string subject(Type type, Entry const& e) {
+  switch (type) {
+    case Type::Instruction:
+      return element("Instruction", name_in(kInstructions, e.base));
+    case Type::SaveState:
+      return element("SaveStateField", name_in(kFields, e.base));
+    default:
+      return element(type == Type::Mem ? "BaseAddress" : "StartAddress", hex(e.base)) + " " +
+             element("Size", hex(e.size));
+  }
+}
+
+void write_entry(std::string& out, Type type, Entry const& e) {
+  out += "    <PolicyEntry>\n";
+  for (auto const& text : e.comments) {
+    out += "      " + comment(text) + "\n";
+  }
+  out += "      " + subject(type, e) + " " + element("SecurityAttributes", attribute_words(e.attributes));
+  if (e.condition != 0) {
+    out += " " + element("AccessCondition", name_in(kConditions, e.condition));
+  }
+  out += "\n    </PolicyEntry>\n";
+}
+
+/// What a source without a MEM category compiles to.
+bool is_placeholder(Root const& root) { return root.type == Type::Mem && root.deny && root.entries.empty(); }
+
+}  // namespace
+
+std::string write_xml(Policy const& policy, std::vector<std::string> const& heading) {
+  std::string out;
+  for (auto const& line : heading) {
+    out += comment(line) + "\n";
+  }
+  out += "<SmmIslolationPolicy>\n";
+  for (auto const& root : policy.roots) {
+    if (&root == &policy.roots.back() && policy.roots.size() > 1 && is_placeholder(root)) {
+      break;
+    }
+    out += fmt::format("  <SmmCategory name=\"{}\">\n", category_name(root.type));
+    for (auto const& text : root.comments) {
+      out += "    " + comment(text) + "\n";
+    }
+    out += "    " + element("PolicyAccessAttribute", root.deny ? "Deny" : "Allow") + "\n";
+    for (auto const& entry : root.entries) {
+      write_entry(out, root.type, entry);
+    }
+    out += "  </SmmCategory>\n";
+  }
+  return out + "</SmmIslolationPolicy>\n";
+}
+
+std::string_view default_policy_xml() {
+  return R"(<SmmIslolationPolicy>
+  <SmmCategory name="IO">
+    <PolicyAccessAttribute Value="Deny"/>
+    <PolicyEntry><StartAddress Value="0xCF8"/><Size Value="0x4"/><SecurityAttributes Value="Write | StrictWidth"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xCFC"/><Size Value="0x4"/><SecurityAttributes Value="Write"/></PolicyEntry>
+  </SmmCategory>
+  <SmmCategory name="MSR">
+    <PolicyAccessAttribute Value="Deny"/>
+    <PolicyEntry><StartAddress Value="0xC0000080"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xC0000081"/><Size Value="4"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xC0010010"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xC0010111"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0x1D9"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xDA0"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0x6A0"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0x6A2"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0x6A4"/><Size Value="5"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xC0011010"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xC0011024"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xC0011018"/><Size Value="1"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+    <PolicyEntry><StartAddress Value="0xC0000101"/><Size Value="2"/><SecurityAttributes Value="Read | Write | Execute"/></PolicyEntry>
+  </SmmCategory>
+  <SmmCategory name="INSTRUCTION">
+    <PolicyAccessAttribute Value="Allow"/>
+    <PolicyEntry><Instruction Value="CLI"/><SecurityAttributes Value="Execute"/></PolicyEntry>
+    <PolicyEntry><Instruction Value="WBINVD"/><SecurityAttributes Value="Execute"/></PolicyEntry>
+    <PolicyEntry><Instruction Value="HLT"/><SecurityAttributes Value="Execute"/></PolicyEntry>
+  </SmmCategory>
+  <SmmCategory name="SAVESTATE">
+    <PolicyAccessAttribute Value="Allow"/>
+    <PolicyEntry><SaveStateField Value="RAX"/><SecurityAttributes Value="LimitedRead"/><AccessCondition Value="IOWRITE"/></PolicyEntry>
+    <PolicyEntry><SaveStateField Value="IO_TRAP"/><SecurityAttributes Value="Read"/></PolicyEntry>
+  </SmmCategory>
+</SmmIslolationPolicy>
+)";
+}
+
+}  // namespace mm::policy_tools

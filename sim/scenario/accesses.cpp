@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/scenario/accesses.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/abi/syscalls.hpp"
+
+namespace mm::scenario {
+namespace {
+
+using policy_tools::Access;
+
+struct Image {
+  std::string name;
+  u64 base = 0;
+  u64 bytes = 0;
+};
+
+Guid guid_from(u64 low, u64 high) {
+  u64 const words[2] = {low, high};
+  Guid guid;
+  std::memcpy(&guid, words, sizeof guid);
+  return guid;
+}
+
+/// Who runs on each CPU: the user core, or the innermost driver or handler that it has entered.
+class Attribution {
+ public:
+  Attribution(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
+    for (auto const& e : trace) {
+      if (e.kind == hal::TraceKind::ImageLoaded) {
+        auto const guid = guid_from(e.c, e.d);
+        auto const spec = std::ranges::find(p.scenario.images, guid, &ImageSpec::guid);
+        images_.push_back({spec == p.scenario.images.end() ? guid_name(guid) : spec->name, e.a, e.b});
+      }
+    }
+  }
+
+  void see(hal::TraceEvent const& e) {
+    auto& stack = running_[e.cpu];
+    if (e.kind == hal::TraceKind::UserEnter) {
+      bool const procedure = e.a == static_cast<u64>(abi::UserCommand::UserApProcedure);
+      stack.assign(1, procedure ? name_at(e.b) : "the user core");
+    } else if (e.kind == hal::TraceKind::UserNote) {
+      auto const note = static_cast<abi::UserNote>(e.a);
+      if (note == abi::UserNote::DriverEntered || note == abi::UserNote::HandlerEntered) {
+        stack.push_back(name_at(e.b));
+      } else if ((note == abi::UserNote::DriverReturned || note == abi::UserNote::HandlerReturned) &&
+                 stack.size() > 1) {
+        stack.pop_back();
+      }
+    }
+  }
+  std::string on(u16 cpu) const {
+    auto const at = running_.find(cpu);
+    return at == running_.end() || at->second.empty() ? "the user core" : at->second.back();
+  }
+
+ private:
+  std::string name_at(u64 address) const {
+    auto const at = std::ranges::find_if(images_, [&](Image const& i) { return address - i.base < i.bytes; });
+    return at == images_.end() ? "an unknown image" : at->name;
+  }
+
+  std::vector<Image> images_;
+  std::map<u16, std::vector<std::string>> running_;
+};
+
+std::optional<Access> port(hal::TraceEvent const& e, u16 access) {
+  if (e.c > static_cast<u64>(abi::IoWidth::Dword) || e.b > 0xFFFF) {
+    return std::nullopt;
+  }
+  u64 const width = abi::bytes_of(static_cast<abi::IoWidth>(e.c));
+  if (width > 0x1'0000 - e.b) {
+    return std::nullopt;
+  }
+  return Access{.type = policy::Type::Io, .address = e.b, .width = width, .access = access};
+}
+std::optional<Access> msr(hal::TraceEvent const& e, u16 access) {
+  if (e.b > UINT32_MAX) {
+    return std::nullopt;
+  }
+  return Access{.type = policy::Type::Msr, .address = e.b, .access = access};
+}
+Access instruction(policy::Instruction which) {
+  return {.type = policy::Type::Instruction, .address = static_cast<u64>(which), .access = policy::kExecute};
+}
+/// Phase 1 names the register.
+std::optional<Access> save_state(u64 reg) {
+  constexpr u64 kRax = 38, kIo = 512, kProcessorId = 514;
+  if (reg == kProcessorId) {
+    return std::nullopt;  // no policy decides it
+  }
+  auto const field = reg == kRax  ? policy::SaveStateField::Rax
+                     : reg == kIo ? policy::SaveStateField::IoTrap
+                                  : policy::SaveStateField::Other;
+  return Access{.type = policy::Type::SaveState, .address = static_cast<u64>(field)};
+}
+
+std::optional<Access> access_of(hal::TraceEvent const& e) {
+  switch (static_cast<abi::Syscall>(e.a)) {
+    case abi::Syscall::RdMsr:
+      return msr(e, policy::kRead);
+    case abi::Syscall::WrMsr:
+      return msr(e, policy::kWrite);
+    case abi::Syscall::IoRead:
+      return port(e, policy::kRead);
+    case abi::Syscall::IoWrite:
+      return port(e, policy::kWrite);
+    case abi::Syscall::Cli:
+      return instruction(policy::Instruction::Cli);
+    case abi::Syscall::Wbinvd:
+      return instruction(policy::Instruction::Wbinvd);
+    case abi::Syscall::Hlt:
+      return instruction(policy::Instruction::Hlt);
+    case abi::Syscall::SaveStateRead:
+      return save_state(e.c);
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::vector<policy_tools::Need> recorded_accesses(Prepared const& p, MachineRun const& run) {
+  Attribution who{p, run.trace};
+  std::vector<policy_tools::Need> out;
+  for (auto const& e : run.trace) {
+    who.see(e);
+    if (e.kind != hal::TraceKind::Syscall) {
+      continue;
+    }
+    if (auto const access = access_of(e)) {
+      bool const refused = policy_tools::decide(p.scenario.policy, *access) != Status::Success;
+      out.push_back({*access, who.on(e.cpu), refused});
+    }
+  }
+  return out;
+}
+
+}  // namespace mm::scenario

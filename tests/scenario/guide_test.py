@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Runs the console blocks of guides and compares what they print with what the page says.
+
+A block is fenced with ```console. A line `$ command` is run by the shell, from a folder in which `scenarios` is that of
+the tree and `mmsim` is on the path; the lines after it, up to the next command, are its output, both streams. A line
+`...` stands for any number of lines, ` ...` at the end of a line for the rest of it. The blocks of a page share one folder."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import unittest
+
+from support import IMAGES, MMSIM, ROOT, TestCase
+
+PAGES = ("scenarios/policies/README.md",)
+
+
+def commands(page):
+    """(line number, command, expected lines) of each command of a page."""
+    out, inside = [], False
+    for number, line in enumerate(page.splitlines(), 1):
+        if line.startswith("```"):
+            inside = line.strip() == "```console"
+        elif inside and line.startswith("$ "):
+            out.append((number, line[2:], []))
+        elif inside and out:
+            out[-1][2].append(line)
+    return out
+
+
+def pattern_of(line):
+    if line == "...":
+        return r"(?:.*\n)*?"
+    if line.endswith(" ..."):
+        return re.escape(line[:-3]) + ".*\n"
+    return re.escape(line.rstrip()) + "\n"
+
+
+def matches(expected, got):
+    pattern = "".join(map(pattern_of, expected))
+    text = "".join(line.rstrip() + "\n" for line in got.splitlines())
+    return re.fullmatch(pattern, text) is not None
+
+
+class Guides(TestCase):
+    def run_page(self, page):
+        (self.folder / "scenarios").symlink_to(ROOT / "scenarios")
+        shims = self.folder / ".bin"
+        shims.mkdir()
+        (shims / "mmsim").symlink_to(MMSIM.resolve())
+        environment = dict(os.environ, PATH=f"{shims}:{os.environ['PATH']}", MM_IMAGES=str(pathlib.Path(IMAGES).resolve()),
+                           NO_COLOR="1")
+        found = commands((ROOT / page).read_text(encoding="utf-8"))
+        self.assertGreater(len(found), 3, page)
+        for line, command, expected in found:
+            done = subprocess.run(["bash", "-c", command], cwd=self.folder, env=environment, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=600, check=False)
+            self.assertTrue(matches(expected, done.stdout),
+                            f"{page}:{line}: $ {command}\nexpected:\n" + "\n".join(expected) + "\ngot:\n" + done.stdout)
+
+    def test_what_the_pages_say_is_what_is_printed(self):
+        self.assertIsNotNone(shutil.which("bash"))
+        for page in PAGES:
+            with self.subTest(page=page):
+                self.run_page(page)
+
+
+class Matching(unittest.TestCase):
+    def test_dots_stand_for_lines(self):
+        self.assertTrue(matches(["a", "...", "d"], "a\nb\nc\nd\n"))
+        self.assertTrue(matches(["a", "...", "d"], "a\nd\n"))
+        self.assertFalse(matches(["a", "...", "d"], "a\nb\n"))
+        self.assertFalse(matches(["a"], "a\nb\n"))
+        self.assertFalse(matches(["a*"], "aa\n"))
+        self.assertTrue(matches(["in ...", "b"], "in 3 ms\nb\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()

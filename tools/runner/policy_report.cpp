@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "tools/runner/policy_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/policy/names.hpp"
+
+namespace mm::runner {
+namespace {
+
+using namespace mm::policy_tools;
+using nlohmann::json;
+
+void put_place(json& to, Place const& place) {
+  if (place.line) {
+    to["line"] = *place.line;
+  }
+  if (place.offset) {
+    to["offset"] = *place.offset;
+  }
+}
+
+/// "file:12", "file at 0xB8" or "file".
+std::string spot(std::string const& file, Place const& place) {
+  return place.line     ? fmt::format("{}:{}", file, *place.line)
+         : place.offset ? fmt::format("{} at byte {}", file, hex(*place.offset))
+                        : file;
+}
+
+std::string list_name(CategoryLevel const& c) {
+  return fmt::format("{}{}", category_name(c.type), c.vendor ? fmt::format(" ({})", vendor_name(*c.vendor)) : "");
+}
+
+std::string list_reason(CategoryLevel const& c) {
+  return c.assumed ? "not stated: the supervisor fills it from the page tables when the policy is fetched" : c.why;
+}
+
+/// A relative reference, or a file URI for an absolute path.
+std::string uri_of(std::string const& file) {
+  std::string out{file.starts_with('/') ? "file://" : ""};
+  for (char const c : file) {
+    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view{"/._-~"}.find(c) != std::string_view::npos;
+    out += plain ? std::string{c} : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+json sarif_location(std::string const& file, Place const& place) {
+  json physical{{"artifactLocation", {{"uri", uri_of(file)}}}};
+  if (place.line) {
+    physical["region"] = {{"startLine", *place.line}};
+  } else if (place.offset) {
+    physical["region"] = {{"byteOffset", *place.offset}, {"byteLength", 1}};
+  }
+  return {{"physicalLocation", physical}};
+}
+
+std::string sentence(Finding const& f) { return f.remedy.empty() ? f.text : fmt::format("{}. {}", f.text, f.remedy); }
+
+}  // namespace
+
+// --- lint -----------------------------------------------------------------------------------------------------------
+void print_lint(std::string const& file, LintResult const& result) {
+  fmt::print("{}: level {}{}\n\n", file, result.levels.level,
+             result.refused          ? ", because the supervisor refuses this policy"
+             : result.levels.assumed ? ", if the memory policy reaches it too"
+                                     : "");
+  fmt::print("  {:<12} {:<6} {}\n", "list", "level", "because");
+  for (auto const& c : result.levels.categories) {
+    auto const line = fmt::format("  {:<12} {:<6} {}", list_name(c), fmt::format("{}{}", c.level, c.assumed ? "?" : ""),
+                                  list_reason(c));
+    fmt::print("{}\n", line.substr(0, line.find_last_not_of(' ') + 1));
+  }
+  fmt::print("\n");
+  for (std::size_t i = 0; i < result.findings.size(); ++i) {
+    auto const& f = result.findings[i];
+    auto const& info = info_of(f.rule);
+    fmt::print("{}: {}: {} [{}]\n", spot(file, f.place), severity_name(info.severity), f.text, info.id);
+    bool const same_follows = i + 1 < result.findings.size() && result.findings[i + 1].remedy == f.remedy;
+    if (!f.remedy.empty() && !same_follows) {
+      fmt::print("    {}\n", f.remedy);
+    }
+  }
+}
+
+json lint_json(std::string const& file, LintResult const& result) {
+  json categories = json::array();
+  for (auto const& c : result.levels.categories) {
+    json one{{"list", category_name(c.type)}, {"level", c.level}, {"assumed", c.assumed}, {"because", list_reason(c)}};
+    if (c.vendor) {
+      one["vendor"] = vendor_name(*c.vendor);
+    }
+    put_place(one, c.place);
+    categories.push_back(std::move(one));
+  }
+  json findings = json::array();
+  for (auto const& f : result.findings) {
+    auto const& info = info_of(f.rule);
+    json one{{"rule", info.id}, {"severity", severity_name(info.severity)}, {"text", f.text}, {"remedy", f.remedy}};
+    put_place(one, f.place);
+    findings.push_back(std::move(one));
+  }
+  return {{"schema", 1},
+          {"file", file},
+          {"level", result.levels.level},
+          {"assumes_memory", result.levels.assumed},
+          {"refused", result.refused},
+          {"lists", categories},
+          {"findings", findings}};
+}
+
+json lint_sarif(std::string const& file, LintResult const& result) {
+  json rule_list = json::array();
+  for (auto const& r : rules()) {
+    rule_list.push_back({{"id", r.id},
+                         {"shortDescription", {{"text", r.summary}}},
+                         {"defaultConfiguration", {{"level", severity_name(r.severity)}}}});
+  }
+  json results = json::array();
+  for (auto const& f : result.findings) {
+    auto const& info = info_of(f.rule);
+    results.push_back({{"ruleId", info.id},
+                       {"ruleIndex", static_cast<unsigned>(f.rule)},
+                       {"level", severity_name(info.severity)},
+                       {"message", {{"text", sentence(f)}}},
+                       {"locations", json::array({sarif_location(file, f.place)})}});
+  }
+  json const driver{{"name", "mmsim policy lint"}, {"rules", rule_list}};
+  return {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
+          {"version", "2.1.0"},
+          {"runs", json::array({{{"tool", {{"driver", driver}}}, {"results", results}}})}};
+}
+
+// --- explain --------------------------------------------------------------------------------------------------------
+void print_explanation(std::string const& file, Policy const& policy, Access const& access, Explanation const& x) {
+  fmt::print("{}: {}\n", describe(access), x.status == Status::Success ? "allowed" : "refused");
+  fmt::print("  {}: {}\n", spot(file, x.entry ? x.place : x.list), x.reason);
+  auto const* const root = find_root(policy, access.type);
+  for (auto const& near : x.near_misses) {
+    auto const& e = root->entries[near.entry];
+    fmt::print("  {}: entry {} ({}) does not match: {}\n", spot(file, e.place), near.entry + 1, describe(root->type, e),
+               near.why);
+  }
+}
+
+json explanation_json(Policy const& policy, Access const& access, Explanation const& x) {
+  json near_misses = json::array();
+  auto const* const root = find_root(policy, access.type);
+  for (auto const& near : x.near_misses) {
+    json one{{"entry", near.entry + 1}, {"why", near.why}};
+    put_place(one, root->entries[near.entry].place);
+    near_misses.push_back(std::move(one));
+  }
+  json out{{"schema", 1},
+           {"access", describe(access)},
+           {"allowed", x.status == Status::Success},
+           {"list", !x.has_root   ? "none"
+                    : x.deny_list ? "deny"
+                                  : "allow"},
+           {"reason", x.reason},
+           {"near_misses", near_misses}};
+  if (x.entry) {
+    out["entry"] = *x.entry + 1;
+  }
+  put_place(out, x.entry ? x.place : x.list);
+  return out;
+}
+
+// --- diff -----------------------------------------------------------------------------------------------------------
+void print_difference(Difference const& difference) {
+  for (bool const allowed : {true, false}) {
+    bool first = true;
+    for (auto const& c : difference.changes) {
+      if (c.allowed == allowed) {
+        fmt::print("{}  {}\n", first ? (allowed ? "newly allowed\n" : "newly refused\n") : "", describe(c));
+        first = false;
+      }
+    }
+  }
+  if (difference.changes.empty()) {
+    fmt::print("no difference\n");
+  }
+  for (auto const& note : difference.notes) {
+    fmt::print("note: {}\n", note);
+  }
+}
+
+json difference_json(Difference const& difference) {
+  json allowed = json::array();
+  json refused = json::array();
+  for (auto const& c : difference.changes) {
+    json one{{"type", category_name(c.type)}, {"first", c.first}, {"last", c.last}, {"text", describe(c)}};
+    if (c.width != 0) {
+      one["width"] = c.width;
+    }
+    for (auto const& [bit, name] :
+         {std::pair{policy::kRead, "read"}, {policy::kWrite, "write"}, {policy::kExecute, "execute"}}) {
+      if ((c.access & bit) != 0) {
+        one["access"].push_back(name);
+      }
+    }
+    (c.allowed ? allowed : refused).push_back(std::move(one));
+  }
+  return {{"schema", 1}, {"newly_allowed", allowed}, {"newly_refused", refused}, {"notes", difference.notes}};
+}
+
+}  // namespace mm::runner
