@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "hal/roles/machine.hpp"
@@ -28,7 +29,27 @@ class Memory {
     walk(at, bytes, [](std::byte* p, u64, u64 n) { std::fill_n(p, n, std::byte{0}); });
   }
 
+  /// Remembers everything; restore() brings it back at the cost of the pages that were touched since.
+  void snapshot() {
+    saved_.clear();
+    for (auto const& [number, p] : pages_) {
+      saved_[number] = *p;
+    }
+    touched_.clear();
+  }
+  void restore() {
+    for (u64 const number : touched_) {
+      if (auto const was = saved_.find(number); was != saved_.end()) {
+        *pages_[number] = was->second;
+      } else {
+        pages_.erase(number);
+      }
+    }
+    touched_.clear();
+  }
+
  private:
+  using Page = std::array<std::byte, kPageSize>;
   template <typename F>
   void walk(u64 at, u64 bytes, F&& f) {
     for (u64 done = 0; done < bytes;) {
@@ -41,12 +62,15 @@ class Memory {
   std::byte* page(u64 at) {
     auto& p = pages_[at >> kPageShift];
     if (!p) {
-      p = std::make_unique<std::array<std::byte, kPageSize>>();
+      p = std::make_unique<Page>();
       p->fill(std::byte{0});
     }
+    touched_.insert(at >> kPageShift);
     return p->data();
   }
-  std::map<u64, std::unique_ptr<std::array<std::byte, kPageSize>>> pages_;
+  std::map<u64, std::unique_ptr<Page>> pages_;
+  std::map<u64, Page> saved_;
+  std::set<u64> touched_;  ///< pages read or written since snapshot() or restore()
 };
 
 struct PortWrite {
@@ -113,7 +137,13 @@ class Machine {
  public:
   using Cpu = fake::Cpu;
   static constexpr bool kTraced = true;
+  static constexpr bool kHasDefects = true;
 
+  /// A supervisor::Check that is removed, by its bit in `defects`.
+  template <typename Check>
+  bool defect(Check check) const noexcept {
+    return (defects >> static_cast<u32>(check) & 1) != 0;
+  }
   void trace(hal::TraceEvent const& e) noexcept { events.push_back(e); }
   u64 now_us() noexcept { return clock_us; }
   Range mmram() noexcept { return protected_mmram; }
@@ -133,10 +163,12 @@ class Machine {
 
   Memory memory;
   std::vector<hal::TraceEvent> events;
-  std::vector<Range> reads;  ///< supervisor reads and copies, sources only
+  std::vector<Range> reads;   ///< supervisor reads and copies, sources only
+  std::vector<Range> writes;  ///< supervisor writes, copies and fills, targets only
   std::optional<hal::HaltReason> halted;
   Range protected_mmram;
   u64 code = 0;  ///< own_code()
+  u32 defects = 0;
   u64 clock_us = 0;
   u64 pause_us = 10;  ///< virtual time of one pause
 };
@@ -145,11 +177,18 @@ inline void Cpu::read(PhysAddr at, std::span<std::byte> in) noexcept {
   machine_.reads.push_back({raw(at), in.size()});
   machine_.memory.read(raw(at), in);
 }
-inline void Cpu::write(PhysAddr at, std::span<std::byte const> out) noexcept { machine_.memory.write(raw(at), out); }
-inline void Cpu::zero(PhysAddr at, u64 bytes) noexcept { machine_.memory.zero(raw(at), bytes); }
+inline void Cpu::write(PhysAddr at, std::span<std::byte const> out) noexcept {
+  machine_.writes.push_back({raw(at), out.size()});
+  machine_.memory.write(raw(at), out);
+}
+inline void Cpu::zero(PhysAddr at, u64 bytes) noexcept {
+  machine_.writes.push_back({raw(at), bytes});
+  machine_.memory.zero(raw(at), bytes);
+}
 inline void Cpu::copy(PhysAddr to, PhysAddr from, u64 bytes) noexcept {
   std::vector<std::byte> bounce(bytes);
   machine_.reads.push_back({raw(from), bytes});
+  machine_.writes.push_back({raw(to), bytes});
   machine_.memory.read(raw(from), bounce);
   machine_.memory.write(raw(to), bounce);
 }

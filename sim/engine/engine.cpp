@@ -70,6 +70,8 @@ struct Engine::Impl {
   u64 block_count = 0;
   u64 previous_block = 0;
   Range code_range{0, ~u64{0}};
+  bool ran = true;         ///< since save_state() or restore_state()
+  bool tlb_in_use = true;  ///< since the last flush
 
   // What the hooks of the current run recorded.
   enum class Reason { None, Syscall, Interrupt, Io, Limit, CodeCheck };
@@ -426,6 +428,8 @@ EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
       config.slice_blocks == 0 ? budget_end : std::min(budget_end, block_count + std::max<u64>(2, config.slice_blocks));
   block_limit = slice_end;
   reason = Reason::None;
+  ran = true;
+  tlb_in_use = true;
   load(user);
   uc_err const error = uc_emu_start(uc, user.rip, 0, 0, 0);
   if (reason == Reason::Io) {
@@ -551,12 +555,14 @@ std::expected<void, std::string> Engine::set_gdt(PhysAddr page) {
   // Changing the memory map walks the page tables and may leave an exception behind.
   MM_UC("save", uc_context_save(e.uc, e.saved));
   e.forget_exception(e.saved);
+  e.tlb_in_use = true;
   flush_tlb();
   return {};
 }
 
 void Engine::set_cr3(u64 cr3) noexcept {
   impl_->cr3 = cr3;
+  impl_->tlb_in_use = true;
   uc_reg_write(impl_->uc, UC_X86_REG_CR3, &cr3);
   uc_context_save(impl_->uc, impl_->saved);
 }
@@ -565,22 +571,36 @@ void Engine::begin_entry() noexcept { impl_->budget_end = impl_->block_count + i
 
 EngineExit Engine::run(hal::UserContext& user) noexcept { return impl_->run(user); }
 
-void Engine::flush_tlb() noexcept { uc_ctl_flush_tlb(impl_->uc); }
+void Engine::flush_tlb() noexcept {
+  if (impl_->tlb_in_use) {
+    uc_ctl_flush_tlb(impl_->uc);
+    impl_->tlb_in_use = false;
+  }
+}
 
 void Engine::flush_code() noexcept {
   impl_->hide_untranslatable();
   uc_ctl_flush_tb(impl_->uc);
   uc_context_save(impl_->uc, impl_->scratch);
   impl_->forget_exception(impl_->scratch);
-  uc_ctl_flush_tlb(impl_->uc);
+  impl_->tlb_in_use = true;
+  flush_tlb();
 }
 
 void Engine::set_code_range(Range range) noexcept { impl_->code_range = range.size == 0 ? Range{0, ~u64{0}} : range; }
 
-void Engine::save_state() noexcept { uc_context_save(impl_->uc, impl_->saved); }
+void Engine::save_state() noexcept {
+  uc_context_save(impl_->uc, impl_->saved);
+  impl_->ran = false;
+}
 void Engine::restore_state() noexcept {
-  uc_context_restore(impl_->uc, impl_->saved);
-  uc_reg_write(impl_->uc, UC_X86_REG_CR3, &impl_->cr3);
+  impl_->previous_block = 0;
+  if (impl_->ran) {
+    uc_context_restore(impl_->uc, impl_->saved);
+    uc_reg_write(impl_->uc, UC_X86_REG_CR3, &impl_->cr3);
+    impl_->ran = false;
+    impl_->tlb_in_use = true;
+  }
 }
 u64 Engine::blocks() const noexcept { return impl_->block_count; }
 

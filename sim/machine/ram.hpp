@@ -74,6 +74,8 @@ class Ram {
 
   /// Remembers all pages that were ever marked, and `more`; then no page is dirty.
   void snapshot(std::span<u64 const> more);
+  /// What snapshot() remembered; 0 for pages that it had no reason to.
+  std::byte const* saved(u64 address) const noexcept { return copy_ + address; }
   /// Brings back one page by its number.
   void restore_page(u64 page) noexcept;
   /// Brings back all dirty pages; then no page is dirty.

@@ -15,6 +15,8 @@ constexpr u64 kNsPerBlock = 5;        ///< of virtual time for a block of ring 3
 constexpr u64 kNsPerClockRead = 100;  ///< so that a loop over the clock alone ends
 constexpr u64 kSliceBlocks = 2000;    ///< of ring 3 while other CPUs wait
 constexpr u32 kMsrTsc = 0x10;
+constexpr u64 kCodeBasis = 0xCBF2'9CE4'8422'2325;  ///< of the hash over what ring 3 may execute
+constexpr u64 kMix = 0x9E37'79B9'7F4A'7C15;
 }  // namespace
 
 // --- SimMachine
@@ -167,7 +169,10 @@ u32 SimMachine::send(u32 sender, Ipi ipi) noexcept {
 void SimMachine::flush_all() noexcept {
   for (auto& cpu : cpus_) {
     cpu->engine_->flush_tlb();
-    cpu->translations_.fill({});
+    if (cpu->translated_) {
+      cpu->translations_.fill({});
+      cpu->translated_ = false;
+    }
   }
 }
 
@@ -179,14 +184,14 @@ u64 SimMachine::user_blocks() const noexcept {
   return sum;
 }
 
-/// Finds the leaf entries of all pages that ring 3 can write.
-void SimMachine::collect_user_pages(std::vector<UserPage>& out, std::vector<u8>* is_table) const {
-  auto visit = [&](auto& self, u64 table, u64 base, int shift, u64 rights) -> void {
+u64 SimMachine::survey(std::vector<UserPage>& out, Saved* note) const {
+  u64 code = kCodeBasis;
+  auto visit = [&](auto& self, u64 table, u64 base, int shift, u64 rights, u64 no_execute) -> void {
     if (!ram_.holds(table, kPageSize)) {
       return;
     }
-    if (is_table != nullptr) {
-      (*is_table)[table >> kPageShift] = 1;
+    if (note != nullptr) {
+      note->is_table[table >> kPageShift] = 1;
     }
     for (u64 i = 0; i < 512; ++i) {
       u64 entry = 0;
@@ -195,17 +200,37 @@ void SimMachine::collect_user_pages(std::vector<UserPage>& out, std::vector<u8>*
         continue;
       }
       u64 const here = rights & entry;
+      u64 const nx = no_execute | (entry & pte::kNoExecute);
+      u64 const page = entry & pte::kAddress;
       if (shift > 12 && (entry & pte::kLarge) == 0) {
-        self(self, entry & pte::kAddress, base + (i << shift), shift - 9, here);
-      } else if (shift == 12 && (here & pte::kUser) != 0 && (here & pte::kWritable) != 0) {
-        u64 const page = entry & pte::kAddress;
-        if (ram_.holds(page, kPageSize)) {
-          out.push_back({table + i * 8, page});
+        self(self, page, base + (i << shift), shift - 9, here, nx);
+        continue;
+      }
+      if ((here & pte::kUser) == 0 || !ram_.holds(page, kPageSize)) {
+        continue;
+      }
+      if (nx == 0) {
+        code = ((code ^ (base + (i << shift))) * kMix ^ page) * kMix;
+        if (note != nullptr) {
+          note->is_code[page >> kPageShift] = 1;
         }
+      }
+      if (shift == 12 && (here & pte::kWritable) != 0) {
+        out.push_back({table + i * 8, page});
       }
     }
   };
-  visit(visit, placement_.cr3 & pte::kAddress, 0, 39, pte::kUser | pte::kWritable);
+  visit(visit, placement_.cr3 & pte::kAddress, 0, 39, pte::kUser | pte::kWritable, 0);
+  return code;
+}
+
+/// Ring 3 may have written to the page when its entry says so, or is not the one of the snapshot.
+bool SimMachine::maybe_written(UserPage const& page) const noexcept {
+  u64 now = 0;
+  u64 was = 0;
+  std::memcpy(&now, ram_.at(page.entry), 8);
+  std::memcpy(&was, ram_.saved(page.entry), 8);
+  return (now & pte::kDirty) != 0 || ((now ^ was) & ~pte::kAccessed) != 0;
 }
 
 void SimMachine::open_pages() noexcept {
@@ -229,7 +254,8 @@ void SimMachine::open_pages() noexcept {
 void SimMachine::snapshot() {
   saved_.user_pages.clear();
   saved_.is_table.assign(ram_.size() >> kPageShift, 0);
-  collect_user_pages(saved_.user_pages, &saved_.is_table);
+  saved_.is_code.assign(ram_.size() >> kPageShift, 0);
+  saved_.code_map = survey(saved_.user_pages, &saved_);
   std::vector<u64> more;
   for (UserPage const& p : saved_.user_pages) {
     u64 entry = 0;
@@ -255,26 +281,29 @@ void SimMachine::snapshot() {
 
 void SimMachine::reset() {
   bool tables_changed = false;
+  bool code_changed = false;
   for (u64 page : ram_.dirty_pages()) {
     tables_changed = tables_changed || saved_.is_table[page] != 0;
+    code_changed = code_changed || saved_.is_code[page] != 0;
+  }
+  now_.clear();
+  if (tables_changed) {
+    code_changed = survey(now_, nullptr) != saved_.code_map || code_changed;
   }
   bool any = tables_changed;
-  if (tables_changed) {
-    std::vector<UserPage> now;
-    collect_user_pages(now, nullptr);
-    for (UserPage const& p : now) {
-      ram_.restore_page(p.page >> kPageShift);
+  for (auto const* list : {&now_, &saved_.user_pages}) {
+    for (UserPage const& p : *list) {
+      if (maybe_written(p)) {
+        ram_.restore_page(p.page >> kPageShift);
+        any = true;
+      }
     }
   }
   for (UserPage const& p : saved_.user_pages) {
     u64 entry = 0;
     std::memcpy(&entry, ram_.at(p.entry), 8);
-    if (tables_changed || (entry & pte::kDirty) != 0) {
-      ram_.restore_page(p.page >> kPageShift);
-      entry &= ~pte::kDirty;
-      std::memcpy(ram_.at(p.entry), &entry, 8);
-      any = true;
-    }
+    entry &= ~pte::kDirty;
+    std::memcpy(ram_.at(p.entry), &entry, 8);
   }
   ram_.restore_dirty();
   devices_.restore(saved_.devices);
@@ -291,7 +320,7 @@ void SimMachine::reset() {
     if (was_halted || cpu->state_ != Cpu::State::Idle) {
       cpu->restart();
     }
-    if (tables_changed) {
+    if (code_changed) {
       cpu->engine_->flush_code();
     }
   }
@@ -385,6 +414,7 @@ std::byte* SimMachine::Cpu::access(u64 address, bool write) noexcept {
       return nullptr;
     }
     cached = {page, entry};
+    translated_ = true;
   }
   u64 const entry = cached.entry;
   bool const smap = machine_.config_.boot.smap != 0 && (entry & pte::kUser) != 0 && !user_access_;

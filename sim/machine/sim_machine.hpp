@@ -103,9 +103,14 @@ class SimMachine {
     u64 random = 0;
     std::vector<UserPage> user_pages;
     std::vector<u8> is_table;  ///< by page number
+    std::vector<u8> is_code;   ///< by page number: ring 3 may execute it
+    u64 code_map = 0;
     std::optional<hal::HaltReason> halted;
   };
-  void collect_user_pages(std::vector<UserPage>& out, std::vector<u8>* is_table) const;
+  /// Finds the leaf entries of all pages that ring 3 can write; gives a hash of what it can execute, and where. At a
+  /// snapshot also notes tables and code in `saved_`.
+  u64 survey(std::vector<UserPage>& out, Saved* note) const;
+  bool maybe_written(UserPage const& page) const noexcept;
   u32 next_random() noexcept;
   void run_one(u32 index) noexcept;
   void flush_all() noexcept;
@@ -128,6 +133,7 @@ class SimMachine {
   u32 runnable_ = 0;
   Cpu* current_ = nullptr;
   Saved saved_;
+  std::vector<UserPage> now_;  ///< of reset(), kept for its memory
 };
 
 /// One CPU in management mode; satisfies hal::Cpu. Memory access by ring 0 is checked against the live page tables.
@@ -208,6 +214,7 @@ class SimMachine::Cpu {
   LocalApic saved_apic_;
   bool io_restart_ = false;
   std::array<Translation, 256> translations_{};
+  bool translated_ = false;  ///< one of them is in use
 };
 
 static_assert(hal::Machine<SimMachine>);

@@ -15,8 +15,14 @@ ENVIRONMENT = 3
 # Target: a defect that it plants, and executions within which every seed tried so far has found it several times over.
 DEFECT_OF = {
     "communicate": ("UnblockMmram", 30_000),
+    "depex": ("NotIsIgnored", 100_000),
+    "hob": ("NeverContained", 50_000),
     "image": ("SectionEnd", 300_000),
+    "messages": ("AtMostTwo", 50_000),
+    "mmst": ("NoLargeBlock", 50_000),
     "policy": ("NothingDenied", 20_000),
+    "request": ("UnblockMmram", 50_000),
+    "scenario": ("OneSizeOfMmram", 50_000),
 }
 
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <memory>
@@ -27,6 +30,7 @@ constexpr u32 kRepeats = 5;
 constexpr u32 kMmis = 20'000;
 constexpr u32 kMachines = 15;
 constexpr u32 kResets = 500;
+constexpr u32 kFuzzRuns = 30'000;
 constexpr u64 kDirtyPages = 64;
 constexpr u64 kTimedMmis = 2000;
 constexpr u64 kMessageBytes = 64;
@@ -255,6 +259,57 @@ Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
   return rows;
 }
 
+double child_seconds() {
+  rusage used{};
+  ::getrusage(RUSAGE_CHILDREN, &used);
+  auto const seconds = [](timeval const& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+/// Executions of the fuzzer `communicate` in a second of CPU time, everything that libFuzzer does included: the
+/// committed seeds, a new corpus, always the same seed of the mutations.
+Result<double> fuzz_rate(bool fast) {
+  auto const program = fuzz_program_path("communicate", fast);
+  if (::access(program.c_str(), X_OK) != 0) {
+    return std::unexpected(fuzz_build_hint("communicate", fast));
+  }
+  auto folder = (std::filesystem::temp_directory_path() / "mm_bench_XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) {
+    return std::unexpected(folder + ": cannot be made");
+  }
+  auto const seeds = (images_folder() / "../../../fuzz/corpus/communicate").lexically_normal();
+  auto const command = fmt::format("'{0}' -runs={1} -seed=1 -artifact_prefix='{2}/' '{2}' '{3}' >'{2}.log' 2>&1",
+                                   program.string(), kFuzzRuns, folder, seeds.string());
+  double const before = child_seconds();
+  int const code = std::system(command.c_str());
+  double const seconds = child_seconds() - before;
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  if (code != 0) {
+    return std::unexpected(fmt::format("{} failed: see {}.log", program.string(), folder));
+  }
+  std::filesystem::remove(folder + ".log", ignored);
+  return kFuzzRuns / seconds;
+}
+
+/// A program that is not built is not measured: `notes` says so.
+std::vector<Row> fuzz_rows(std::vector<std::string>& notes) {
+  std::vector<Row> rows;
+  auto const add = [&](char const* id, char const* title, bool fast, double goal) {
+    auto const value = fuzz_rate(fast);
+    if (value) {
+      rows.push_back({id, title, *value, "exec/s", fmt::format(">= {:.0f}", goal), *value >= goal});
+    } else {
+      notes.push_back(fmt::format("{}: not measured: {}", title, value.error()));
+    }
+  };
+  add("fuzz_communicate_per_second", "fuzz communicate, coverage, no sanitizers", true, 15'000);
+  add("fuzz_communicate_sanitized_per_second", "fuzz communicate, coverage, ASan and UBSan", false, 5'000);
+  return rows;
+}
+
 /// One measurement on QEMU: the OUT, with a message before each or without.
 struct Timed {
   char const* id;
@@ -368,12 +423,18 @@ int bench_command(bool json) {
     std::cerr << "mmsim: " << rows.error() << '\n';
     return kEnvironment;
   }
+  std::vector<std::string> notes;
+  auto const fuzzers = fuzz_rows(notes);
+  rows->insert(rows->end(), fuzzers.begin(), fuzzers.end());
   auto const on_qemu = qemu_rows(images);
   if (json) {
     if (on_qemu) {
       rows->insert(rows->end(), on_qemu->begin(), on_qemu->end());
     }
     nlohmann::json out{{"schema", 1}, {"repeats", kRepeats}, {"mmis", kMmis}, {"rows", to_json(*rows)}};
+    if (!notes.empty()) {
+      out["not_measured"] = notes;
+    }
     if (!on_qemu) {
       out["qemu"] = on_qemu.error();
     }
@@ -383,6 +444,9 @@ int bench_command(bool json) {
   std::cout << fmt::format("Simulator: median of {} times {} MMIs, of {} machines, of {} resets; every reply checked\n",
                            kRepeats, kMmis, kMachines, kResets);
   print(*rows);
+  for (auto const& note : notes) {
+    std::cout << note << '\n';
+  }
   std::cout << "\nQEMU, 1 CPU, -icount shift=0, release build of the supervisor: least of " << kTimedMmis
             << " (guest instructions)\n";
   if (on_qemu) {

@@ -93,7 +93,8 @@ struct ScanOptions {
 int scan_command(ScanOptions const& options);
 
 /// The fuzz targets: fuzz/<name>.cpp.
-inline constexpr std::array kFuzzTargets{"communicate", "image", "policy"};
+inline constexpr std::array kFuzzTargets{"communicate", "depex",  "hob",     "image",   "messages",
+                                         "mmst",        "policy", "request", "scenario"};
 
 struct FuzzOptions {
   std::string target;
