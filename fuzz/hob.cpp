@@ -11,9 +11,8 @@
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/world_watch.hpp"
 
+namespace mm::fuzz {
 namespace {
-
-using namespace mm;
 
 constexpr u64 kPolicyAt = test::kData + 0x1000;
 constexpr u64 kPolicyRoom = 0x2000;
@@ -68,12 +67,12 @@ void use(test::World& world, fuzz::WorldWatch& watch) {
 
 }  // namespace
 
-std::span<std::string_view const> mm::fuzz::defects() {
+std::span<std::string_view const> defects() {
   static constexpr std::array<std::string_view, 1> kDefects{"NeverContained"};
   return kDefects;
 }
 
-void mm::fuzz::run(std::span<std::byte const> data) {
+void run(std::span<std::byte const> data) {
   static test::World world;
   static WorldWatch watch{world};
   u16 policy_bytes = 0;
@@ -101,3 +100,5 @@ void mm::fuzz::run(std::span<std::byte const> data) {
   watch.check_pages();
   use(world, watch);
 }
+
+}  // namespace mm::fuzz

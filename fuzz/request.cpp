@@ -14,9 +14,9 @@
 #include "sim/scenario/names.hpp"
 #include "tests/unit/core_policy/blob.hpp"
 
+namespace mm::fuzz {
 namespace {
 
-using namespace mm;
 using Bytes = std::span<std::byte const>;
 
 constexpr u32 kMostMessages = 24;
@@ -146,13 +146,13 @@ class Session {
 
 }  // namespace
 
-std::span<std::string_view const> mm::fuzz::defects() {
+std::span<std::string_view const> defects() {
   static constexpr std::array<std::string_view, 4> kDefects{"MessageSize", "RuntimeGate", "LockedUnblock",
                                                             "UnblockMmram"};
   return kDefects;
 }
 
-void mm::fuzz::run(std::span<std::byte const> data) {
+void run(std::span<std::byte const> data) {
   static test::World world;
   static bool const started = [] {
     world.set_policy(test::Blob::example());
@@ -166,3 +166,5 @@ void mm::fuzz::run(std::span<std::byte const> data) {
   MM_FUZZ_CHECK(started);
   Session{world, watch}.play(data);
 }
+
+}  // namespace mm::fuzz
