@@ -45,8 +45,8 @@ void check_accepted(std::span<std::byte const> list) {
       auto const hob = list.subspan(at, std::min<std::size_t>(header.length, list.size() - at));
       auto const p = payload<abi::PassDown>(hob, guids::gMmSupervisorPassDownHobGuid);
       pass_down = pass_down || (p && p->revision == 2);
-      auto const options = payload<abi::TestOptions>(hob, abi::kTestOptionsHobGuid);
-      MM_FUZZ_CHECK(!fuzz::planted("NeverContained") || !options || options->fault_policy == 0);
+      MM_FUZZ_CHECK(!fuzz::planted("NothingUnblocked") ||
+                    !payload<abi::UnblockMemoryParams>(hob, guids::gMmSupvUnblockRegionHobGuid));
     }
     at += header.length;
   }
@@ -68,7 +68,7 @@ void use(test::World& world, fuzz::WorldWatch& watch) {
 }  // namespace
 
 std::span<std::string_view const> defects() {
-  static constexpr std::array<std::string_view, 1> kDefects{"NeverContained"};
+  static constexpr std::array<std::string_view, 1> kDefects{"NothingUnblocked"};
   return kDefects;
 }
 

@@ -16,12 +16,12 @@ ENVIRONMENT = 3
 DEFECT_OF = {
     "communicate": ("UnblockMmram", 30_000),
     "depex": ("NotIsIgnored", 100_000),
-    "hob": ("NeverContained", 50_000),
+    "hob": ("NothingUnblocked", 5_000),
     "image": ("SectionEnd", 300_000),
     "messages": ("AtMostTwo", 50_000),
     "mmst": ("NoLargeBlock", 50_000),
     "policy": ("NothingDenied", 20_000),
-    "request": ("UnblockMmram", 50_000),
+    "request": ("LockedUnblock", 20_000),
     "scenario": ("OneSizeOfMmram", 50_000),
 }
 
