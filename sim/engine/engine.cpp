@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "core/memory/page_tables.hpp"
 #include "sim/engine/calibration.hpp"
+#include "sim/engine/cpuid.hpp"
 
 namespace mm::sim {
 namespace {
@@ -183,6 +185,21 @@ int on_rdtsc(uc_engine* uc, void* user) {
   return 1;
 }
 
+int on_cpuid(uc_engine* uc, void* user) {
+  auto const& e = *static_cast<Impl*>(user);
+  u64 leaf = 0;
+  u64 subleaf = 0;
+  uc_reg_read(uc, UC_X86_REG_RAX, &leaf);
+  uc_reg_read(uc, UC_X86_REG_RCX, &subleaf);
+  CpuidResult const r = cpuid(static_cast<u32>(leaf), static_cast<u32>(subleaf), e.config.cpus, e.config.apic_id);
+  std::pair<int, u64> const results[] = {
+      {UC_X86_REG_RAX, r.eax}, {UC_X86_REG_RBX, r.ebx}, {UC_X86_REG_RCX, r.ecx}, {UC_X86_REG_RDX, r.edx}};
+  for (auto const& [reg, value] : results) {
+    uc_reg_write(uc, reg, &value);
+  }
+  return 1;
+}
+
 template <typename F>
 void* erase(F* function) {
   return reinterpret_cast<void*>(function);
@@ -273,6 +290,7 @@ std::expected<void, std::string> Engine::Impl::add_hooks() {
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_in), this, 1, 0, UC_X86_INS_IN));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_out), this, 1, 0, UC_X86_INS_OUT));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_rdtsc), this, 1, 0, UC_X86_INS_RDTSC));
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_cpuid), this, 1, 0, UC_X86_INS_CPUID));
   return {};
 }
 

@@ -41,6 +41,8 @@ struct EngineConfig {
   u64 const* time_ns =
       nullptr;               ///< virtual time that RDTSC derives from (1 tick per ns plus blocks); null: blocks only
   std::span<u8> coverage{};  ///< edge counters, power-of-two size, or empty
+  u32 cpus = 1;              ///< of the machine, and which one this is: for CPUID
+  u32 apic_id = 0;
 };
 
 /// One CPU in ring 3: a Unicorn engine over the machine's RAM and real guest page tables. The event loop is outside the

@@ -42,7 +42,9 @@ std::expected<void, std::string> SimMachine::make_cpus(Handler handler) {
                                   .budget_blocks = config_.user_budget_blocks,
                                   .slice_blocks = config_.boot.cpus > 1 ? kSliceBlocks : 0,
                                   .time_ns = &time_ns_,
-                                  .coverage = config_.coverage});
+                                  .coverage = config_.coverage,
+                                  .cpus = config_.boot.cpus,
+                                  .apic_id = i});
     if (!engine.has_value()) {
       return std::unexpected(engine.error());
     }

@@ -34,6 +34,7 @@ constexpr std::array kNamed{
     std::pair<std::string_view, Guid>{"HelloSupervised", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0003"_guid},
     std::pair<std::string_view, Guid>{"HelloSyscalls", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0004"_guid},
     std::pair<std::string_view, Guid>{"RootHandler", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0060"_guid},
+    std::pair<std::string_view, Guid>{"Instructions", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00F0"_guid},
     std::pair<std::string_view, Guid>{"Attacker", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0010"_guid},
     std::pair<std::string_view, Guid>{"SaveState", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0050"_guid},
     std::pair<std::string_view, Guid>{"ApUser", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0020"_guid},
