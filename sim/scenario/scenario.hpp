@@ -36,6 +36,7 @@ struct StepExpectation {
   std::optional<u64> value;
   std::optional<u64> valid;  ///< mailbox valid byte after the MMI
   std::vector<ExpectedBytes> bytes;
+  int line = 0;        ///< 0: the step expects nothing
   bool halts = false;  ///< the machine halts in this step, so it gives no result
 };
 
@@ -63,11 +64,13 @@ struct ImageSpec {
 struct ExpectedEvent {
   hal::TraceKind kind{};
   std::optional<u64> cpu, a, b, c, d, e, f;
+  int line = 0;
 };
 
 struct MemoryRange {
   u64 address = 0;
   u64 bytes = 0;
+  int line = 0;
 };
 
 struct Expectation {
@@ -80,6 +83,7 @@ struct Expectation {
   std::vector<Bytes> secrets;             ///< these bytes are in no reply, and in nothing that was read
   bool audit = false;                     ///< the page tables are audited whatever the command line says
   std::vector<std::string> caught;  ///< what must be found wrong, each a part of one sentence; nothing else may be
+  int no_events_line = 0, halted_line = 0, refused_image_line = 0;
 };
 
 struct Scenario {
@@ -90,7 +94,7 @@ struct Scenario {
   bool intel_save_state = false;  ///< else AMD64
   u64 seed = 1;
   bool dispatch = true;
-  bool release_core = false;         ///< the supervisor core without trace, for measurements
+  std::string supervisor = "MmSupervisorCore";  ///< image in the supervisor's place
   std::vector<std::string> targets;  ///< empty: all
   u32 defects = 0;                   ///< supervisor::Check bits that the simulator removes
   Bytes policy;                      ///< empty: none

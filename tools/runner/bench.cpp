@@ -66,13 +66,14 @@ Row below(std::string id, std::string title, double value, std::string unit, dou
 }
 
 /// A machine with one driver.
-Result<scenario::Prepared> machine_with(char const* driver, std::filesystem::path const& images, bool release) {
+Result<scenario::Prepared> machine_with(char const* driver, std::filesystem::path const& images,
+                                        char const* supervisor) {
   auto loaded =
       scenario::parse_scenario(fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n", driver), "bench", images);
   if (!loaded) {
     return std::unexpected(loaded.error());
   }
-  loaded->release_core = release;
+  loaded->supervisor = supervisor;
   return scenario::prepare(std::move(*loaded), images);
 }
 
@@ -216,7 +217,7 @@ Result<double> reset_us(scenario::Prepared const& p) {
 }
 
 Result<std::vector<Row>> simulator_rows(std::filesystem::path const& images) {
-  auto const p = machine_with("Hello", images, false);
+  auto const p = machine_with("Hello", images, "MmSupervisorCore");
   if (!p) {
     return std::unexpected(p.error());
   }
@@ -332,7 +333,7 @@ Bytes timed_program(std::vector<Timed> const& list) {
 /// Dispatches one driver, then takes each measurement. Under `-icount shift=0` the TSC counts instructions.
 Result<std::vector<Row>> measure_on_qemu(char const* driver, std::vector<Timed> const& list,
                                          std::filesystem::path const& images) {
-  auto p = machine_with(driver, images, true);
+  auto p = machine_with(driver, images, "MmSupervisorCoreRelease");
   if (!p) {
     return std::unexpected(p.error());
   }

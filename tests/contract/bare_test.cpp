@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "sim/scenario/run.hpp"
+#include "tests/contract/cases.hpp"
+
+namespace mm::contract {
+namespace {
+
+TEST(BareMachineContract, HoldsUnderQemu) {
+  std::filesystem::path const images{MM_TEST_IMAGE_DIR};
+  auto loaded = scenario::parse_scenario("schema = 1\ndispatch = false\n", "contract", images);
+  ASSERT_TRUE(loaded) << loaded.error();
+  loaded->supervisor = "MmSupervisorContract";
+  auto const prepared = scenario::prepare(std::move(*loaded), images);
+  ASSERT_TRUE(prepared) << prepared.error();
+  auto const run = scenario::run_on_qemu(*prepared);
+  ASSERT_TRUE(run) << run.error();
+  std::size_t passed = 0;
+  for (auto const& line : run->text) {
+    EXPECT_FALSE(line.starts_with("FAILED")) << line;
+    passed += line.starts_with("passed ") ? 1u : 0u;
+  }
+  EXPECT_EQ(passed, kCommonCount + kRing3Count);
+  EXPECT_EQ(std::ranges::count(run->text, "end of the contract"), 1);
+}
+
+}  // namespace
+}  // namespace mm::contract
