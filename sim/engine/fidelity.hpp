@@ -4,13 +4,36 @@
 #include <array>
 #include <string_view>
 
+#include "hal/roles/trace.hpp"
+
 namespace mm::sim {
+
+/// What a known difference does to the transcript: the two events are of `kind` and equal but for `fields`.
+struct TranscriptPattern {
+  hal::TraceKind kind{};
+  std::string_view fields;  ///< letters of hal::TraceEvent, a to f
+  std::string_view when;    ///< what `holds` tests, for the reader
+  bool (*holds)(hal::TraceEvent const& simulator, hal::TraceEvent const& machine) noexcept = nullptr;
+};
 
 /// One known difference between the simulator and a machine. `id` is stable.
 struct FidelityGap {
   std::string_view id;
   std::string_view text;
+  std::array<TranscriptPattern, 2> transcript{};  ///< a pattern without fields: none
 };
+
+namespace detail {
+using hal::TraceEvent;
+constexpr u64 kUndefinedOpcode = 6;
+constexpr u64 kGeneralProtection = 13;
+constexpr bool undefined_for_protection(TraceEvent const& s, TraceEvent const& m) noexcept {
+  return s.a == kUndefinedOpcode && m.a == kGeneralProtection;
+}
+constexpr bool halted_by_it(TraceEvent const& s, TraceEvent const& m) noexcept {
+  return s.a == static_cast<u64>(hal::HaltReason::UserFault) && s.b == kUndefinedOpcode && m.b == kGeneralProtection;
+}
+}  // namespace detail
 
 /// Everything known to differ at CPL 3, in devices and in timing.
 inline constexpr std::array kFidelityGaps = {
@@ -20,13 +43,16 @@ inline constexpr std::array kFidelityGaps = {
     FidelityGap{"lock-bit-test",
                 "LOCK BT, BTS, BTR, BTC with a register operand is #UD by hiding the prefix byte from the fetch"},
     FidelityGap{"icebp", "ICEBP raises #UD instead of #DB"},
-    FidelityGap{"monitor", "RDPMC, MONITOR and MWAIT raise #UD instead of #GP"},
+    FidelityGap{"monitor",
+                "RDPMC, MONITOR and MWAIT raise #UD instead of #GP",
+                {TranscriptPattern{hal::TraceKind::Fault, "a", "#UD here, #GP there", detail::undefined_for_protection},
+                 TranscriptPattern{hal::TraceKind::Halt, "b", "the halt that follows", detail::halted_by_it}}},
     FidelityGap{"sse-exceptions", "an unmasked SSE exception is not raised"},
-    FidelityGap{"non-canonical-jump", "#GP of a jump to a non-canonical address reports the target as RIP"},
+    FidelityGap{"non-canonical-jump",
+                "#GP of a jump to a non-canonical address reports the target as RIP; QEMU does the same"},
     FidelityGap{"int-n",
                 "INT n and INT3 raise #GP(n*8+2), as the manuals have it; QEMU 7.2 gives n*16+2. Prefixed forms report "
                 "RIP one byte late"},
-    FidelityGap{"cpuid", "CPUID is the engine's Westmere, not recorded from QEMU"},
     FidelityGap{"bus-hole", "a ring-3 access to a mapped address without memory is vector 18"},
     FidelityGap{"tseg-qword", "an 8-byte normal-world read of locked TSEG gives FF; q35 gives 0"},
     FidelityGap{"rsm-checks", "RSM loads whatever the save state holds; a CPU shuts down on values that contradict"},

@@ -56,6 +56,7 @@ struct MachineConfig {
 struct Frame {
   abi::FrameKind kind{};
   std::vector<std::byte> payload;
+  std::size_t events = 0;  ///< trace events before it
 };
 
 /// Bytes of the normal world that ring 0 read a second time within one MMI: what was checked the first time may differ.

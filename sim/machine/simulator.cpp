@@ -324,7 +324,7 @@ void Simulator::Impl::write_apic(u32 offset, u32 value) noexcept {
 }
 
 void Simulator::emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept {
-  impl_->frames.push_back({kind, {payload.begin(), payload.end()}});
+  impl_->frames.push_back({kind, {payload.begin(), payload.end()}, impl_->machine.events().size()});
 }
 
 std::vector<hal::TraceEvent> const& Simulator::trace() const noexcept { return impl_->machine.events(); }

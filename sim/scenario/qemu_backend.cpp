@@ -148,7 +148,7 @@ MachineRun parse_console(std::span<std::byte const> console) {
         }
         break;
       case abi::FrameKind::StepResult:
-        add_result_frame(run.results, payload);
+        add_result_frame(run.results, payload, run.trace.size());
         break;
       case abi::FrameKind::Text:
         run.text.emplace_back(reinterpret_cast<char const*>(payload.data()), payload.size());

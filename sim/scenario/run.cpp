@@ -107,19 +107,7 @@ std::expected<void, std::string> add_driver(Prepared& p, std::vector<FvFileSpec>
   return {};
 }
 
-void check_bytes(StepExpectation const& e, std::span<std::byte const> got, std::string const& who,
-                 std::vector<std::string>& problems) {
-  for (auto const& want : e.bytes) {
-    std::size_t const end = want.at + want.bytes.size();
-    bool const same = end <= got.size() && std::ranges::equal(want.bytes, got.subspan(want.at, want.bytes.size()));
-    if (!same) {
-      auto const there = got.subspan(std::min(want.at, got.size()));
-      problems.push_back(
-          fmt::format("{}: at byte {} expected {}, got {}", who, want.at, format_hex(want.bytes),
-                      there.empty() ? "nothing" : format_hex(there.first(std::min(there.size(), want.bytes.size())))));
-    }
-  }
-}
+std::string some_hex(std::span<std::byte const> bytes) { return bytes.empty() ? "nothing" : format_hex(bytes); }
 
 /// Why the normal world's client gave no answer: `code` is 0 or 1 + CommunicateError.
 std::string client_said(u64 code) {
@@ -130,33 +118,58 @@ std::string client_said(u64 code) {
   return code == 0 || code > std::size(names) ? "" : fmt::format(" (the client: {})", names[code - 1]);
 }
 
-void check_step(ScenarioStep const& step, std::size_t number, StepOutcome const* got,
-                std::vector<std::string>& problems) {
-  auto const who = fmt::format("step {} ({}, line {})", number + 1, step.title, step.line);
-  auto const& e = step.expect;
-  if (got == nullptr || e.halts) {
-    if ((got == nullptr) != e.halts) {
-      problems.push_back(who +
-                         (e.halts ? ": expected the machine to halt, but the step gave a result" : ": gave no result"));
+/// What one step was expected to give, held against what it gave.
+class StepCheck {
+ public:
+  StepCheck(ScenarioStep const& step, std::size_t index, std::vector<Problem>& problems)
+      : step_(step), index_(index), problems_(problems) {}
+
+  void run(StepOutcome const* got) {
+    auto const& e = step_.expect;
+    if (got == nullptr || e.halts) {
+      if ((got == nullptr) != e.halts) {
+        add("halt", e.halts ? "the machine halts here" : "a result",
+            e.halts ? "a result" : "none, the machine stopped");
+      }
+      return;
     }
-    return;
+    if (e.status && *e.status != got->head.status) {
+      add("status", named(*e.status), named(got->head.status) + client_said(got->head.detail >> 8));
+    }
+    compare("size", e.size, got->head.value);
+    compare("message size", e.message_size, got->head.value - std::min<u64>(got->head.value, step_.header_bytes));
+    compare("value", e.value, got->head.value);
+    compare("mailbox valid", e.valid, got->head.detail & 0xFF);
+    std::span<std::byte const> const data{got->data};
+    bytes(data.subspan(std::min(step_.header_bytes, data.size())));
   }
-  auto const compare = [&](char const* what, std::optional<u64> want, u64 have) {
+
+ private:
+  void add(std::string what, std::string expected, std::string actual) {
+    auto text = fmt::format("step {} ({}, line {}): {} is {}, expected {}", index_ + 1, step_.title, step_.line, what,
+                            actual, expected);
+    problems_.push_back({std::move(text), index_, step_.expect.line != 0 ? step_.expect.line : step_.line,
+                         std::move(what), std::move(expected), std::move(actual)});
+  }
+  void compare(char const* what, std::optional<u64> want, u64 have) {
     if (want && *want != have) {
-      problems.push_back(fmt::format("{}: {} is {}, expected {}", who, what, hex_number(have), hex_number(*want)));
+      add(what, hex_number(*want), hex_number(have));
     }
-  };
-  if (e.status && *e.status != got->head.status) {
-    problems.push_back(fmt::format("{}: status is {}, expected {}{}", who, named(got->head.status), named(*e.status),
-                                   client_said(got->head.detail >> 8)));
   }
-  compare("size", e.size, got->head.value);
-  compare("message size", e.message_size, got->head.value - std::min<u64>(got->head.value, step.header_bytes));
-  compare("value", e.value, got->head.value);
-  compare("mailbox valid", e.valid, got->head.detail & 0xFF);
-  std::span<std::byte const> const data{got->data};
-  check_bytes(e, data.subspan(std::min(step.header_bytes, data.size())), who, problems);
-}
+  void bytes(std::span<std::byte const> got) {
+    for (auto const& want : step_.expect.bytes) {
+      auto const there = got.subspan(std::min(want.at, got.size()));
+      auto const same = there.first(std::min(there.size(), want.bytes.size()));
+      if (!std::ranges::equal(want.bytes, same)) {
+        add(fmt::format("bytes at {}", want.at), format_hex(want.bytes), some_hex(same));
+      }
+    }
+  }
+
+  ScenarioStep const& step_;
+  std::size_t index_;
+  std::vector<Problem>& problems_;
+};
 
 bool matches(ExpectedEvent const& want, hal::TraceEvent const& e) {
   auto const same = [](std::optional<u64> w, u64 h) { return !w || *w == h; };
@@ -165,21 +178,32 @@ bool matches(ExpectedEvent const& want, hal::TraceEvent const& e) {
 }
 
 void check_events(Expectation const& expect, std::vector<hal::TraceEvent> const& trace,
-                  std::vector<std::string>& problems) {
+                  std::vector<Problem>& problems) {
   auto at = trace.begin();
   for (std::size_t i = 0; i < expect.events.size(); ++i) {
     auto const& want = expect.events[i];
     at = std::find_if(at, trace.end(), [&](hal::TraceEvent const& e) { return matches(want, e); });
     if (at == trace.end()) {
-      problems.push_back(fmt::format("expected event {} ({}) did not happen{}", i + 1, event_name(want.kind),
-                                     i == 0 ? "" : " after those before it"));
+      bool const same_kind = std::ranges::any_of(trace, [&](hal::TraceEvent const& e) { return e.kind == want.kind; });
+      problems.push_back({fmt::format("expected event {} ({}) did not happen{}", i + 1, event_name(want.kind),
+                                      i == 0 ? "" : " after those before it"),
+                          {},
+                          want.line,
+                          fmt::format("event {}", i + 1),
+                          std::string{event_name(want.kind)},
+                          same_kind ? "only with other values, or earlier" : "did not happen"});
       break;
     }
     ++at;
   }
   for (auto const kind : expect.no_events) {
     if (std::ranges::any_of(trace, [&](hal::TraceEvent const& e) { return e.kind == kind; })) {
-      problems.push_back(fmt::format("event {} happened, and must not", event_name(kind)));
+      problems.push_back({fmt::format("event {} happened, and must not", event_name(kind)),
+                          {},
+                          expect.no_events_line,
+                          "event",
+                          fmt::format("no {}", event_name(kind)),
+                          "it happened"});
     }
   }
 }
@@ -193,101 +217,114 @@ bool loader_refused(Prepared const& p, MachineRun const& run, std::string const&
          });
 }
 
-StepOutcome const* result_at(MachineRun const& run, std::size_t index) {
-  auto const at =
-      std::ranges::find(run.results, static_cast<u32>(index), [](StepOutcome const& r) { return r.head.index; });
-  return at == run.results.end() ? nullptr : &*at;
-}
-
-void check_memory(Prepared const& p, MachineRun const& run, std::vector<std::string>& problems) {
+void check_memory(Prepared const& p, MachineRun const& run, std::vector<Problem>& problems) {
   for (std::size_t i = 0; i < p.scenario.expect.memory_unchanged.size(); ++i) {
     auto const* before = result_at(run, p.program.reads_before + i);
     auto const* after = result_at(run, p.program.reads_after + i);
-    auto const base = p.scenario.expect.memory_unchanged[i].address;
+    auto const& range = p.scenario.expect.memory_unchanged[i];
+    auto const add = [&](std::string const& address, char const* actual) {
+      problems.push_back({fmt::format("memory at {} {}", address, actual),
+                          {},
+                          range.line,
+                          "memory at " + address,
+                          "unchanged",
+                          actual});
+    };
     if (before == nullptr || after == nullptr) {
-      problems.push_back(fmt::format("memory at {}: not read, the machine stopped before", hex_number(base)));
+      add(hex_number(range.address), "not read, the machine stopped before");
     } else if (before->data != after->data) {
       auto const [x, y] = std::ranges::mismatch(before->data, after->data);
-      problems.push_back(
-          fmt::format("memory at {} changed", hex_number(base + static_cast<u64>(x - before->data.begin()))));
+      add(hex_number(range.address + static_cast<u64>(x - before->data.begin())), "changed");
     }
   }
 }
 
+/// A problem of the run as a whole, which no line of the file is about.
+Problem whole(std::string text, int line = 0, std::string what = {}, std::string expected = {},
+              std::string actual = {}) {
+  return {std::move(text), {}, line, std::move(what), std::move(expected), std::move(actual)};
+}
+
 /// Bytes that must stay in MM are in nothing that the normal world was given.
-void check_secrets(Prepared const& p, MachineRun const& run, std::vector<std::string>& problems) {
+void check_secrets(Prepared const& p, MachineRun const& run, std::vector<Problem>& problems) {
   for (auto const& secret : p.scenario.expect.secrets) {
     for (auto const& result : run.results) {
       if (!std::ranges::search(result.data, secret).empty()) {
-        problems.push_back(
-            fmt::format("secret {} is in the result of program step {}", format_hex(secret, 8), result.head.index));
+        problems.push_back(whole(
+            fmt::format("secret {} is in the result of program step {}", format_hex(secret, 8), result.head.index)));
       }
     }
   }
 }
 
 /// Takes away the problems that were to be found, and adds those that were not.
-void expect_caught(std::vector<std::string> const& caught, std::vector<std::string>& problems) {
-  auto const tells = [](std::string const& problem) {
-    return [&problem](std::string const& what) { return problem.contains(what); };
+void expect_caught(std::vector<std::string> const& caught, std::vector<Problem>& problems) {
+  auto const tells = [](Problem const& problem) {
+    return [&problem](std::string const& what) { return problem.text.contains(what); };
   };
-  std::vector<std::string> missing;
+  std::vector<Problem> missing;
   for (auto const& what : caught) {
-    if (std::ranges::none_of(problems, [&](std::string const& p) { return p.contains(what); })) {
-      missing.push_back(fmt::format("'{}' was to be caught, and was not", what));
+    if (std::ranges::none_of(problems, [&](Problem const& p) { return p.text.contains(what); })) {
+      missing.push_back(whole(fmt::format("'{}' was to be caught, and was not", what)));
     }
   }
   if (!caught.empty()) {
-    std::erase_if(problems, [&](std::string const& p) { return std::ranges::any_of(caught, tells(p)); });
+    std::erase_if(problems, [&](Problem const& p) { return std::ranges::any_of(caught, tells(p)); });
   }
   problems.insert(problems.end(), missing.begin(), missing.end());
 }
 
-void check_audit(MachineRun const& run, std::vector<std::string>& problems) {
+void check_audit(MachineRun const& run, std::vector<Problem>& problems) {
   if (!run.audited) {
     return;
   }
   for (auto const& result : run.audited->rules) {
     for (auto const& o : result.offences) {
-      problems.push_back(
-          fmt::format("audit after MMI {}: {}: {} {}", o.mmi, result.rule->name, audit::range_text(o.range), o.what));
+      problems.push_back(whole(
+          fmt::format("audit after MMI {}: {}: {} {}", o.mmi, result.rule->name, audit::range_text(o.range), o.what)));
     }
   }
 }
 
+/// The boot that was to be refused for a reason.
+void check_boot_error(std::string const& reason, MachineRun const& run, std::vector<Problem>& problems) {
+  if (!run.boot_failed || run.text.empty() || !run.text.back().contains(reason)) {
+    problems.push_back(whole(fmt::format("the boot was to be refused ({}), and {}", reason,
+                                         !run.boot_failed   ? std::string{"was not"}
+                                         : run.text.empty() ? std::string{"gave no reason"}
+                                                            : "the reason is: " + run.text.back())));
+  }
+}
+
 /// What is not as expected, whether or not it was to be caught.
-std::vector<std::string> all_problems(Prepared const& p, MachineRun const& run) {
-  std::vector<std::string> problems;
+std::vector<Problem> all_problems(Prepared const& p, MachineRun const& run) {
+  std::vector<Problem> problems;
   auto const& expect = p.scenario.expect;
   if (expect.refused_image) {
     if (!loader_refused(p, run, *expect.refused_image)) {
-      problems.push_back(fmt::format("image '{}' was to be refused, and was not", *expect.refused_image));
+      problems.push_back(whole(fmt::format("image '{}' was to be refused, and was not", *expect.refused_image),
+                               expect.refused_image_line, "image",
+                               fmt::format("'{}' is refused", *expect.refused_image), "it was loaded"));
     }
     return problems;
   }
   if (expect.boot_error) {
-    if (!run.boot_failed || run.text.empty() || !run.text.back().contains(*expect.boot_error)) {
-      problems.push_back(fmt::format("the boot was to be refused ({}), and {}", *expect.boot_error,
-                                     !run.boot_failed   ? std::string{"was not"}
-                                     : run.text.empty() ? std::string{"gave no reason"}
-                                                        : "the reason is: " + run.text.back()));
-    }
+    check_boot_error(*expect.boot_error, run, problems);
     return problems;
   }
   if (expect.halted != run.halted) {
+    auto const want = expect.halted ? std::string{halt_name(*expect.halted)} : std::string{"no halt"};
+    auto const have = run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"};
     problems.push_back(
-        fmt::format("the machine {}, expected {}",
-                    run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"},
-                    expect.halted ? std::string{halt_name(*expect.halted)} : std::string{"no halt"}));
+        whole(fmt::format("the machine {}, expected {}", have, want), expect.halted_line, "the machine", want, have));
   }
   if (run.boot_failed && !expect.halted) {
-    problems.push_back("the boot failed" + (run.text.empty() ? "" : ": " + run.text.back()));
+    problems.push_back(whole("the boot failed" + (run.text.empty() ? "" : ": " + run.text.back())));
     return problems;
   }
   for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
-    auto const& step = p.scenario.steps[i];
     auto const* got = result_at(run, p.program.last_of_step[i]);
-    check_step(step, i, got, problems);
+    StepCheck{p.scenario.steps[i], i, problems}.run(got);
     if (got == nullptr) {
       break;
     }
@@ -296,16 +333,18 @@ std::vector<std::string> all_problems(Prepared const& p, MachineRun const& run) 
     return e.kind == hal::TraceKind::Fault && e.f == static_cast<u64>(abi::UserCommand::StartUserCore);
   });
   if (start_fault && !expect.halted) {
-    problems.push_back("the user core faulted while it started");
+    problems.push_back(whole("the user core faulted while it started"));
   }
   if (!run.complete && !run.halted && !run.boot_failed) {
-    problems.push_back("the machine stopped without saying why");
+    problems.push_back(whole("the machine stopped without saying why"));
   }
   check_events(expect, run.trace, problems);
   check_memory(p, run, problems);
   check_secrets(p, run, problems);
   check_audit(run, problems);
-  problems.insert(problems.end(), run.breaches.begin(), run.breaches.end());
+  for (auto const& breach : run.breaches) {
+    problems.push_back(whole(breach));
+  }
   return problems;
 }
 
@@ -316,10 +355,9 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
   p.scenario = std::move(scenario);
   p.images = images;
   std::vector<FvFileSpec> files;
-  for (auto const& [name, guid] : {std::pair{"MmSupervisorCore", guids::gMmSupervisorCoreGuid},
-                                   std::pair{"MmUserCore", guids::gMmSupervisorUserGuid}}) {
-    auto const release = p.scenario.release_core && guid == guids::gMmSupervisorCoreGuid ? "Release" : "";
-    if (auto done = add_core(files, images, std::string{name} + release, guid); !done) {
+  for (auto const& [name, guid] : {std::pair{p.scenario.supervisor, guids::gMmSupervisorCoreGuid},
+                                   std::pair{std::string{"MmUserCore"}, guids::gMmSupervisorUserGuid}}) {
+    if (auto done = add_core(files, images, name, guid); !done) {
       return std::unexpected(done.error());
     }
   }
@@ -375,8 +413,15 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
   return p;
 }
 
-void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte const> payload) {
+StepOutcome const* result_at(MachineRun const& run, std::size_t index) {
+  auto const at =
+      std::ranges::find(run.results, static_cast<u32>(index), [](StepOutcome const& r) { return r.head.index; });
+  return at == run.results.end() ? nullptr : &*at;
+}
+
+void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte const> payload, std::size_t events) {
   StepOutcome out;
+  out.events = events;
   if (payload.size() < sizeof out.head) {
     return;
   }
@@ -391,7 +436,7 @@ void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte con
   }
 }
 
-std::vector<std::string> check(Prepared const& p, MachineRun const& run) {
+std::vector<Problem> check(Prepared const& p, MachineRun const& run) {
   auto problems = all_problems(p, run);
   expect_caught(p.scenario.expect.caught, problems);
   return problems;
@@ -412,16 +457,6 @@ std::vector<std::string> describe_results(Prepared const& p, MachineRun const& r
                                 hex_number(got->head.value), body.empty() ? "" : " data " + format_hex(body, 32)));
   }
   return lines;
-}
-
-std::vector<std::string> differences(std::vector<std::string> const& a, std::vector<std::string> const& b) {
-  auto const [x, y] = std::ranges::mismatch(a, b);
-  if (x == a.end() && y == b.end()) {
-    return {};
-  }
-  auto const line = static_cast<std::size_t>(x - a.begin());
-  return {fmt::format("first difference in line {}", line + 1), "  sim:  " + (x == a.end() ? "(ends)" : *x),
-          "  qemu: " + (y == b.end() ? "(ends)" : *y)};
 }
 
 }  // namespace mm::scenario

@@ -36,6 +36,7 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
 struct StepOutcome {
   communication::StepResult head;
   Bytes data;
+  std::size_t events = 0;  ///< trace events up to it
 };
 
 /// What a machine reported.
@@ -51,8 +52,9 @@ struct MachineRun {
   std::optional<audit::Report> audited;  ///< when it was asked for
 };
 
-/// Joins a StepResult frame to the results so far; frames that do not fit are ignored.
-void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte const> payload);
+/// Joins a StepResult frame, which `events` trace events precede, to the results so far; frames that do not fit are
+/// ignored.
+void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte const> payload, std::size_t events);
 
 /// Runs on the simulator / on QEMU. Error: the environment is at fault (exit code 3).
 std::expected<MachineRun, std::string> run_on_sim(Prepared const& prepared);
@@ -64,14 +66,29 @@ std::optional<std::string> qemu_unavailable(std::filesystem::path const& images)
 /// The frames that the debug console received.
 MachineRun parse_console(std::span<std::byte const> console);
 
-/// Sentences about what was not as expected; empty = passed.
-std::vector<std::string> check(Prepared const& prepared, MachineRun const& run);
+/// One expectation that did not hold.
+struct Problem {
+  std::string text;                 ///< one sentence that says it all
+  std::optional<std::size_t> step;  ///< index into Scenario::steps; none: about the whole run
+  int line = 0;                     ///< of the expectation in the scenario file; 0: the file does not mention it
+  std::string what;                 ///< status, size, halt ...
+  std::string expected;
+  std::string actual;
+};
+/// What was not as expected, in order; empty = passed.
+std::vector<Problem> check(Prepared const& prepared, MachineRun const& run);
 
-/// One line an event, in the order of each CPU within each MMI.
+/// The result of the program step with this index; null when it gave none.
+StepOutcome const* result_at(MachineRun const& run, std::size_t index);
+
+/// Events in the order in which runs are compared: of each CPU within each MMI.
+std::vector<hal::TraceEvent> in_order(std::vector<hal::TraceEvent> const& events);
+/// One line an event; `run` names the images of addresses.
+std::vector<std::string> render(Prepared const& prepared, MachineRun const& run,
+                                std::vector<hal::TraceEvent> const& events);
+/// render() of the whole run, in_order().
 std::vector<std::string> transcript(Prepared const& prepared, MachineRun const& run);
 /// One line a step.
 std::vector<std::string> describe_results(Prepared const& prepared, MachineRun const& run);
-/// Differences of two runs of the same scenario, a few lines at most; empty = the same.
-std::vector<std::string> differences(std::vector<std::string> const& a, std::vector<std::string> const& b);
 
 }  // namespace mm::scenario

@@ -95,10 +95,10 @@ struct Scenario {
   u64 seed = 1;
   bool dispatch = true;
   std::string supervisor = "MmSupervisorCore";  ///< image in the supervisor's place
-  std::vector<std::string> targets;  ///< empty: all
-  u32 defects = 0;                   ///< supervisor::Check bits that the simulator removes
-  Bytes policy;                      ///< empty: none
-  Bytes hobs;                        ///< of the normal world's list, besides those that the platform needs
+  std::vector<std::string> targets;             ///< empty: all
+  u32 defects = 0;                              ///< supervisor::Check bits that the simulator removes
+  Bytes policy;                                 ///< empty: none
+  Bytes hobs;                                   ///< of the normal world's list, besides those that the platform needs
   std::vector<ImageSpec> images;
   std::vector<ScenarioStep> steps;
   Expectation expect;

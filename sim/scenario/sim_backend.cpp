@@ -61,7 +61,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   }
   for (auto const& frame : (*machine)->frames()) {
     if (frame.kind == abi::FrameKind::StepResult) {
-      add_result_frame(run.results, frame.payload);
+      add_result_frame(run.results, frame.payload, frame.events);
     }
   }
   return run;

@@ -99,6 +99,9 @@ class Reader {
     }
   }
   static toml::node const* find(toml::table const& t, std::string_view key) { return t.get(key); }
+  static int line_of(toml::node const* node) {
+    return node == nullptr ? 0 : static_cast<int>(node->source().begin.line);
+  }
   std::optional<std::string> text(toml::table const& t, std::string_view key) const {
     auto const* node = find(t, key);
     if (node == nullptr) {
@@ -459,6 +462,7 @@ class Reader {
     (this->**build)(t, step);
     repeat(t, step);
     if (auto const* expect = table(t, "expect")) {
+      step.expect.line = line_of(expect);
       read_step_expect(*expect, step);
     }
     return step;
@@ -751,7 +755,10 @@ class Reader {
       }
       out.no_events.push_back(known->second);
     }
+    out.no_events_line = line_of(find(t, "no_events"));
     out.halted = choice(t, "halted", kHaltNames);
+    out.halted_line = line_of(find(t, "halted"));
+    out.refused_image_line = line_of(find(t, "refused_image"));
     out.refused_image = text(t, "refused_image");
     out.boot_error = text(t, "boot_error");
     out.audit = flag(t, "audit").value_or(false);
@@ -768,7 +775,7 @@ class Reader {
       auto const& entry = as_table(node, "memory_unchanged");
       only(entry, {"address", "bytes"}, "memory_unchanged");
       out.memory_unchanged.push_back(
-          {need(entry, "address", 0xFFFF'FFFF), need(entry, "bytes", communication::kMaxStepBytes)});
+          {need(entry, "address", 0xFFFF'FFFF), need(entry, "bytes", communication::kMaxStepBytes), line_of(&entry)});
     }
   }
   ExpectedEvent read_event(toml::table const& t) const {
@@ -777,8 +784,8 @@ class Reader {
     if (!kind) {
       fail(t, "an event needs a kind");
     }
-    return {*kind,          number(t, "cpu"), number(t, "a"), number(t, "b"),
-            number(t, "c"), number(t, "d"),   number(t, "e"), number(t, "f")};
+    return {*kind,          number(t, "cpu"), number(t, "a"), number(t, "b"), number(t, "c"),
+            number(t, "d"), number(t, "e"),   number(t, "f"), line_of(&t)};
   }
 
   fs::path file_;

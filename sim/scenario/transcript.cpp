@@ -204,16 +204,29 @@ class Renderer {
 
 }  // namespace
 
-std::vector<std::string> transcript(Prepared const& prepared, MachineRun const& run) {
-  Renderer const renderer{prepared, run.trace};
-  std::vector<std::size_t> order(run.trace.size());
+std::vector<hal::TraceEvent> in_order(std::vector<hal::TraceEvent> const& events) {
+  std::vector<std::size_t> order(events.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple{run.trace[i].mmi, run.trace[i].cpu, i}; });
-  std::vector<std::string> lines;
+  std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple{events[i].mmi, events[i].cpu, i}; });
+  std::vector<hal::TraceEvent> out;
   for (std::size_t const i : order) {
-    lines.push_back(renderer.line(run.trace[i]));
+    out.push_back(events[i]);
+  }
+  return out;
+}
+
+std::vector<std::string> render(Prepared const& prepared, MachineRun const& run,
+                                std::vector<hal::TraceEvent> const& events) {
+  Renderer const renderer{prepared, run.trace};
+  std::vector<std::string> lines;
+  for (auto const& e : events) {
+    lines.push_back(renderer.line(e));
   }
   return lines;
+}
+
+std::vector<std::string> transcript(Prepared const& prepared, MachineRun const& run) {
+  return render(prepared, run, in_order(run.trace));
 }
 
 }  // namespace mm::scenario

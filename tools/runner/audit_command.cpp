@@ -30,6 +30,15 @@ Audited without_report(Audited one, int code, std::string error) {
   return one;
 }
 
+/// What of the scenario was not as expected.
+std::vector<std::string> sentences(Prepared const& prepared, MachineRun const& run) {
+  std::vector<std::string> out;
+  for (auto& problem : check(prepared, run)) {
+    out.push_back(std::move(problem.text));
+  }
+  return out;
+}
+
 Audited audit_one(fs::path const& file, u32 defects) {
   Audited one{file, file.stem().string(), {}, {}, {}, kPassed};
   auto scenario = load_scenario(file, images_folder());
@@ -57,12 +66,12 @@ Audited audit_one(fs::path const& file, u32 defects) {
   }
   if (!run->audited) {
     // The scenario may be about a boot that fails: then there is no machine to look at.
-    one.problems = check(*prepared, *run);
+    one.problems = sentences(*prepared, *run);
     return without_report(std::move(one), one.problems.empty() ? kSkipped : kFailed,
                           "the machine did not boot" + (run->text.empty() ? "" : ": " + run->text.back()));
   }
   one.report = std::move(run->audited);
-  one.problems = check(*prepared, *run);
+  one.problems = sentences(*prepared, *run);
   one.code = one.report->passed() && one.problems.empty() ? kPassed : kFailed;
   return one;
 }

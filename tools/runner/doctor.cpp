@@ -70,9 +70,18 @@ int doctor_command(bool json, bool verbose) {
     std::cout << "\nWhere the simulator differs from a machine:\n";
   }
   for (auto const& gap : sim::kFidelityGaps) {
-    gaps.push_back({{"id", gap.id}, {"text", gap.text}});
+    auto patterns = nlohmann::json::array();
+    std::string in_transcript;
+    for (auto const& p : gap.transcript) {
+      if (!p.fields.empty()) {
+        auto const kind = scenario::event_name(p.kind);
+        patterns.push_back({{"kind", kind}, {"fields", p.fields}, {"when", p.when}});
+        in_transcript += fmt::format("{:<22}{} {}: {}\n", "", kind, p.fields, p.when);
+      }
+    }
+    gaps.push_back({{"id", gap.id}, {"text", gap.text}, {"transcript", patterns}});
     if (verbose && !json) {
-      std::cout << fmt::format("  {:<20}{}\n", gap.id, gap.text);
+      std::cout << fmt::format("  {:<20}{}\n{}", gap.id, gap.text, in_transcript);
     }
   }
   if (!json) {

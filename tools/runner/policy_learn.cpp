@@ -81,7 +81,7 @@ std::expected<Verdict, std::string> verdict(Scenario const& s, Bytes policy) {
     return std::unexpected(done.error());
   }
   auto const problems = scenario::check(done->prepared, done->run);
-  return Verdict{problems.empty(), problems.empty() ? "" : problems.front()};
+  return Verdict{problems.empty(), problems.empty() ? "" : problems.front().text};
 }
 
 /// Runs under the scenario's own policy for the verdict, and under one that refuses nothing for the accesses.

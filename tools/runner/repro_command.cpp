@@ -9,6 +9,7 @@
 #include <cstring>
 #include <iostream>
 
+#include "sim/scenario/compare.hpp"
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/sequence.hpp"
 #include "tools/runner/commands.hpp"
@@ -45,25 +46,20 @@ int run_target(ReproOptions const& options) {
   return good ? kPassed : kFailed;
 }
 
-struct Shown {
-  std::vector<std::string> events, results;
-};
-
 /// Runs the messages on one machine and prints what happened.
-std::expected<Shown, std::string> show(scenario::Prepared const& p, std::string const& target) {
-  auto const run = target == "qemu" ? scenario::run_on_qemu(p) : scenario::run_on_sim(p);
+std::expected<scenario::MachineRun, std::string> show(scenario::Prepared const& p, std::string const& target) {
+  auto run = target == "qemu" ? scenario::run_on_qemu(p) : scenario::run_on_sim(p);
   if (!run) {
-    return std::unexpected(run.error());
+    return run;
   }
-  Shown shown{scenario::transcript(p, *run), scenario::describe_results(p, *run)};
   std::cout << "# " << target << '\n';
-  for (auto const& lines : {shown.events, shown.results}) {
+  for (auto const& lines : {scenario::transcript(p, *run), scenario::describe_results(p, *run)}) {
     for (auto const& line : lines) {
       std::cout << line << '\n';
     }
   }
   std::cout << (run->halted ? fmt::format("halted: {}\n", scenario::halt_name(*run->halted)) : "no halt\n");
-  return shown;
+  return run;
 }
 
 /// Shows the messages on the machines; kFailed when two do not agree.
@@ -76,7 +72,7 @@ int show_sequence(ReproOptions const& options, scenario::Bytes const& input) {
   for (auto const& [name, check] : scenario::kCheckNames) {
     prepared->defects |= options.defect == name ? supervisor::bit_of(check) : 0;
   }
-  std::vector<Shown> shown;
+  std::vector<scenario::MachineRun> shown;
   for (std::string const target : {"sim", "qemu"}) {
     if (options.target != target && options.target != "both") {
       continue;
@@ -91,15 +87,14 @@ int show_sequence(ReproOptions const& options, scenario::Bytes const& input) {
   if (shown.size() < 2) {
     return kPassed;
   }
-  auto found = scenario::differences(shown[0].results, shown[1].results);
-  if (found.empty()) {
-    found = scenario::differences(shown[0].events, shown[1].events);
+  auto const found = scenario::compare(*prepared, shown[0], shown[1]).difference;
+  if (!found) {
+    std::cout << "the machines agree\n";
+    return kPassed;
   }
-  for (auto const& line : found) {
-    std::cout << line << '\n';
-  }
-  std::cout << (found.empty() ? "the machines agree\n" : "the machines differ\n");
-  return found.empty() ? kPassed : kFailed;
+  std::cout << fmt::format("the machines differ from {} {} on\n  sim:  {}\n  qemu: {}\n", found->in, found->number,
+                           found->sim, found->machine);
+  return kFailed;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,9 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/scenario/names.hpp"
-#include "sim/scenario/run.hpp"
 #include "sim/scenario/send.hpp"
-#include "tools/runner/commands.hpp"
+#include "tools/runner/report.hpp"
 
 namespace mm::runner {
 namespace {
@@ -20,40 +20,44 @@ namespace {
 namespace fs = std::filesystem;
 using namespace mm::scenario;
 
-/// One scenario on one target.
-struct Outcome {
-  std::string scenario;
-  std::string target;
-  std::string outcome = "passed";  ///< passed, failed, error, skipped
-  int code = kPassed;
-  double milliseconds = 0;
-  std::vector<std::string> messages;
-  std::vector<std::string> steps;
-  std::vector<std::string> events;
-  std::vector<std::string> dispatch;  ///< order, and who waits for what
-};
-
 void finish(Outcome& o, std::string outcome, int code, std::vector<std::string> messages) {
   o.outcome = std::move(outcome);
   o.code = code;
   o.messages = std::move(messages);
 }
 
+void keep(Prepared const& p, MachineRun const& run, Outcome& o) {
+  o.steps = describe_results(p, run);
+  o.events = transcript(p, run);
+  o.dispatch = describe_dispatch(report_drivers(p, run));
+  o.boot_events = render(p, run, in_order(events_before_steps(p, run)));
+  o.story.clear();
+  for (auto& told : tell(p, run)) {
+    auto& step = o.story.emplace_back();
+    step.events = render(p, run, in_order(told.events));
+    if (told.result != nullptr) {
+      step.status = told.result->head.status;
+      step.value = told.result->head.value;
+      step.data = told.result->data;
+      told.result = nullptr;  // the run ends before the outcome
+    }
+    step.story = std::move(told);
+  }
+}
+
 std::optional<MachineRun> execute(Prepared const& p, std::string const& target, Outcome& o) {
   auto run = target == "qemu" ? run_on_qemu(p) : run_on_sim(p);
   if (!run) {
-    finish(o, "error", kEnvironment, {run.error()});
+    finish(o, "error", kEnvironment, {run.error(), "`mmsim doctor` says what is missing"});
     return std::nullopt;
   }
-  o.steps = describe_results(p, *run);
-  o.events = transcript(p, *run);
-  o.dispatch = describe_dispatch(report_drivers(p, *run));
-  auto problems = check(p, *run);
-  if (!problems.empty()) {
-    for (auto& p2 : problems) {
-      p2 = target + ": " + p2;
-    }
-    finish(o, "failed", kFailed, std::move(problems));
+  keep(p, *run, o);
+  for (auto& problem : check(p, *run)) {
+    auto what_to_do = advice(p, *run, problem);
+    o.failures.push_back({std::move(problem), target, std::move(what_to_do)});
+  }
+  if (!o.failures.empty()) {
+    finish(o, "failed", kFailed, {});
   }
   return std::move(*run);
 }
@@ -77,18 +81,13 @@ void run_both(Prepared const& p, Outcome& o) {
   if (!sim || o.code != kPassed) {
     return;
   }
-  auto const sim_events = o.events;
-  auto const sim_steps = o.steps;
   auto const qemu = execute(p, "qemu", o);
   if (!qemu || o.code != kPassed) {
     return;
   }
-  auto problems = differences(sim_steps, o.steps);
-  if (problems.empty()) {
-    problems = differences(sim_events, o.events);
-  }
-  if (!problems.empty()) {
-    finish(o, "failed", kFailed, std::move(problems));
+  o.comparison = compare(p, *sim, *qemu);
+  if (o.comparison.difference) {
+    finish(o, "failed", kFailed, {});
   }
 }
 
@@ -117,6 +116,7 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
     finish(o, "error", kBadInput, {prepared.error()});
     return o;
   }
+  o.name = prepared->scenario.name;
   prepared->defects |= defects_of(options.defect);
   prepared->audit |= options.audit;
   if ((prepared->defects & supervisor::bit_of(supervisor::Check::RsmPrecheck)) != 0) {
@@ -137,85 +137,6 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
   }
   o.messages.insert(o.messages.end(), prepared->warnings.begin(), prepared->warnings.end());
   return o;
-}
-
-void print_human(Outcome const& o, bool verbose) {
-  char const* const code = o.outcome == "passed" ? "32" : o.outcome == "skipped" ? "33" : "31";
-  std::cout << (colour() ? fmt::format("\x1b[{}m{:<7}\x1b[0m", code, o.outcome) : fmt::format("{:<7}", o.outcome))
-            << fmt::format(" {} [{}] {:.1f} ms\n", o.scenario, o.target, o.milliseconds);
-  bool const failed = o.code == kFailed;
-  auto const print = [](std::vector<std::string> const& lines, std::size_t most) {
-    std::size_t const from = lines.size() > most ? lines.size() - most : 0;
-    if (from != 0) {
-      std::cout << "    ... " << from << " more before (-v shows all)\n";
-    }
-    for (std::size_t i = from; i < lines.size(); ++i) {
-      std::cout << "    " << lines[i] << '\n';
-    }
-  };
-  if (verbose || failed) {
-    print(o.events, verbose ? o.events.size() : 20);
-    print(o.dispatch, o.dispatch.size());
-    print(o.steps, o.steps.size());
-  }
-  for (auto const& message : o.messages) {
-    std::cout << "  " << message << '\n';
-  }
-}
-
-nlohmann::json to_json(Outcome const& o) {
-  return {{"scenario", o.scenario}, {"target", o.target}, {"outcome", o.outcome},  {"milliseconds", o.milliseconds},
-          {"messages", o.messages}, {"steps", o.steps},   {"dispatch", o.dispatch}};
-}
-
-std::string escaped(std::string const& text) {
-  std::string out;
-  for (char const c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' ? ' ' : c;
-    }
-  }
-  return out;
-}
-
-void write_junit(std::vector<Outcome> const& outcomes, fs::path const& file) {
-  std::ofstream out{file};
-  auto const count = [&](std::string_view what) { return std::ranges::count(outcomes, what, &Outcome::outcome); };
-  out << fmt::format(
-      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"mmsim\" tests=\"{}\" failures=\"{}\" "
-      "errors=\"{}\" "
-      "skipped=\"{}\">\n",
-      outcomes.size(), count("failed"), count("error"), count("skipped"));
-  for (auto const& o : outcomes) {
-    std::string text;
-    for (auto const& m : o.messages) {
-      text += m + "\n";
-    }
-    out << fmt::format("  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\">", escaped(o.target),
-                       escaped(o.scenario), o.milliseconds / 1000);
-    if (o.outcome == "failed") {
-      out << "<failure>" << escaped(text) << "</failure>";
-    } else if (o.outcome == "error") {
-      out << "<error>" << escaped(text) << "</error>";
-    } else if (o.outcome == "skipped") {
-      out << "<skipped/>";
-    }
-    out << "</testcase>\n";
-  }
-  out << "</testsuite>\n";
 }
 
 /// The worst: environment, bad input, failed; skipped when nothing ran.
@@ -276,12 +197,20 @@ int run_command(RunOptions const& options) {
     std::cerr << "mmsim: " << files.error() << '\n';
     return kBadInput;
   }
+  bool const single = options.paths.size() == 1 && files->size() == 1 && fs::is_regular_file(options.paths[0]);
+  Detail const detail = options.verbose ? Detail::Events : single ? Detail::Story : Detail::Line;
   std::vector<Outcome> outcomes;
+  Progress progress{files->size(), !options.json};
   for (auto const& file : *files) {
+    progress.show(outcomes.size(), file.filename().string());
     outcomes.push_back(run_one(file, options));
+    progress.clear();
     if (!options.json) {
-      print_human(outcomes.back(), options.verbose);
+      print(outcomes.back(), detail);
     }
+  }
+  if (!options.json && !single) {
+    print_summary(outcomes);
   }
   if (options.json) {
     nlohmann::json results = nlohmann::json::array();
@@ -290,8 +219,9 @@ int run_command(RunOptions const& options) {
     }
     std::cout << nlohmann::json{{"schema", 1}, {"results", results}}.dump() << '\n';
   }
-  if (!options.junit.empty()) {
-    write_junit(outcomes, options.junit);
+  if (!options.junit.empty() && !write_junit(outcomes, options.junit)) {
+    std::cerr << fmt::format("mmsim: --junit {}: cannot be written\n", options.junit.string());
+    return kBadInput;
   }
   if (!options.transcript.empty()) {
     std::ofstream out{options.transcript};

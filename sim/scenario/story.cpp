@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "sim/scenario/story.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "core/abi/guids.hpp"
+
+namespace mm::scenario {
+namespace {
+
+using communication::StepOp;
+constexpr std::size_t kShownBytes = 12;
+
+std::string named(u64 status) {
+  auto const name = status_name(status);
+  return name.empty() ? hex_number(status) : std::string{name};
+}
+
+std::string counted(std::size_t bytes, std::span<std::byte const> data) {
+  return fmt::format("{} byte{}{}{}", bytes, bytes == 1 ? "" : "s", data.empty() ? "" : ": ",
+                     format_hex(data, kShownBytes));
+}
+
+std::string channel_of(u64 value) {
+  return value == static_cast<u64>(abi::Channel::Supervisor) ? "supervisor" : "user";
+}
+
+/// A buffer with its header, as far as there is one.
+std::string message_of(ScenarioStep const& step, ProgramStep const& one) {
+  std::span<std::byte const> const data{one.data};
+  auto const on = one.head.a == static_cast<u64>(abi::Channel::Supervisor) ? " (supervisor)" : "";
+  if (step.header_bytes == 0 || data.size() < step.header_bytes) {
+    return fmt::format("raw buffer{}, {}", on, counted(data.size(), data));
+  }
+  bool const v3 = step.header_bytes == sizeof(abi::CommunicateHeaderV3);
+  Guid to;
+  std::memcpy(&to, data.data() + (v3 ? offsetof(abi::CommunicateHeaderV3, message_guid) : 0), sizeof to);
+  auto const message = data.subspan(step.header_bytes);
+  return fmt::format("to {}{}, {}", guid_name(to), on, counted(message.size(), message));
+}
+
+/// GUID of the recipient and message, as the normal world's client takes them.
+std::string call_of(ProgramStep const& one) {
+  std::span<std::byte const> const data{one.data};
+  Guid to;
+  std::memcpy(&to, data.data(), sizeof to);
+  auto const on = one.head.a == static_cast<u64>(abi::Channel::Supervisor) ? " (supervisor)" : "";
+  auto const message = data.subspan(sizeof to);
+  return fmt::format("to {}{}, {}", guid_name(to), on, counted(message.size(), message));
+}
+
+std::string access_of(communication::Step const& s, Bytes const& data) {
+  switch (static_cast<StepOp>(s.op)) {
+    case StepOp::Read:
+      return fmt::format("read {} bytes at {}", s.b, hex_number(s.a));
+    case StepOp::Write:
+      return fmt::format("write at {}, {}", hex_number(s.a), counted(data.size(), data));
+    case StepOp::Fill:
+      return fmt::format("fill {} bytes at {} with {:#04x}", s.b, hex_number(s.a), s.c);
+    case StepOp::PortIn:
+      return fmt::format("IN {} bits from port {}", 8u << s.b, hex_number(s.a));
+    case StepOp::PortOut:
+      return fmt::format("OUT {} to port {}", hex_number(s.c), hex_number(s.a));
+    case StepOp::ReadMsr:
+      return fmt::format("RDMSR {}", hex_number(s.a));
+    case StepOp::WriteMsr:
+      return fmt::format("WRMSR {} = {}", hex_number(s.a), hex_number(s.b));
+    default:
+      return fmt::format("operation {}", s.op);
+  }
+}
+
+std::string sent_by(ScenarioStep const& step) {
+  auto const& one = step.program.back();
+  switch (static_cast<StepOp>(one.head.op)) {
+    case StepOp::Communicate:
+      return message_of(step, one);
+    case StepOp::Call:
+      return call_of(one);
+    case StepOp::UseBuffers:
+      return fmt::format("{} channel: buffer {}, mailbox {}", channel_of(one.head.a), hex_number(one.head.b),
+                         hex_number(one.head.c));
+    case StepOp::Mailbox:
+      return fmt::format("{} mailbox, {}", channel_of(one.head.a), counted(one.data.size(), one.data));
+    case StepOp::RawMmi:
+      return fmt::format("0xB2 = {:#04x}, 0xB3 = {:#04x}", one.head.a, one.head.b);
+    case StepOp::SmiTo:
+      return fmt::format("SMI to the CPU with APIC ID {}", one.head.a);
+    default:
+      return access_of(one.head, one.data);
+  }
+}
+
+void add_answer(StepStory& out, ScenarioStep const& step, StepOutcome const& got) {
+  std::span<std::byte const> const data{got.data};
+  out.answered = true;
+  switch (static_cast<StepOp>(got.head.op)) {
+    case StepOp::Communicate:
+    case StepOp::Call:
+      out.status = named(got.head.status);
+      if (got.head.value != 0) {
+        auto const header = std::min<u64>(step.header_bytes, got.head.value);
+        out.reply = counted(got.head.value - header, data.subspan(std::min(data.size(), step.header_bytes)));
+      }
+      break;
+    case StepOp::Read:
+      out.reply = counted(data.size(), data);
+      break;
+    case StepOp::PortIn:
+      out.reply = hex_number(got.head.value);
+      break;
+    case StepOp::ReadMsr:
+      out.status = named(got.head.status);
+      out.reply = got.head.status == 0 ? hex_number(got.head.value) : "";
+      break;
+    case StepOp::WriteMsr:
+    case StepOp::Invalid:
+      out.status = named(got.head.status);
+      break;
+    default:
+      break;
+  }
+}
+
+std::size_t events_up_to(MachineRun const& run, std::size_t index) {
+  auto const* result = result_at(run, index);
+  return result == nullptr ? run.trace.size() : result->events;
+}
+
+/// Events up to the first program step of the scenario's own.
+std::size_t first_event(Prepared const& p, MachineRun const& run) {
+  return p.program.first_step == 0 ? 0 : events_up_to(run, p.program.first_step - 1);
+}
+
+std::vector<hal::TraceEvent> slice(MachineRun const& run, std::size_t from, std::size_t to) {
+  to = std::min(to, run.trace.size());
+  from = std::min(from, to);
+  return {run.trace.begin() + static_cast<std::ptrdiff_t>(from), run.trace.begin() + static_cast<std::ptrdiff_t>(to)};
+}
+
+std::string advice_on_halt(MachineRun const& run) {
+  auto const last = [&](hal::TraceKind kind) {
+    return std::ranges::any_of(run.trace, [&](hal::TraceEvent const& e) { return e.kind == kind; });
+  };
+  switch (run.halted.value_or(hal::HaltReason::InitFailed)) {
+    case hal::HaltReason::UserFault:
+      return "the Fault event names image+offset: llvm-symbolizer --obj=IMAGE.debug.efi OFFSET finds the line; "
+             "fault_policy = \"contain\" lets the other drivers go on";
+    case hal::HaltReason::SyscallRefused:
+      return last(hal::TraceKind::PolicyRefusal)
+                 ? "the PolicyRefusal event names what the policy forbids: allow it in [policy], or expect the halt"
+                 : "the last Syscall event has the call, its arguments and the status that refused it";
+    case hal::HaltReason::PolicyInvalid:
+      return "the blob is malformed: b of the Halt event is the policy::Problem, c the offset";
+    case hal::HaltReason::RendezvousTimeout:
+      return "a CPU did not join the MMI: b of the Halt event is how many did";
+    case hal::HaltReason::UserBudget:
+      return "ring 3 did not come back: a loop in the driver whose handler was entered last";
+    default:
+      return "-v shows every event up to the Halt";
+  }
+}
+
+}  // namespace
+
+std::vector<StepStory> tell(Prepared const& p, MachineRun const& run) {
+  std::vector<StepStory> out;
+  std::size_t from = first_event(p, run);
+  for (std::size_t i = 0; i < p.scenario.steps.size() && !run.boot_failed; ++i) {
+    auto const& step = p.scenario.steps[i];
+    auto& told = out.emplace_back();
+    told.number = i + 1;
+    told.kind = step.kind;
+    told.title = step.title == step.kind ? "" : step.title;
+    told.line = step.line;
+    told.sent = sent_by(step);
+    told.result = result_at(run, p.program.last_of_step[i]);
+    auto const to = told.result == nullptr ? run.trace.size() : told.result->events;
+    told.events = slice(run, from, to);
+    from = to;
+    if (told.result == nullptr) {
+      break;
+    }
+    add_answer(told, step, *told.result);
+  }
+  return out;
+}
+
+std::vector<hal::TraceEvent> events_before_steps(Prepared const& p, MachineRun const& run) {
+  return slice(run, 0, first_event(p, run));
+}
+
+std::string advice(Prepared const& p, MachineRun const& run, Problem const& problem) {
+  if (problem.what == "the machine" || (problem.what == "halt" && run.halted)) {
+    return advice_on_halt(run);
+  }
+  if (run.boot_failed) {
+    return "`mmsim images FILE` shows what is wrong with an image or a volume; -v shows the loader's events";
+  }
+  if (problem.what == "status" && problem.actual == named(static_cast<u64>(Status::NotFound))) {
+    bool const waiting = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
+      return e.kind == hal::TraceKind::UserNote && e.a == static_cast<u64>(abi::UserNote::DriverWaiting);
+    });
+    return waiting
+               ? "a driver still waits for its dependency (DriverWaiting with -v)"
+               : "no handler took the message, or it answered with an error: HandlerReturned with -v says which; is "
+                 "the driver in `images`, and `to` the GUID of its handler?";
+  }
+  if (problem.what == "status" && problem.actual == named(static_cast<u64>(communication::kUntouched))) {
+    return "the mailbox was not served: is its valid byte 1, and the other channel not pending before it?";
+  }
+  if (problem.what.starts_with("event")) {
+    return "-v shows every event in order; `--transcript FILE` keeps them";
+  }
+  return p.scenario.steps.size() > 1 && problem.step ? "-v shows the events of every step" : "";
+}
+
+}  // namespace mm::scenario

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What `mmsim run` tells a person and a program about scenarios that pass, fail, and differ between the machines."""
+
+import json
+import re
+import subprocess
+import unittest
+
+from support import FAILED, IMAGES, MMSIM, PASSED, SMOKE, TestCase, run
+
+GOOD = """schema = 1
+name = "two greetings"
+images = [{ driver = "Hello" }]
+
+[[step]]
+title = "the first"
+kind = "communicate"
+to = "Hello"
+text = "Hello"
+
+[[step]]
+kind = "io"
+port = 0xB3
+"""
+
+BAD = GOOD + """
+[[step]]
+title = "wrong on purpose"
+kind = "communicate"
+to = "Hello"
+text = "abc"
+expect = { status = "NotFound", text = "abc" }
+
+[expect]
+events = [{ kind = "MmiEntry" },
+          { kind = "Fault", a = 14 }]
+"""
+
+
+def run_json(*arguments):
+    done = subprocess.run([MMSIM, "run", "--json", *map(str, arguments)], capture_output=True, text=True, timeout=600,
+                          check=False)
+    return done.returncode, json.loads(done.stdout)["results"]
+
+
+class People(TestCase):
+    def test_one_file_is_told_step_by_step(self):
+        code, text = run(self.write("good.toml", GOOD))
+        self.assertEqual(code, PASSED, text)
+        self.assertRegex(text, r"^passed +\S*good\.toml \[sim\] [\d.]+ ms")
+        self.assertIn("two greetings", text)
+        self.assertRegex(text, r"\n +# +step +sent +status +reply\n")
+        self.assertIn("the first", text)
+        self.assertRegex(text, r"\n +1 +communicate +to Hello, 5 bytes: 48 65 6c 6c 6f +Success +5 bytes: 68 45 4c 4c 4f\n")
+        self.assertRegex(text, r"\n +2 +io +IN 8 bits from port 0xb3 +0x0\n")
+        self.assertNotIn("CopyIn", text)
+        self.assertNotIn("\x1b", text)
+
+    def test_columns_are_aligned(self):
+        _, text = run(self.write("good.toml", GOOD))
+        rows = [line for line in text.splitlines() if re.match(r" +(#|\d+)  ", line)]
+        self.assertEqual(len(rows), 3)
+        self.assertEqual(len({row.index(word) for row, word in zip(rows, ("sent", "to Hello", "IN 8"))}), 1, text)
+        self.assertEqual(len({row.index(word) for row, word in zip(rows, ("reply", "5 bytes: 68", "0x0"))}), 1, text)
+
+    def test_verbose_has_the_events_of_each_step(self):
+        _, text = run(self.write("good.toml", GOOD), "-v")
+        boot, rest = text.split("# ", 1)
+        first, second = rest.split(" io ", 1)
+        self.assertIn("DriverEntered Hello", boot)
+        self.assertIn("CopyIn user 29 bytes", first)
+        self.assertNotIn("CopyIn", second)
+
+    def test_a_failure_is_explained(self):
+        path = self.write("bad.toml", BAD)
+        code, text = run(path)
+        self.assertEqual(code, FAILED)
+        line = BAD[:BAD.index("expect = {")].count("\n") + 1
+        self.assertRegex(text, r"\n ! +3 +communicate")
+        self.assertIn("step 3, wrong on purpose: status", text)
+        self.assertIn("    expected  NotFound\n    actual    Success\n    machine   sim\n", text)
+        self.assertIn(f"    at        {path}:{line}\n", text)
+        self.assertIn("    expected  61 62 63\n    actual    41 42 43\n", text)
+        self.assertIn(f"    at        {path}:{BAD[:BAD.index('{ kind = \"Fault\"')].count(chr(10)) + 1}\n", text)
+        self.assertIn("    try       ", text)
+        self.assertIn("what happened in step 3\n", text)
+        self.assertIn("RequestDecoded user to Hello 3 bytes", text)
+        self.assertNotIn("RequestDecoded user to Hello 5 bytes", text)
+
+    def test_a_halt_says_where_to_look(self):
+        scenario = (SMOKE / "policy_msr.toml").read_text(encoding="utf-8").split("[expect]")[0]
+        code, text = run(self.write("halt.toml", scenario.replace("halts = true", 'status = "Success"')))
+        self.assertEqual(code, FAILED)
+        self.assertIn("no answer: the machine stopped", text)
+        self.assertIn("    expected  no halt\n    actual    halted (SyscallRefused)", text)
+        self.assertIn("PolicyRefusal", text)
+
+    def test_a_folder_is_one_line_each_and_a_summary(self):
+        self.write("good.toml", GOOD)
+        self.write("bad.toml", BAD)
+        code, text = run(self.folder)
+        self.assertEqual(code, FAILED)
+        self.assertEqual(len(re.findall(r"^(?:passed|failed) ", text, re.M)), 2)
+        self.assertRegex(text, r"\n +passed +failed +error +skipped +total +time\n +1 +1 +0 +0 +2 +[\d.]+ s\n$")
+        self.assertEqual(text.count("two greetings"), 1, "only the failure is told")
+
+
+class Programs(TestCase):
+    def test_json_is_complete(self):
+        path = self.write("bad.toml", BAD)
+        code, (result,) = run_json(path)
+        self.assertEqual(code, FAILED)
+        self.assertEqual(result["outcome"], "failed")
+        self.assertEqual(len(result["steps"]), 3)
+        first = result["story"][0]
+        self.assertEqual((first["number"], first["kind"], first["status"], first["status_value"]),
+                         (1, "communicate", "Success", 0))
+        self.assertEqual(bytes.fromhex(first["data_hex"])[-5:], b"hELLO")
+        self.assertEqual([f["what"] for f in result["failures"]], ["status", "bytes at 0", "event 2"])
+        self.assertTrue(all(f["file"] == str(path) and f["line"] > 0 for f in result["failures"]))
+        self.assertEqual(result["failures"][0]["step"], 3)
+
+
+class Machines(TestCase):
+    def test_a_declared_difference_is_ignored_and_told(self):
+        path = SMOKE / "rdpmc.toml"
+        code, text = run(path, "--target=both", "-v")
+        self.assertEqual(code, PASSED, text)
+        self.assertRegex(text, r"declared difference monitor\n    sim   .*Fault vector 6.*\n    qemu  .*Fault vector 13")
+        code, (result,) = run_json(path, "--target=both")
+        self.assertEqual({d["id"] for d in result["declared_differences"]}, {"monitor"})
+        self.assertNotIn("difference", result)
+
+    def test_what_differs_nowhere_has_none(self):
+        _, (result,) = run_json(SMOKE / "cpuid.toml", "--target=both")
+        self.assertEqual((result["outcome"], result["declared_differences"]), ("passed", []))
+
+    def test_doctor_lists_the_patterns(self):
+        done = subprocess.run([MMSIM, "doctor", "--json"], capture_output=True, text=True, timeout=60, check=False,
+                              env={"MM_IMAGES": str(IMAGES), "PATH": "/usr/bin:/bin"})
+        gaps = {gap["id"]: gap for gap in json.loads(done.stdout)["fidelity"]}
+        self.assertEqual([p["kind"] for p in gaps["monitor"]["transcript"]], ["Fault", "Halt"])
+        self.assertNotIn("cpuid", gaps)
+
+
+if __name__ == "__main__":
+    unittest.main()

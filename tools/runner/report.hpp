@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/scenario/compare.hpp"
+#include "sim/scenario/story.hpp"
+#include "tools/runner/commands.hpp"
+
+/// What `mmsim run` found, and how it is told: to a person, as JSON, as JUnit.
+namespace mm::runner {
+
+struct ToldStep {
+  scenario::StepStory story;
+  std::vector<std::string> events;
+  u64 status = 0, value = 0;
+  scenario::Bytes data;
+};
+
+struct Failure {
+  scenario::Problem problem;
+  std::string target;
+  std::string advice;
+};
+
+/// One scenario on one target.
+struct Outcome {
+  std::string scenario;
+  std::string name;
+  std::string target;
+  std::string outcome = "passed";  ///< passed, failed, error, skipped
+  int code = kPassed;
+  double milliseconds = 0;
+  std::vector<std::string> messages;
+  std::vector<std::string> steps;
+  std::vector<std::string> events;    ///< the whole transcript
+  std::vector<std::string> dispatch;  ///< order, and who waits for what
+  // Of the run that failed, else of the last.
+  std::vector<std::string> boot_events;
+  std::vector<ToldStep> story;
+  std::vector<Failure> failures;
+  scenario::Comparison comparison;  ///< target `both`
+};
+
+enum class Detail : u8 { Line, Story, Events };
+
+/// Progress on standard error while scenarios run, when that is a terminal; gone before anything else is printed.
+class Progress {
+ public:
+  Progress(std::size_t total, bool wanted);
+  ~Progress() { clear(); }
+  Progress(Progress const&) = delete;
+  Progress& operator=(Progress const&) = delete;
+  void show(std::size_t done, std::string const& now);
+  void clear();
+
+ private:
+  std::size_t total_;
+  bool on_;
+};
+
+/// On standard output. A failure is always told as a story.
+void print(Outcome const& outcome, Detail detail);
+void print_summary(std::vector<Outcome> const& outcomes);
+nlohmann::json to_json(Outcome const& outcome);
+/// False: the file cannot be written.
+bool write_junit(std::vector<Outcome> const& outcomes, std::filesystem::path const& file);
+
+}  // namespace mm::runner
