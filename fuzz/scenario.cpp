@@ -51,7 +51,7 @@ bool names_a_place(std::string_view error, std::string const& file, std::string_
 }  // namespace
 
 std::span<std::string_view const> mm::fuzz::defects() {
-  static constexpr std::array<std::string_view, 1> kDefects{"OneSizeOfMmram"};
+  static constexpr std::array<std::string_view, 1> kDefects{"OneCpu"};
   return kDefects;
 }
 
@@ -64,7 +64,7 @@ void mm::fuzz::run(std::span<std::byte const> data) {
     MM_FUZZ_CHECK(names_a_place(read.error(), file.string(), text));
     return;
   }
-  MM_FUZZ_CHECK(!planted("OneSizeOfMmram") || read->boot.tseg_bytes == platform::kDefaultTsegBytes);
+  MM_FUZZ_CHECK(!planted("OneCpu") || read->boot.cpus == 1);
   MM_FUZZ_CHECK(read->boot.cpus >= 1 && read->boot.cpus <= platform::kMaxCpus);
   auto const program = scenario::encode_program(*read);
   MM_FUZZ_CHECK(program.last_of_step.size() == read->steps.size());

@@ -36,6 +36,7 @@ class Memory {
       saved_[number] = *p;
     }
     touched_.clear();
+    recent_.fill({});
   }
   void restore() {
     for (u64 const number : touched_) {
@@ -46,6 +47,7 @@ class Memory {
       }
     }
     touched_.clear();
+    recent_.fill({});
   }
 
  private:
@@ -60,16 +62,27 @@ class Memory {
     }
   }
   std::byte* page(u64 at) {
-    auto& p = pages_[at >> kPageShift];
-    if (!p) {
-      p = std::make_unique<Page>();
-      p->fill(std::byte{0});
+    u64 const number = at >> kPageShift;
+    Recent& recent = recent_[number % recent_.size()];
+    if (recent.page == nullptr || recent.number != number) {
+      auto& p = pages_[number];
+      if (!p) {
+        p = std::make_unique<Page>();
+        p->fill(std::byte{0});
+      }
+      touched_.insert(number);
+      recent = {number, p.get()};
     }
-    touched_.insert(at >> kPageShift);
-    return p->data();
+    return recent.page->data();
   }
+  /// A page that is among `touched_`.
+  struct Recent {
+    u64 number = 0;
+    Page* page = nullptr;
+  };
   std::map<u64, std::unique_ptr<Page>> pages_;
   std::map<u64, Page> saved_;
+  std::array<Recent, 64> recent_{};
   std::set<u64> touched_;  ///< pages read or written since snapshot() or restore()
 };
 

@@ -18,11 +18,11 @@ DEFECT_OF = {
     "depex": ("NotIsIgnored", 100_000),
     "hob": ("NothingUnblocked", 5_000),
     "image": ("SectionEnd", 300_000),
-    "messages": ("AtMostTwo", 50_000),
+    "messages": ("AtMostOne", 5_000),
     "mmst": ("NoLargeBlock", 50_000),
     "policy": ("NothingDenied", 20_000),
     "request": ("LockedUnblock", 20_000),
-    "scenario": ("OneSizeOfMmram", 50_000),
+    "scenario": ("OneCpu", 5_000),
 }
 
 
