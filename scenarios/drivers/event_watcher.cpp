@@ -9,7 +9,7 @@ namespace {
 
 using namespace mm;
 
-constexpr Guid kHandler = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0080"_guid;
+constexpr Guid kHandler = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00B1"_guid;
 constexpr u64 kMost = 24;
 u64 g_count = 0;
 u8 g_events[kMost];

@@ -10,7 +10,7 @@ using mm::u64;
 using mm::u8;
 using mm::driver::Handle;
 
-constexpr mm::Guid kHandler = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0060", 36);
+constexpr mm::Guid kHandler = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00B2", 36);
 enum class Order : u8 { Report = 0, Remove = 1, Register = 2 };
 
 struct State {

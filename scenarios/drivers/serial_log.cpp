@@ -11,7 +11,7 @@ using mm::abi::IoWidth;
 using mm::abi::Syscall;
 using mm::driver::syscall;
 
-constexpr mm::Guid kHandler = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00F0", 36);
+constexpr mm::Guid kHandler = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00F1", 36);
 constexpr u64 kData = 0x3F8;
 constexpr u64 kLineStatus = 0x3FD;
 constexpr u64 kTransmitterEmpty = 0x20;

@@ -72,7 +72,7 @@ class Scenarios(BadInput):
             (STEP + 'kind = "mmi"\nexpect = { registers = { rax = 1 } }\n', 5, "registers step"),
             (STEP + 'kind = "ipi"\nmode = "smi"\n', 3, "either to or cpu"),
             (STEP + 'kind = "ipi"\nmode = "init"\nto = "all"\n', 3, "cannot be sent"),
-            (STEP + 'kind = "ipi"\nmode = "nmi"\nto = "self"\n', 4, "nmi"),
+            (STEP + 'kind = "ipi"\nmode = "nmi"\nto = "self"\n', 5, "nmi"),
             (STEP + 'kind = "io"\nport = 0x10000\n', 5, "out of range"),
             (STEP + 'kind = "io"\nport = 1\nwidth = 3\n', 3, "width"),
             (STEP + 'kind = "read"\naddress = "somewhere"\nbytes = 1\n', 5, "somewhere"),
@@ -139,7 +139,7 @@ class Policies(BadInput):
     def test_files(self):
         self.refused('schema = 1\n[policy]\nxml = "absent.xml"\n', "bad.toml:3:", "absent.xml")
         self.refused('schema = 1\n[policy]\nblob = "absent.bin"\n', "bad.toml:3:", "absent.bin")
-        self.refused('schema = 1\n[policy]\npreset = "none"\n', "bad.toml:3:", "none")
+        self.refused('schema = 1\n[policy]\npreset = "non"\n', "bad.toml:3:", "none")
         self.refused('schema = 1\n[policy]\nxml = "a"\nblob = "b"\n', "bad.toml:", "one of")
 
 

@@ -22,7 +22,7 @@ class Expectations(TestCase):
 
     def test_caught(self):
         wrong = SAYS + 'expect = { status = "NotFound" }\n'
-        self.ends(HELLO + wrong, FAILED, "status is Success")
+        self.ends(HELLO + wrong, FAILED, "expected  NotFound", "actual    Success")
         self.ends(HELLO + wrong + '[expect]\ncaught = ["status is Success"]\n', PASSED)
         self.ends(HELLO + SAYS + '[expect]\ncaught = ["status is Success"]\n', FAILED, "was to be caught")
         self.ends(HELLO + wrong + '[expect]\ncaught = ["status is Success", "Fault"]\n', FAILED, "'Fault' was to be caught")

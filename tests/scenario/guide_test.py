@@ -40,7 +40,7 @@ def pattern_of(line):
 
 def matches(expected, got):
     pattern = "".join(map(pattern_of, expected))
-    text = "".join(line.rstrip() + "\n" for line in got.splitlines())
+    text = "".join(line.rstrip() + "\n" for line in got.rstrip().splitlines())
     return re.fullmatch(pattern, text) is not None
 
 

@@ -4,6 +4,7 @@
 import json
 import subprocess
 import unittest
+from pathlib import Path
 
 from support import BAD_INPUT, FAILED, MMSIM, PASSED, ROOT, SMOKE, TestCase
 
@@ -62,7 +63,7 @@ class Compile(PolicyTest):
 
     def test_malformed_sources(self):
         for xml, words in (
-                ("", ["bad.xml:1:"]),
+                ("", ["bad.xml: at byte 0x0", "neither an XML policy source"]),
                 ("<a>\n<b></a>", ["bad.xml:2:", "well-formed"]),
                 ("<a/>", ["bad.xml:1:", "no SmmCategory"]),
                 (CATEGORY.format("PCI", "Deny", ""), ["bad.xml:1:", "PCI"]),
@@ -200,11 +201,14 @@ class Learn(PolicyTest):
         self.assertNotIn("0xCFC", learnt.read_text(encoding="utf-8"))
 
     def test_many_scenarios(self):
-        out = self.good("learn", SMOKE, SERIAL, "-o", self.folder / "p.xml", "--keep-refusals", "--json")
+        out = self.good("learn", SMOKE, SERIAL, "-o", self.folder / "p.xml", "--keep-refusals", "--json", code=FAILED)
         report = json.loads(out)
         self.assertGreater(len(report["scenarios"]), 20)
-        self.assertTrue(all(s["passes_learnt_policy"] or s["skipped"] or not s["passes_own_policy"]
-                            for s in report["scenarios"]), out)
+        # These read save-state registers for which a policy has no field: no allow list permits them.
+        unlearnable = {"local_apic.toml", "save_state.toml"}
+        failed = {Path(s["scenario"]).name for s in report["scenarios"]
+                  if s["passes_own_policy"] and not s["passes_learnt_policy"] and not s["skipped"]}
+        self.assertEqual(failed, unlearnable)
         self.assertTrue(report["level_of_fetched"])
 
     def test_strict_width(self):

@@ -81,7 +81,8 @@ class People(TestCase):
         self.assertIn("    expected  NotFound\n    actual    Success\n    machine   sim\n", text)
         self.assertIn(f"    at        {path}:{line}\n", text)
         self.assertIn("    expected  61 62 63\n    actual    41 42 43\n", text)
-        self.assertIn(f"    at        {path}:{BAD[:BAD.index('{ kind = \"Fault\"')].count(chr(10)) + 1}\n", text)
+        line = BAD[:BAD.index('{ kind = "Fault"')].count("\n") + 1
+        self.assertIn(f"    at        {path}:{line}\n", text)
         self.assertIn("    try       ", text)
         self.assertIn("what happened in step 3\n", text)
         self.assertIn("RequestDecoded user to Hello 3 bytes", text)

@@ -7,7 +7,7 @@ namespace {
 
 using namespace mm;
 
-constexpr Guid kHandler = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0070"_guid;
+constexpr Guid kHandler = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00B0"_guid;
 order::Log g_log;
 
 Status MM_EFIAPI on_message(driver::Handle, void const*, void* buffer, u64* size) {
