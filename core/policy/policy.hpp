@@ -253,6 +253,20 @@ constexpr Finding check_root(View v, u32 i, u32& seen) noexcept {
   return {};
 }
 
+/// The bytes of a root's descriptors; none without descriptors.
+constexpr Span array_of(Root root) noexcept { return {root.offset, root.count * descriptor_size(root.type), false}; }
+
+/// Descriptors that lie in the header, in the root array or in the array of an earlier root.
+constexpr bool shares_bytes(View v, u32 i) noexcept {
+  Span const mine = array_of(v.root(i));
+  bool shares = overlaps(mine, {0, kHeaderSize, false}) ||
+                overlaps(mine, {v.root_offset(), u64{v.root_count()} * kRootSize, false});
+  for (u32 j = 0; j < i; ++j) {
+    shares = shares || overlaps(mine, array_of(v.root(j)));
+  }
+  return shares;
+}
+
 }  // namespace detail
 
 /// Union of the static checks of both reference implementations (supervisor.md 6.3), and of the stricter reading where
@@ -272,6 +286,12 @@ constexpr Finding validate(std::span<std::byte const> blob) noexcept {
   }
   if (sum != v.size()) {
     return {Problem::SizeSum, 4};
+  }
+  // The sum is right too when what one root shares with another is missing elsewhere.
+  for (u32 i = 0; i < v.root_count(); ++i) {
+    if (detail::shares_bytes(v, i)) {
+      return {Problem::SizeSum, v.root_at(i)};
+    }
   }
   for (u32 i = 0; i < v.root_count(); ++i) {
     if (Finding const f = detail::check_descriptors(v, v.root(i)); f.problem != Problem::None) {
@@ -365,7 +385,8 @@ constexpr Status decide_instruction(View v, u16 index) noexcept {
 }
 
 /// Save-state field, given the I/O trap that the CPU's save state records. No SAVE_STATE root: everything is allowed.
-/// A conditional descriptor matches only a trap in its direction; on a deny list it matches always (the stricter way).
+/// A conditional descriptor matches only a trap in its direction, and Read only without a condition; on a deny list
+/// both match always (the stricter way).
 constexpr Status decide_save_state(View v, SaveStateField field, IoTrap trap) noexcept {
   u64 const at = find_root(v, Type::SaveState);
   if (at == 0) {
@@ -381,7 +402,7 @@ constexpr Status decide_save_state(View v, SaveStateField field, IoTrap trap) no
     }
     u32 const attributes = v.get<u32>(d + 4);
     u32 const condition = v.get<u32>(d + 8);
-    bool const plain = (attributes & kRead) != 0;
+    bool const plain = (attributes & kRead) != 0 && (deny || (condition == 0 && (attributes & kCondRead) == 0));
     bool const conditional =
         (attributes & kCondRead) != 0 && (deny || (trap != IoTrap::None && condition == static_cast<u32>(trap)));
     match = plain || conditional;

@@ -88,6 +88,17 @@ TEST(PolicyValidate, GapsAndSharedArraysAreRefused) {
   EXPECT_EQ(check(blob).problem, Problem::SizeSum);
 }
 
+TEST(PolicyValidate, SharedArraysAreRefusedWhenTheSumIsRight) {
+  auto const good = Blob::make({{2, 0, {Blob::io(1, 1, 1)}}, {3, 0, {Blob::msr(1, 1, 1)}}});
+  ASSERT_EQ(check(good), Finding{});
+  constexpr u64 kSecondRoot = 40 + 24;
+  for (u8 const offset : {u8{0}, u8{32}, u8{40}, u8{80}, u8{88}}) {
+    auto blob = good;
+    blob[kSecondRoot + 12] = offset;
+    EXPECT_EQ(check(blob), (Finding{Problem::SizeSum, kSecondRoot})) << +offset;
+  }
+}
+
 TEST(PolicyDecide, Io) {
   auto const allow = Blob::make({{2, 0, {Blob::io(0x100, 4, 3), Blob::io(0x200, 2, 8 | 1)}}});
   auto const deny = Blob::make({{2, 1, {Blob::io(0x100, 4, 3), Blob::io(0x200, 2, 8 | 1)}}});
@@ -145,6 +156,19 @@ TEST(PolicyDecide, InstructionAndSaveState) {
   EXPECT_EQ(policy::decide_save_state(view(blob), SaveStateField::Rax, IoTrap::None), Status::AccessDenied);
   EXPECT_EQ(policy::decide_save_state(view(blob), SaveStateField::IoTrap, IoTrap::Read), Status::Success);
   EXPECT_EQ(policy::decide_save_state(view(blob), SaveStateField::Other, IoTrap::Write), Status::AccessDenied);
+}
+
+/// validate() refuses these descriptors; the decision does not rely on it.
+TEST(PolicyDecide, SaveStateDescriptorsThatContradictThemselves) {
+  using policy::IoTrap;
+  using policy::SaveStateField;
+  for (auto const& [attributes, condition, allowed] :
+       {std::tuple{1u, 0u, true}, {1u, 2u, false}, {0x11u, 0u, false}, {0x11u, 2u, true}, {0x10u, 0u, false}}) {
+    auto const allow = Blob::make({{5, 0, {Blob::save_state(0, attributes, condition)}}});
+    auto const deny = Blob::make({{5, 1, {Blob::save_state(0, attributes, condition)}}});
+    EXPECT_EQ(policy::decide_save_state(view(allow), SaveStateField::Rax, IoTrap::Write) == Status::Success, allowed);
+    EXPECT_EQ(policy::decide_save_state(view(deny), SaveStateField::Rax, IoTrap::Write), Status::AccessDenied);
+  }
 }
 
 }  // namespace
