@@ -33,9 +33,12 @@ inline bool reference_matches(policy_tools::Root const& root, policy_tools::Entr
     case policy::Type::Instruction:
       return e.base == a.address && (e.attributes & 4) != 0;
     case policy::Type::SaveState: {
-      bool const condition_holds = a.trap != policy::IoTrap::None && e.condition == static_cast<u32>(a.trap);
-      bool const limited = (e.attributes & 0x10) != 0 && (root.deny || condition_holds);
-      return e.base == a.address && ((e.attributes & 1) != 0 || limited);
+      // Contradictory entries: Read with a condition, or Read and LimitedRead together, count as conditional.
+      bool const plain = (e.attributes & 1) != 0 && (e.attributes & 0x10) == 0 && e.condition == 0;
+      bool const limited =
+          (e.attributes & 0x10) != 0 && a.trap != policy::IoTrap::None && e.condition == static_cast<u32>(a.trap);
+      bool const any_read = (e.attributes & 0x11) != 0;
+      return e.base == a.address && (root.deny ? any_read : plain || limited);
     }
     default:
       return false;
