@@ -32,7 +32,7 @@ std::byte* map_memory(u64 bytes) noexcept {
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }
 
-std::byte* map_file(int file, u64 bytes, int protection) noexcept {
+[[maybe_unused]] std::byte* map_file(int file, u64 bytes, int protection) noexcept {
   void* p = mmap(nullptr, bytes, protection, MAP_SHARED | MAP_NORESERVE, file, 0);
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }

@@ -27,7 +27,7 @@ std::expected<std::string, std::string> text_of(json const& object, char const* 
   return at->get<std::string>();
 }
 
-std::expected<Message, std::string> parse_message(std::string_view line) {
+std::expected<Message, std::string> parse_message(std::string_view line, std::optional<Guid> const& otherwise) {
   json const object = json::parse(line, nullptr, false);
   if (object.is_discarded() || !object.is_object()) {
     return std::unexpected(std::string{"not a JSON object"});
@@ -37,11 +37,16 @@ std::expected<Message, std::string> parse_message(std::string_view line) {
       return std::unexpected(fmt::format("unknown key \"{}\"; known are \"to\", \"data_hex\" and \"channel\"", key));
     }
   }
-  MM_TRY_ASSIGN(auto const to, text_of(object, "to"));
   MM_TRY_ASSIGN(auto const hex, text_of(object, "data_hex"));
-  MM_TRY_ASSIGN(Guid const guid, find_guid(to));
-  MM_TRY_ASSIGN(auto data, parse_hex(hex));
-  Message message{guid, std::move(data), default_channel(guid)};
+  Message message;
+  if (otherwise && !object.contains("to")) {
+    message.to = *otherwise;
+  } else {
+    MM_TRY_ASSIGN(auto const to, text_of(object, "to"));
+    MM_TRY_ASSIGN(message.to, find_guid(to));
+  }
+  MM_TRY_ASSIGN(message.data, parse_hex(hex));
+  message.channel = default_channel(message.to);
   if (object.contains("channel")) {
     MM_TRY_ASSIGN(auto const channel, text_of(object, "channel"));
     if (channel != "user" && channel != "supervisor") {
@@ -89,7 +94,8 @@ abi::Channel default_channel(Guid const& to) {
   return to == guids::gMmSupervisorRequestHandlerGuid ? abi::Channel::Supervisor : abi::Channel::User;
 }
 
-std::expected<std::vector<Message>, std::string> parse_messages(std::string_view text, std::string const& file) {
+std::expected<std::vector<Message>, std::string> parse_messages(std::string_view text, std::string const& file,
+                                                                std::optional<Guid> const& otherwise) {
   std::vector<Message> out;
   for (u32 line = 1; !text.empty(); ++line) {
     auto const end = std::min(text.find('\n'), text.size());
@@ -98,7 +104,7 @@ std::expected<std::vector<Message>, std::string> parse_messages(std::string_view
     if (one.find_first_not_of(" \t\r") == std::string_view::npos) {
       continue;
     }
-    auto message = parse_message(one);
+    auto message = parse_message(one, otherwise);
     if (!message) {
       return std::unexpected(fmt::format("{}:{}: {}", file, line, message.error()));
     }

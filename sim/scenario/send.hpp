@@ -22,8 +22,9 @@ struct Message {
 };
 
 /// One JSON object a line: {"to": GUID or known name, "data_hex": "..", "channel": "user"}; empty lines are passed
-/// over. Error: "file:line: what".
-std::expected<std::vector<Message>, std::string> parse_messages(std::string_view text, std::string const& file);
+/// over. A line without "to" goes to `otherwise`, when there is one. Error: "file:line: what".
+std::expected<std::vector<Message>, std::string> parse_messages(std::string_view text, std::string const& file,
+                                                                std::optional<Guid> const& otherwise = {});
 /// The channel of a message that names none: the supervisor's for its own requests, else the user channel.
 abi::Channel default_channel(Guid const& to);
 /// A step that sends `message`. Error: it does not fit into the buffer.

@@ -14,12 +14,12 @@ from support import BAD_INPUT, FAILED, MMSIM, PASSED, ROOT, TestCase
 ENVIRONMENT = 3
 # Target: a defect that it plants, and executions within which every seed tried so far has found it several times over.
 DEFECT_OF = {
-    "communicate": ("UnblockMmram", 30_000),
-    "depex": ("NotIsIgnored", 100_000),
+    "communicate": ("UnblockMmram", 120_000),
+    "depex": ("NotIsIgnored", 1_000_000),
     "hob": ("NothingUnblocked", 5_000),
-    "image": ("SectionEnd", 300_000),
+    "image": ("SectionEnd", 5_000_000),
     "messages": ("AtMostOne", 5_000),
-    "mmst": ("NoLargeBlock", 50_000),
+    "mmst": ("NoLargeBlock", 200_000),
     "policy": ("NothingDenied", 20_000),
     "request": ("LockedUnblock", 20_000),
     "scenario": ("OneCpu", 5_000),

@@ -84,13 +84,12 @@ int main(int argc, char** argv) {
   send->add_option("--hob", sending.hobs,
                    "GUID:HEX or GUID:FILE: a GUID HOB that the drivers find in the HOB list; may be repeated");
   send->add_option("--policy", sending.policy, "Policy source (XML) or blob instead of the default");
-  auto* to = send->add_option("--to", sending.to, "Handler GUID, or a known name");
+  send->add_option("--to", sending.to, "Handler GUID, or a known name; with --messages for lines without one");
   auto* data = send->add_option_group("message");
   data->add_option("--hex", sending.hex, "Message as hexadecimal digits");
   data->add_option("--text", sending.text, "Message as text");
   data->add_option("--file", sending.file, "Message is the content of this file");
-  data->add_option("--messages", sending.messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}")
-      ->excludes(to);
+  data->add_option("--messages", sending.messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}");
   data->require_option(0, 1);
   send->add_option("--channel", sending.channel, "Communicate channel")->check(CLI::IsMember({"user", "supervisor"}));
   send->add_option("--cpus", sending.cpus, "Number of CPUs")->check(CLI::Range(1, 8));

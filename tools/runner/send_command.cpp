@@ -53,8 +53,12 @@ std::expected<std::vector<Message>, std::string> messages_of(SendOptions const& 
   std::vector<Message> out;
   if (!o.messages.empty()) {
     MM_TRY_ASSIGN(auto const bytes, read_file(o.messages));
-    MM_TRY_ASSIGN(out,
-                  parse_messages({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, o.messages.string()));
+    std::optional<Guid> otherwise;
+    if (!o.to.empty()) {
+      MM_TRY_ASSIGN(otherwise, find_guid(o.to));
+    }
+    MM_TRY_ASSIGN(out, parse_messages({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, o.messages.string(),
+                                      otherwise));
   } else if (o.to.empty()) {
     return std::unexpected(std::string{"send: --to (with --hex, --text or --file) or --messages is missing"});
   } else {

@@ -29,6 +29,15 @@ TEST(Messages, OneALine) {
   EXPECT_EQ((*m)[2].channel, abi::Channel::Supervisor);
 }
 
+TEST(Messages, ALineWithoutARecipientGoesToTheOther) {
+  Guid const other = "11111111-2222-3333-4444-555555555555"_guid;
+  auto const m = parse_messages("{\"data_hex\":\"00\"}\n{\"to\":\"Hello\",\"data_hex\":\"01\"}", "m.jsonl", other);
+  ASSERT_TRUE(m.has_value()) << m.error();
+  EXPECT_EQ((*m)[0].to, other);
+  EXPECT_NE((*m)[1].to, other);
+  EXPECT_FALSE(parse_messages("{\"data_hex\":\"00\"}", "m.jsonl").has_value());
+}
+
 TEST(Messages, EveryMalformedLineHasItsPlace) {
   for (char const* line :
        {"x", "[]", "{}", "{\"to\":3,\"data_hex\":\"\"}", "{\"to\":\"zz\",\"data_hex\":\"\"}",
