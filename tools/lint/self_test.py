@@ -157,6 +157,12 @@ class Others(unittest.TestCase):
         self.assertEqual([p.split(":")[0] for p in problems], ["scenarios/b.toml", "scenarios/c.toml"])
         self.assertEqual(looked_at, 3)
 
+    def test_file_guids_of_drivers(self):
+        one = "11111111-2222-3333-4444-555555555555"
+        text = f"mm_add_driver(A GUID {one})\nmm_add_driver(B\n  GUID {one} DEPEX \"TRUE\")\n"
+        problems, _ = scenario_files.check(Tree().add("scenarios/drivers/CMakeLists.txt", text).root)
+        self.assertEqual(problems, ["scenarios/drivers/CMakeLists.txt: B has the file GUID of A"])
+
     def test_format(self):
         tree = Tree().add(".clang-format", "BasedOnStyle: Google\n").add("core/a.cpp", "int  f( ) {return 1 ; }\n")
         tree.add("core/b.cpp", "int f() { return 1; }\n")
