@@ -6,7 +6,7 @@
 
 #include "core/init/types.hpp"
 #include "fuzz/support/check.hpp"
-#include "tests/support/page_audit.hpp"
+#include "fuzz/support/page_audit.hpp"
 
 #if defined(__clang__)
 #define MM_NO_COVERAGE __attribute__((no_sanitize("coverage")))

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sim/audit/markup.hpp"
 #include "sim/audit/output.hpp"
 
 namespace mm::audit {
@@ -19,23 +20,12 @@ constexpr double kLeastHeight = 0.75;  ///< of a region too small for the scale,
 std::string escaped(std::string_view text) {
   std::string out;
   for (char const c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        // XML has no place for the other control characters.
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
+    if (auto const entity = audit::entity_of(c); !entity.empty()) {
+      out += entity;
+      continue;
     }
+    // XML has no place for the other control characters.
+    out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
   }
   return out;
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/abi/guids.hpp"
 #include "core/abi/platform.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/scenario/run.hpp"
@@ -27,7 +28,6 @@ constexpr u32 kVariableMmis = 10'000;
 constexpr u64 kPoolSteps = 100'000;
 constexpr u64 kBudget = 1'000'000'000;  ///< basic blocks: one MMI does the work of many here
 constexpr u64 kHeaderBytes = sizeof(abi::CommunicateHeader);
-constexpr Guid kDispatch = "7E6EFFFA-69B4-4C1B-A4C7-AFF9C9244FEE"_guid;
 constexpr Guid kProbe = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0090"_guid;
 constexpr Guid kVariable = "ED32D533-99E6-4209-9CC0-2D72CDD998A7"_guid;
 
@@ -127,7 +127,7 @@ Result<double> dispatch_ms(u32 count, std::filesystem::path const& images) {
   if (!p) {
     return std::unexpected(p.error());
   }
-  auto const message = request_of(kDispatch, Bytes(8, std::byte{0xFF}));
+  auto const message = request_of(guids::gEventMmDispatchGuid, Bytes(8, std::byte{0xFF}));
   std::vector<double> times;
   for (u32 i = 0; i < kRepeats; ++i) {
     auto const machine = boot(*p);
@@ -152,7 +152,7 @@ Result<std::unique_ptr<sim::Simulator>> ready(char const* driver, std::filesyste
     return std::unexpected(p.error());
   }
   auto machine = boot(*p);
-  if (machine && send(**machine, request_of(kDispatch, Bytes(1))).status != 0) {
+  if (machine && send(**machine, request_of(guids::gEventMmDispatchGuid, Bytes(1))).status != 0) {
     return std::unexpected(fmt::format("{} was not started", driver));
   }
   return machine;
@@ -189,7 +189,7 @@ Bytes variable_request(u64 function, Bytes const& data) {
   Bytes message;
   scenario::append_int(message, function, 8);
   scenario::append_int(message, ~u64{0}, 8);
-  scenario::append_object(message, kDispatch);  // any vendor
+  scenario::append_object(message, guids::gEventMmDispatchGuid);  // any vendor
   scenario::append_int(message, data.size(), 8);
   scenario::append_int(message, kName.size(), 8);
   scenario::append_int(message, kAttributes, 4);

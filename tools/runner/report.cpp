@@ -10,6 +10,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "sim/audit/markup.hpp"
+
 namespace mm::runner {
 namespace {
 
@@ -18,12 +20,8 @@ using scenario::Problem;
 
 enum class Colour : u8 { Red = 31, Green = 32, Yellow = 33, Dim = 2, Bold = 1 };
 
-bool colours(int descriptor) {
-  char const* const no = std::getenv("NO_COLOR");
-  return ::isatty(descriptor) == 1 && (no == nullptr || *no == 0);
-}
 std::string painted(std::string const& text, Colour colour) {
-  static bool const on = colours(STDOUT_FILENO);
+  static bool const on = runner::colour();
   return on && !text.empty() ? fmt::format("\x1b[{}m{}\x1b[0m", static_cast<int>(colour), text) : text;
 }
 Colour colour_of(Outcome const& o) {
@@ -183,27 +181,21 @@ nlohmann::json to_json(Difference const& d) {
 std::string escaped(std::string const& text) {
   std::string out;
   for (char const c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' ? ' ' : c;
+    if (auto const entity = audit::entity_of(c); !entity.empty()) {
+      out += entity;
+      continue;
     }
+    out += static_cast<unsigned char>(c) < 0x20 && c != '\n' ? ' ' : c;
   }
   return out;
 }
 
 }  // namespace
+
+bool colour() {
+  char const* const no = std::getenv("NO_COLOR");
+  return ::isatty(STDOUT_FILENO) == 1 && (no == nullptr || *no == 0);
+}
 
 Progress::Progress(std::size_t total, bool wanted)
     : total_(total), on_(wanted && total > 1 && ::isatty(STDERR_FILENO) == 1) {}

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -180,8 +177,6 @@ std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs:
   }
   return files;
 }
-
-bool colour() { return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
 
 int run_command(RunOptions const& options) {
   if (!options.defect.empty() && (defects_of(options.defect) == 0 || options.target != "sim")) {
