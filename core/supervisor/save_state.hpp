@@ -43,6 +43,7 @@ struct IoRecord {
   bool in = false;
   u16 port = 0;
   u32 width = 0;  ///< 0/1/2 = 1/2/4 bytes
+  u64 bytes() const noexcept { return u64{1} << width; }
 };
 constexpr IoRecord decode_amd(u32 word) noexcept {
   if ((word & 2) == 0) {
@@ -143,7 +144,8 @@ Expected<void> Supervisor<M>::gate_save_state(u32 index, policy::SaveStateField 
   return {};
 }
 
-/// At most 8 bytes of one register, or the I/O record.
+/// At most 8 bytes of one register, or the I/O record. The policy's field RAX is the data of the trapped I/O: what a
+/// wider read has beyond it is, as every other register, without a field.
 template <hal::Machine M>
 Expected<void> Supervisor<M>::save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 target, u64 width,
                                               u64 buffer) noexcept {
@@ -169,6 +171,9 @@ Expected<void> Supervisor<M>::save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 
       return std::unexpected(Status::NotFound);
     }
     MM_TRY(gate_save_state(index, field, save_state::trap_of(io)));
+    if (field == policy::SaveStateField::Rax && width > io.bytes()) {
+      MM_TRY(gate_save_state(index, policy::SaveStateField::Other, save_state::trap_of(io)));
+    }
     MM_TRY_ASSIGN(auto const found, reader.find(reg));
     if ((width != 1 && width != 2 && width != 4 && width != 8) || width > found.amd_bytes) {
       return std::unexpected(Status::Unsupported);
@@ -201,7 +206,7 @@ Expected<void> Supervisor<M>::save_state_io(Cpu& cpu, u32 index, u32 target, u64
     u32 width;
     u32 type;
     u32 pad1 = 0;
-  } info{reader.rax() & (UINT64_MAX >> (64 - (8u << io.width))), io.port, 0, io.width, io.in ? 1u : 2u, 0};
+  } info{reader.rax() & (UINT64_MAX >> (64 - 8 * io.bytes())), io.port, 0, io.width, io.in ? 1u : 2u, 0};
   static_assert(sizeof(info) == save_state::kIoInfoBytes);
   hal::UserAccess access(cpu);
   hal::write_object(cpu, PhysAddr{buffer}, info);

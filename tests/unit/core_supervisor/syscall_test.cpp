@@ -27,8 +27,8 @@ struct Outcome {
   Status refused = Status::Success;
 };
 struct SyscallTest : ::testing::Test {
-  SyscallTest() {
-    w.set_policy(example_with_allow_io());
+  explicit SyscallTest(std::vector<u8> const& policy = example_with_allow_io()) {
+    w.set_policy(policy);
     w.boot();
   }
   Outcome call(u64 number, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) {
@@ -159,10 +159,8 @@ TEST_F(SyscallTest, SaveState) {
   EXPECT_EQ(read(512, 24), Status::NotFound);
   EXPECT_EQ(read(39, 8), Status::AccessDenied);
   w.put(state + 0x2C0, u32{0x00B2'0012});
-  EXPECT_EQ(read(38, 8), Status::Success);
-  EXPECT_EQ(w.get<u64>(buffer), 0x1122334455667788u);
-  EXPECT_EQ(read(38, 3), Status::Unsupported);
-  EXPECT_EQ(read(38, 9), Status::Unsupported);
+  EXPECT_EQ(read(38, 1), Status::Success);
+  EXPECT_EQ(w.get<u8>(buffer), 0x88u);
   EXPECT_EQ(read(38, 0), Status::InvalidParameter);
   EXPECT_EQ(read(512, 23), Status::InvalidParameter);
   EXPECT_EQ(read(512, 24), Status::Success);
@@ -174,6 +172,67 @@ TEST_F(SyscallTest, SaveState) {
   EXPECT_EQ(refusal(0x7, 1, 38, 1), Status::InvalidParameter);
   call(0x7, 0xABC, 38, 0);
   EXPECT_EQ(call(0x10021, 0xABC, 8, kDriver).refused, Status::SecurityViolation);
+}
+
+/// Revision, where the I/O word and RAX are, and the words of an OUT of 1, 2 and 4 bytes.
+struct Layout {
+  u32 revision;
+  u64 io_word;
+  u64 rax;
+  std::array<u32, 3> outs;
+};
+constexpr Layout kLayouts[] = {{0x20064, 0x2C0, 0x3F8, {0xB2'0012, 0xB2'0022, 0xB2'0042}},
+                               {0x30004, 0x3A4, 0x35C, {0xB2'0083, 0xB2'0085, 0xB2'0089}}};
+
+struct SaveStateRax : SyscallTest {
+  explicit SaveStateRax(std::vector<u8> const& policy) : SyscallTest(policy) {}
+  void TestBody() override {}
+  /// Status and value of a read of `width` bytes after this OUT.
+  std::pair<Status, u64> read(Layout const& layout, u32 out, u64 width) {
+    u64 const state = kMmram + 0xFC00;
+    u64 const buffer = kStacks + 0x100;
+    w.put(state + 0x2FC, layout.revision);
+    w.put(state + layout.rax, u64{0x1122334455667788});
+    w.put(state + layout.io_word, out);
+    w.put(buffer, u64{0});
+    EXPECT_EQ(call(0x7, 0xABC, 38, 0).rax, 0u);
+    auto const status = static_cast<Status>(call(0x10021, 0xABC, width, buffer).rax.value_or(0xDEAD));
+    return {status, w.get<u64>(buffer)};
+  }
+};
+
+TEST(SaveStateRaxTest, AllowListGivesTheBytesOfTheTrappedIo) {
+  SaveStateRax t(example_with_allow_io());
+  for (Layout const& layout : kLayouts) {
+    for (u32 size = 0; size < 3; ++size) {
+      for (u32 asked = 0; asked < 4; ++asked) {
+        auto const [status, value] = t.read(layout, layout.outs[size], u64{1} << asked);
+        EXPECT_EQ(status, asked <= size ? Status::Success : Status::AccessDenied) << size << " " << asked;
+        EXPECT_EQ(value, asked <= size ? 0x55667788 & (UINT64_MAX >> (64 - (8u << asked))) : 0);
+      }
+      EXPECT_EQ(t.read(layout, layout.outs[2], 3).first, Status::Unsupported);
+      EXPECT_EQ(t.read(layout, layout.outs[2], 9).first, Status::AccessDenied);
+    }
+  }
+}
+
+TEST(SaveStateRaxTest, WithoutAnAllowListTheWholeRegister) {
+  std::vector<u8> const policies[] = {Blob::make({{1, 1, {}}}),
+                                      Blob::make({{5, 1, {Blob::save_state(1, 1, 0)}}, {1, 1, {}}})};
+  for (auto const& policy : policies) {
+    SaveStateRax t(policy);
+    for (Layout const& layout : kLayouts) {
+      EXPECT_EQ(t.read(layout, layout.outs[0], 8), std::pair(Status::Success, u64{0x1122334455667788}));
+      EXPECT_EQ(t.read(layout, layout.outs[0], 9).first, Status::Unsupported);
+    }
+  }
+}
+
+TEST(SaveStateRaxTest, DenyListWithRaxRefusesEveryWidth) {
+  SaveStateRax t(Blob::make({{5, 1, {Blob::save_state(0, 1, 0)}}, {1, 1, {}}}));
+  for (u64 const width : {1u, 8u}) {
+    EXPECT_EQ(t.read(kLayouts[0], kLayouts[0].outs[0], width).first, Status::AccessDenied);
+  }
 }
 
 // --- supervisor channel
