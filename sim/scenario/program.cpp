@@ -34,7 +34,8 @@ ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std
 
 ProgramStep call_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3) {
   auto const format = v3 ? communication::MessageFormat::V3 : communication::MessageFormat::V1;
-  if (message.empty() || message.size() > communication::kMaxStepBytes - communication::header_bytes(format)) {
+  bool const too_long = message.size() > communication::kMaxStepBytes - communication::header_bytes(format);
+  if (message.empty() || to.is_zero() || too_long) {
     return communicate_step(channel, to, message, v3);
   }
   ProgramStep step;

@@ -121,7 +121,8 @@ struct Program {
 Program encode_program(Scenario const& scenario);
 /// Header (v1 or v3) and `message` as raw buffer content: for headers that the client would not write.
 ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3 = false);
-/// `message` through the normal world's client. One that the client would refuse (empty, too long) goes as raw content.
+/// `message` through the normal world's client. One that the client would refuse (empty, too long, to the zero GUID)
+/// goes as raw content.
 ProgramStep call_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3 = false);
 
 std::string_view status_name(u64 status);
