@@ -118,6 +118,14 @@ TEST_F(Mmi, UnregisteredDuringDispatchStillRunsOnce) {
   EXPECT_EQ(m.mmst()->mmi_handler_unregister(g_victim), Status::InvalidParameter) << "deleted after the dispatch";
 }
 
+TEST_F(Mmi, UnregisteredAfterAMessageForNobody) {
+  EXPECT_EQ(manage(), Status::NotFound);
+  g_victim = add(removes_victim);
+  EXPECT_EQ(manage(), Status::Success);
+  EXPECT_EQ(manage(), Status::NotFound);
+  EXPECT_EQ(g_order, (std::vector<int>{8}));
+}
+
 TEST_F(Mmi, RegisteredDuringDispatchRunsInIt) {
   add(adds_another);
   EXPECT_EQ(manage(), Status::Success);
