@@ -10,21 +10,28 @@
 
 namespace mm::communication {
 
-/// The normal world's view of a machine: what firmware or an OS can do. Satisfied by the simulator and by the ROM
-/// payload. Reads of locked MMRAM give FF, writes are dropped, as on q35.
-/// Optional: cpu_state() and set_cpu_state() (cpu_state.hpp), trapped_io(port, width, value, form), timed_out().
+/// What the component needs of the normal world: memory and ports, as firmware or an OS reaches them. Satisfied by the
+/// simulator, by the ROM payload and by a process under Linux. Reads of locked MMRAM give FF, writes are dropped.
 template <typename N>
 concept NormalWorld = requires(N& n, PhysAddr at, std::span<std::byte> in, std::span<std::byte const> out, u16 port,
-                               abi::IoWidth w, u32 v, u32 msr, u64 value, abi::FrameKind kind) {
+                               abi::IoWidth w, u32 v) {
   { n.read(at, in) } noexcept;
   { n.write(at, out) } noexcept;
   { n.port_in(port, w) } noexcept -> std::same_as<u32>;
   { n.port_out(port, w, v) } noexcept;  ///< a write to 0xB2 returns after the MMI was served
-  { n.read_msr(msr) } noexcept -> std::same_as<Expected<u64>>;
-  { n.write_msr(msr, value) } noexcept -> std::same_as<Expected<void>>;
-  /// IPI by the boot processor's APIC: destination, ICR low half (ipi.hpp). After an SMI returns when it was served.
-  { n.send_ipi(v, v) } noexcept;
-  { n.emit(kind, out) } noexcept;  ///< one frame to the runner
 };
+
+/// What a step program needs besides: a normal world that owns the machine.
+/// Optional: cpu_state() and set_cpu_state() (cpu_state.hpp), trapped_io(port, width, value, form), timed_out().
+template <typename N>
+concept StepWorld =
+    NormalWorld<N> && requires(N& n, std::span<std::byte const> out, u32 v, u32 msr, u64 value, abi::FrameKind kind) {
+      { n.read_msr(msr) } noexcept -> std::same_as<Expected<u64>>;
+      { n.write_msr(msr, value) } noexcept -> std::same_as<Expected<void>>;
+      /// IPI by the boot processor's APIC: destination, ICR low half (ipi.hpp). After an SMI returns when it was
+      /// served.
+      { n.send_ipi(v, v) } noexcept;
+      { n.emit(kind, out) } noexcept;  ///< one frame to the runner
+    };
 
 }  // namespace mm::communication

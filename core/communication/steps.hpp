@@ -103,7 +103,7 @@ constexpr PhysAddr comm_mailbox(abi::Channel channel) noexcept {
 }
 
 /// Runs steps one at a time and reports each. One object a run; holds the only buffer (one frame).
-template <NormalWorld N>
+template <StepWorld N>
 class StepRunner {
  public:
   explicit StepRunner(N& nw) noexcept : nw_(nw) {}
@@ -492,7 +492,7 @@ class StepRunner {
 
 /// Decodes and runs `program` on `nw`; emits the StepResult frames of each step, in order. Returns the number of steps
 /// that were run. A malformed program gives one result with op Invalid and status InvalidParameter, and ends the run.
-template <NormalWorld N>
+template <StepWorld N>
 u32 run_steps(N& nw, std::span<std::byte const> program) noexcept {
   StepRunner<N> runner{nw};
   return runner.run(program);

@@ -28,7 +28,7 @@ struct CpuSet {
   std::array<u32, platform::kMaxCpus> apic_ids{};
 };
 
-/// hal::PhysMemory and communication::NormalWorld on the BSP outside MM.
+/// hal::PhysMemory and communication::StepWorld on the BSP outside MM.
 class NormalWorld {
  public:
   explicit NormalWorld(CpuSet const& cpus) noexcept : cpus_(cpus) {}
@@ -259,6 +259,6 @@ class NormalWorld {
 
   CpuSet const& cpus_;
 };
-static_assert(communication::NormalWorld<NormalWorld> && hal::PhysMemory<NormalWorld>);
+static_assert(communication::StepWorld<NormalWorld> && hal::PhysMemory<NormalWorld>);
 
 }  // namespace mm::rom

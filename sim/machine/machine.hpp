@@ -74,7 +74,7 @@ struct PageInfo {
 };
 
 /// The composition root of the simulator: RAM, devices, CPUs, the native supervisor, and the normal world.
-/// Satisfies communication::NormalWorld. Not thread-safe; several simulators may live in one process.
+/// Satisfies communication::StepWorld. Not thread-safe; several simulators may live in one process.
 class Simulator {
  public:
   /// Makes a machine that has not booted. The error is a sentence for the user: bad sizes, CPU count, engine trouble.

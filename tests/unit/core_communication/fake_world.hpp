@@ -66,7 +66,7 @@ struct FakeWorld {
     return out;
   }
 };
-static_assert(NormalWorld<FakeWorld>);
+static_assert(StepWorld<FakeWorld>);
 
 inline constexpr u64 kBuffer = 0x10'0000;
 inline constexpr u64 kMailbox = 0x20'0000;

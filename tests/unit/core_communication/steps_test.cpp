@@ -50,7 +50,7 @@ struct FakeWorld {
     return r;
   }
 };
-static_assert(NormalWorld<FakeWorld>);
+static_assert(StepWorld<FakeWorld>);
 
 std::vector<std::byte> program(Step const& step, std::size_t data) {
   StepProgramHeader const head{.count = 1, .total_bytes = static_cast<u32>(48 + (data + 7) / 8 * 8)};
