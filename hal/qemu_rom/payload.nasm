@@ -17,6 +17,7 @@ global rom_relocation_handler
 global rom_relocation_handler_end
 global rom_mmi_entry
 global rom_mmi_entry_end
+global rom_enter_linux
 extern rom_exception
 
 section .text
@@ -235,6 +236,19 @@ rom_program_back:
   pop rbx
   ret
 
+; void rom_enter_linux(u64 entry, u64 boot_params): the registers of the 64-bit boot protocol: CS 0x10, data segments 0x18,
+; RSI boot_params, interrupts off.
+rom_enter_linux:
+  cli
+  lgdt [linux_gdt_pointer]
+  mov eax, 0x18
+  mov ds, eax
+  mov es, eax
+  mov ss, eax
+  push qword 0x10
+  push rdi
+  o64 retf
+
 ; Copied to 0x38000, the MMI entry after reset. Moves this CPU's SMBASE to the u32 at 0x1000 and says so at 0x1004.
 bits 16
 align 16
@@ -246,6 +260,15 @@ rom_relocation_handler:
 rom_relocation_handler_end:
 
 section .rodata
+align 16
+linux_gdt:
+  dq 0
+  dq 0
+  dq 0x00AF9B000000FFFF         ; 0x10 code 64
+  dq 0x00CF93000000FFFF         ; 0x18 data
+linux_gdt_pointer:
+  dw linux_gdt_pointer - linux_gdt - 1
+  dq linux_gdt
 align 16
 rom_mmi_entry:
   incbin MMI_ENTRY

@@ -4,6 +4,7 @@
 #include "core/init/init.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/qemu_rom/fw_cfg.hpp"
+#include "hal/qemu_rom/linux.hpp"
 #include "hal/qemu_rom/normal_world.hpp"
 
 /// The normal world of the test ROM: boots MM, then runs the steps of a scenario.
@@ -225,6 +226,9 @@ void run() noexcept {
   enable_smi();
   world.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
   communication::run_steps(world, memory(platform::kStepProgram, config.steps_bytes));
+  if (has_linux()) {
+    must({boot_linux(config.ram_bytes, config.tseg_bytes)});
+  }
   end_run(world, kEndDone);
 }
 

@@ -21,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr auto kTimeout = std::chrono::seconds{60};
+constexpr auto kNoTimeout = std::chrono::hours{24 * 365};
 constexpr int kTimedOut = -1;
 
 /// A folder of this run, removed at the end.
@@ -50,46 +51,55 @@ std::vector<std::string> command_line(Prepared const& p, fs::path const& folder)
   auto const file = [&](char const* name) {
     return fmt::format("name=opt/mm/{},file={}", name, (folder / name).string());
   };
-  return {"qemu-system-x86_64",
-          "-machine",
-          "q35,smm=on",
-          "-accel",
-          "tcg,thread=single",
-          "-cpu",
-          "Westmere,+smep,+smap,+umip",
-          "-m",
-          std::to_string(p.scenario.boot.ram_bytes >> 20),
-          "-smp",
-          std::to_string(p.scenario.boot.cpus),
-          "-bios",
-          (p.images / "mm-q35.rom").string(),
-          "-global",
-          fmt::format("mch.extended-tseg-mbytes={}", p.scenario.boot.tseg_bytes >> 20),
-          "-debugcon",
-          "file:" + (folder / "console").string(),
-          "-global",
-          "isa-debugcon.iobase=0x402",
-          "-device",
-          "isa-debug-exit,iobase=0xf4,iosize=4",
-          "-fw_cfg",
-          file("config"),
-          "-fw_cfg",
-          file("fv"),
-          "-fw_cfg",
-          file("steps"),
-          "-fw_cfg",
-          file("hobs"),
-          "-display",
-          "none",
-          "-no-reboot",
-          "-nodefaults",
-          "-serial",
-          "file:" + (folder / "serial").string(),
-          "-monitor",
-          "none"};
+  std::vector<std::string> line{"qemu-system-x86_64",
+                                "-machine",
+                                "q35,smm=on",
+                                "-accel",
+                                "tcg,thread=single",
+                                "-cpu",
+                                "Westmere,+smep,+smap,+umip",
+                                "-m",
+                                std::to_string(p.scenario.boot.ram_bytes >> 20),
+                                "-smp",
+                                std::to_string(p.scenario.boot.cpus),
+                                "-bios",
+                                (p.images / "mm-q35.rom").string(),
+                                "-global",
+                                fmt::format("mch.extended-tseg-mbytes={}", p.scenario.boot.tseg_bytes >> 20),
+                                "-debugcon",
+                                "file:" + (folder / "console").string(),
+                                "-global",
+                                "isa-debugcon.iobase=0x402",
+                                "-device",
+                                "isa-debug-exit,iobase=0xf4,iosize=4",
+                                "-fw_cfg",
+                                file("config"),
+                                "-fw_cfg",
+                                file("fv"),
+                                "-fw_cfg",
+                                file("steps"),
+                                "-fw_cfg",
+                                file("hobs"),
+                                "-display",
+                                "none",
+                                "-no-reboot",
+                                "-nodefaults",
+                                "-monitor",
+                                "none",
+                                "-serial"};
+  if (!p.os) {
+    line.push_back("file:" + (folder / "serial").string());
+    return line;
+  }
+  line.insert(line.end(), {"stdio", "-kernel", p.os->kernel.string(), "-append", p.os->command_line});
+  if (!p.os->initrd.empty()) {
+    line.insert(line.end(), {"-initrd", p.os->initrd.string()});
+  }
+  return line;
 }
 
-std::expected<pid_t, std::string> start(std::vector<std::string> arguments, fs::path const& log) {
+/// Without a log the process has the terminal.
+std::expected<pid_t, std::string> start(std::vector<std::string> arguments, std::optional<fs::path> const& log) {
   std::vector<char*> raw;
   for (auto& a : arguments) {
     raw.push_back(a.data());
@@ -97,9 +107,11 @@ std::expected<pid_t, std::string> start(std::vector<std::string> arguments, fs::
   raw.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  if (log) {
+    ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&actions, 1, log->c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  }
   pid_t pid = 0;
   int const error = ::posix_spawnp(&pid, raw[0], &actions, nullptr, raw.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
@@ -109,9 +121,9 @@ std::expected<pid_t, std::string> start(std::vector<std::string> arguments, fs::
   return pid;
 }
 
-/// Exit code, kTimedOut after kTimeout (the process is killed), 128 + signal.
-int wait_for(pid_t pid) {
-  auto const end = std::chrono::steady_clock::now() + kTimeout;
+/// Exit code, 128 + signal; kTimedOut after `limit` (the process is killed).
+int wait_for(pid_t pid, std::chrono::seconds limit) {
+  auto const end = std::chrono::steady_clock::now() + limit;
   for (;;) {
     int status = 0;
     if (::waitpid(pid, &status, WNOHANG) == pid) {
@@ -203,11 +215,11 @@ std::expected<MachineRun, std::string> run_on_qemu(Prepared const& p) {
   }
   auto arguments = command_line(p, folder.path());
   arguments.insert(arguments.end(), p.qemu_options.begin(), p.qemu_options.end());
-  auto const pid = start(std::move(arguments), folder.path() / "log");
+  auto const pid = start(std::move(arguments), p.os ? std::nullopt : std::optional{folder.path() / "log"});
   if (!pid) {
     return std::unexpected(pid.error());
   }
-  int const code = wait_for(*pid);
+  int const code = wait_for(*pid, p.os ? kNoTimeout : kTimeout);
   auto const console = read_file(folder.path() / "console");
   MachineRun run = parse_console(console ? *console : Bytes{});
   if (auto const serial = read_file(folder.path() / "serial")) {
@@ -216,6 +228,8 @@ std::expected<MachineRun, std::string> run_on_qemu(Prepared const& p) {
   if (code == kTimedOut) {
     run.halted = hal::HaltReason::UserBudget;
     run.text.push_back("killed after 60 seconds");
+  } else if (p.os && code == 0) {
+    run.complete = true;  // switched off by the operating system
   } else if (code != 1 && code != 3 && !run.boot_failed) {
     auto const log = read_file(folder.path() / "log");
     std::string const said = log ? std::string{reinterpret_cast<char const*>(log->data()), log->size()} : "";

@@ -14,6 +14,13 @@
 
 namespace mm::scenario {
 
+/// An operating system that QEMU's machine boots behind the steps; its console is the terminal of this process.
+struct OsBoot {
+  std::filesystem::path kernel;  ///< bzImage
+  std::filesystem::path initrd;  ///< empty: none
+  std::string command_line;
+};
+
 /// What a machine is started with: the scenario, compiled.
 struct Prepared {
   Scenario scenario;
@@ -25,6 +32,7 @@ struct Prepared {
   std::string refused_image;
   std::vector<std::string> warnings;
   std::vector<std::string> qemu_options;  ///< at the end of QEMU's command line
+  std::optional<OsBoot> os;               ///< QEMU only
   u32 defects = 0;                        ///< supervisor::Check bits, simulator only
   bool audit = false;                     ///< audit the page tables after every MMI, simulator only
 };

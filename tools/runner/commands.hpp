@@ -71,6 +71,17 @@ int send_command(SendOptions const& options);
 /// Lists what is in volumes, flash images and PE images.
 int images_command(std::vector<std::filesystem::path> const& files, bool json);
 int bench_command(bool json);
+/// What `mmsim linux` was asked to boot.
+struct LinuxOptions {
+  std::filesystem::path scenario;
+  std::filesystem::path kernel, initrd;
+  std::string command_line = "console=ttyS0 panic=-1";
+  u32 cpus = 0;     ///< 0: what the scenario says
+  u32 ram_mib = 0;  ///< 0: what the scenario says
+  bool verbose = false;
+};
+/// Boots a scenario's machine on QEMU, runs its steps, then Linux on top, on this terminal. kFailed: MM stopped it.
+int linux_command(LinuxOptions const& options);
 /// Adds `policy` and its own sub-commands; the result runs the one that was chosen.
 std::function<int()> add_policy_command(CLI::App& app);
 

@@ -64,6 +64,18 @@ int main(int argc, char** argv) {
   auto* bench = app.add_subcommand("bench", "Measure MMIs per second and the time to make a machine");
   bench->add_flag("--json", json, "One JSON object");
 
+  LinuxOptions booting;
+  auto* os = app.add_subcommand("linux", "Boot Linux on top of a scenario's machine, on QEMU; tools/linux brings one");
+  os->add_option("SCENARIO", booting.scenario, "Its machine, policy and drivers; its steps run before the kernel")
+      ->required()
+      ->check(CLI::ExistingFile);
+  os->add_option("--kernel", booting.kernel, "bzImage")->required();
+  os->add_option("--initrd", booting.initrd, "Initial RAM disk");
+  os->add_option("--append", booting.command_line, "Kernel command line")->capture_default_str();
+  os->add_option("--cpus", booting.cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
+  os->add_option("--ram", booting.ram_mib, "MiB of RAM instead of the scenario's")->check(CLI::Range(256, 2048));
+  os->add_flag("-v,--verbose", booting.verbose, "Afterwards every event of MM");
+
   std::vector<std::filesystem::path> files;
   auto* images = app.add_subcommand("images", "List what is in firmware volumes, flash images and PE images");
   images->add_option("FILE", files, "Volumes (.fv), flash images (.fd), files of a volume (.ffs), images (.efi)")
@@ -144,6 +156,9 @@ int main(int argc, char** argv) {
     }
     if (*scan) {
       return scan_command(scanning);
+    }
+    if (*os) {
+      return linux_command(booting);
     }
     if (*send) {
       return send_command(sending);

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+#include <optional>
+
+#include "sim/scenario/run.hpp"
+#include "tools/runner/report.hpp"
+
+namespace mm::runner {
+namespace {
+
+using namespace mm::scenario;
+
+constexpr std::size_t kLastEvents = 20;      ///< shown when MM stopped the machine
+constexpr std::size_t kSignatureAt = 0x202;  ///< of a bzImage: "HdrS"
+
+std::optional<std::string> unusable(LinuxOptions const& options) {
+  auto const kernel = read_file(options.kernel);
+  if (!kernel) {
+    return kernel.error();
+  }
+  if (kernel->size() < kSignatureAt + 4 || load_int(*kernel, kSignatureAt, 4) != 0x5372'6448) {
+    return fmt::format("{}: not a bzImage (no HdrS at offset 0x202)", options.kernel.string());
+  }
+  if (!options.initrd.empty() && ::access(options.initrd.c_str(), R_OK) != 0) {
+    return fmt::format("{}: cannot be read", options.initrd.string());
+  }
+  return std::nullopt;
+}
+
+int refuse(std::string const& why, ExitCode code) {
+  std::cerr << "mmsim: " << why << '\n';
+  return code;
+}
+
+/// What the machine reports when it does not end by being switched off.
+int tell_failure(MachineRun const& run) {
+  for (auto const& line : run.text) {
+    std::cerr << line << '\n';
+  }
+  return refuse(run.boot_failed ? "the machine did not boot" : "MM stopped the machine", kFailed);
+}
+
+}  // namespace
+
+int linux_command(LinuxOptions const& options) {
+  if (auto const why = unusable(options)) {
+    return refuse(*why, kBadInput);
+  }
+  auto scenario = load_scenario(options.scenario, images_folder());
+  if (!scenario) {
+    return refuse(scenario.error(), kBadInput);
+  }
+  scenario->boot.cpus = options.cpus != 0 ? options.cpus : scenario->boot.cpus;
+  scenario->boot.ram_bytes = options.ram_mib != 0 ? u64{options.ram_mib} << 20 : scenario->boot.ram_bytes;
+  auto prepared = prepare(std::move(*scenario), images_folder());
+  if (!prepared) {
+    return refuse(prepared.error(), kBadInput);
+  }
+  if (prepared->refused) {
+    return refuse(*prepared->refused, kBadInput);
+  }
+  prepared->os = {options.kernel, options.initrd, options.command_line};
+  auto const run = run_on_qemu(*prepared);
+  if (!run) {
+    return refuse(run.error() + "\n`mmsim doctor` says what is missing", kEnvironment);
+  }
+  auto const events = transcript(*prepared, *run);
+  std::size_t const shown = options.verbose ? events.size() : run->complete ? 0 : std::min(events.size(), kLastEvents);
+  for (auto const& event : std::span{events}.last(shown)) {
+    fmt::print("{}\n", event);
+  }
+  return run->complete ? static_cast<int>(kPassed) : tell_failure(*run);
+}
+
+}  // namespace mm::runner
