@@ -23,11 +23,13 @@ enum class Check : u32 {
   UnblockMmram,     ///< no unblock of MMRAM
   ContainCleanUp,   ///< the user core removes a driver that faulted
   Rendezvous,       ///< all CPUs are inside before a message is served
+  Smrr,             ///< SMRR covers MMRAM
   // of the machine and of the program that starts it
   PageAttributes,    ///< supervisor pages of MMRAM are not ring 3's
   MmramLock,         ///< TSEG is closed to the normal world
   UserAccessWindow,  ///< STAC before user pages are touched
   RsmPrecheck,       ///< images with RSM are refused
+  NmiResume,         ///< an NMI inside MM is not served, and ring 3 goes on
 };
 
 constexpr u32 bit_of(Check check) noexcept { return u32{1} << static_cast<u32>(check); }

@@ -27,32 +27,31 @@ inline constexpr u64 kSmmCodeAccessCap = 1ull << 58;
 inline constexpr u64 kSmmCodeCheck = 5;  ///< lock and enable
 inline constexpr u64 kMonitorValid = 1;
 
-/// The largest naturally aligned power-of-two block of `mmram`: what one SMRR can hold. Of equal ones the lowest.
-constexpr Range smrr_block(Range mmram) noexcept {
-  for (u64 size = std::bit_floor(mmram.size); size >= kPageSize; size /= 2) {
-    u64 const base = align_up(mmram.base, size);
-    if (mmram.contains({base, size})) {
-      return {base, size};
-    }
-  }
-  return {};
+/// Whether one SMRR can cover `mmram`: an aligned power of two, below 4 GiB.
+constexpr bool is_smrr_block(Range mmram) noexcept {
+  return std::has_single_bit(mmram.size) && mmram.size >= kPageSize && mmram.base % mmram.size == 0 &&
+         mmram.base >> 32 == 0;
 }
 
-/// SMRR over `mmram`, valid, and locked where the CPU can. Left alone when it is locked already.
+template <hal::Cpu C>
+bool has_smrr(C& cpu) noexcept {
+  return (cpu.read_msr(kMsrMtrrCap).value_or(0) & kMtrrCapSmrr) != 0;
+}
+
+/// SMRR over `mmram`, which is_smrr_block(): valid, and locked where the CPU can. Left alone when it is locked already.
 template <hal::Cpu C>
 Expected<void> program_smrr(C& cpu, Range mmram) noexcept {
-  u64 const cap = cpu.read_msr(kMsrMtrrCap).value_or(0);
-  Range const block = smrr_block(mmram);
-  if ((cap & kMtrrCapSmrr) == 0 || block.size == 0) {
+  if (!has_smrr(cpu) || mmram.size == 0) {
     return {};
   }
+  MM_TRY_ASSIGN(u64 const cap, cpu.read_msr(kMsrMtrrCap));
   MM_TRY_ASSIGN(u64 const mask, cpu.read_msr(kMsrSmrrMask));
   if ((mask & kSmrrLock) != 0) {
     return {};
   }
   u64 const lock = (cap & kMtrrCapSmrrLock) != 0 ? kSmrrLock : 0;
-  MM_TRY(cpu.write_msr(kMsrSmrrBase, block.base | kSmrrWriteBack));
-  return cpu.write_msr(kMsrSmrrMask, (~(block.size - 1) & 0xFFFF'F000) | kSmrrValid | lock);
+  MM_TRY(cpu.write_msr(kMsrSmrrBase, mmram.base | kSmrrWriteBack));
+  return cpu.write_msr(kMsrSmrrMask, (~(mmram.size - 1) & 0xFFFF'F000) | kSmrrValid | lock);
 }
 
 /// No fetch outside MMRAM while in MM.

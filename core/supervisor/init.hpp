@@ -106,7 +106,12 @@ bool Supervisor<M>::register_cpu(Cpu& cpu, u32 index) noexcept {
     halt_init(index, {InitProblem::CpuIndex, cpu.apic_id()});
     return false;
   }
-  if (!protect_mmram(cpu, allocator_.span(), mseg_)) {
+  Range const covered = enforced(Check::Smrr) ? allocator_.span() : Range{};
+  if (has_smrr(cpu) && covered.size != 0 && !is_smrr_block(covered)) {
+    halt_init(index, {InitProblem::SmrrRange, covered.size});
+    return false;
+  }
+  if (!protect_mmram(cpu, covered, mseg_)) {
     halt_init(index, {InitProblem::CpuProtection, cpu.apic_id()});
     return false;
   }

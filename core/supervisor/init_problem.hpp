@@ -97,6 +97,7 @@ enum class InitProblem : u64 {
   BufferMemory,
   UserListMemory,
   CpuProtection,
+  SmrrRange,
 };
 
 /// One failure: what, and the address or number that it is about.
@@ -216,6 +217,7 @@ inline constexpr InitProblemText kInitProblems[] = {
     {InitProblem::MsegTwice, Status::CompromisedData, "there are two MSEG HOBs"},
     {InitProblem::MsegPages, Status::SecurityViolation, "MSEG is not mapped read-only for ring 0"},
     {InitProblem::CpuProtection, Status::DeviceError, "a CPU reports a protection of MMRAM and refuses its registers"},
+    {InitProblem::SmrrRange, Status::Unsupported, "MMRAM is no aligned power of two, as the SMRR of a CPU needs it"},
 };
 
 constexpr Status status_of(InitProblem problem) noexcept {

@@ -45,8 +45,10 @@ struct IoRecord {
   u32 width = 0;  ///< 0/1/2 = 1/2/4 bytes
   u64 bytes() const noexcept { return u64{1} << width; }
 };
+/// A string instruction moves memory, not RAX: no record, as in the Intel layout.
 constexpr IoRecord decode_amd(u32 word) noexcept {
-  if ((word & 2) == 0) {
+  constexpr u32 kValid = 2, kString = 4, kRep = 8;
+  if ((word & kValid) == 0 || (word & (kString | kRep)) != 0) {
     return {};
   }
   u32 const width = (word & 0x10) != 0 ? 0 : (word & 0x20) != 0 ? 1 : 2;

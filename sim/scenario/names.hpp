@@ -79,7 +79,8 @@ inline constexpr std::array kCheckNames{
     MM_NAME(supervisor::Check, ContainCleanUp),   MM_NAME(supervisor::Check, Rendezvous),
     MM_NAME(supervisor::Check, PageAttributes),   MM_NAME(supervisor::Check, MmramLock),
     MM_NAME(supervisor::Check, UserAccessWindow), MM_NAME(supervisor::Check, RsmPrecheck),
-    MM_NAME(supervisor::Check, HeaderOnce)};
+    MM_NAME(supervisor::Check, HeaderOnce),       MM_NAME(supervisor::Check, Smrr),
+    MM_NAME(supervisor::Check, NmiResume)};
 /// In the order of communication::CpuRegister.
 inline constexpr std::array kRegisterNames{std::pair{std::string_view{"rax"}, communication::CpuRegister::Rax},
                                            std::pair{std::string_view{"rcx"}, communication::CpuRegister::Rcx},

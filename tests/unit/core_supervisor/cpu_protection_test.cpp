@@ -10,12 +10,13 @@ namespace {
 
 using namespace supervisor;
 
-TEST(SmrrBlock, IsTheLargestThatFits) {
-  EXPECT_EQ(smrr_block({0x0F00'0000, 0x100'0000}), (Range{0x0F00'0000, 0x100'0000}));
-  EXPECT_EQ(smrr_block({0x0F00'0000, 0x50'0000}), (Range{0x0F00'0000, 0x40'0000}));
-  EXPECT_EQ(smrr_block({0x0F10'0000, 0x40'0000}), (Range{0x0F20'0000, 0x20'0000}));
-  EXPECT_EQ(smrr_block({0x1000, 0x1000}), (Range{0x1000, 0x1000}));
-  EXPECT_EQ(smrr_block({0x1000, 0x800}), Range{});
+TEST(SmrrBlock, IsAnAlignedPowerOfTwo) {
+  EXPECT_TRUE(is_smrr_block({0x0F00'0000, 0x100'0000}));
+  EXPECT_TRUE(is_smrr_block({0x1000, 0x1000}));
+  EXPECT_FALSE(is_smrr_block({0x0F00'0000, 0x50'0000}));
+  EXPECT_FALSE(is_smrr_block({0x0F10'0000, 0x40'0000}));
+  EXPECT_FALSE(is_smrr_block({0x1000, 0x800}));
+  EXPECT_FALSE(is_smrr_block({1ull << 32, 0x1000}));
 }
 
 struct CpuProtection : ::testing::Test {
@@ -78,6 +79,20 @@ TEST(CpuProtectionInMmi, EveryCpuInItsFirstMmi) {
   EXPECT_FALSE(w.machine.halted);
   EXPECT_EQ(w.cpu[0]->msrs[kMsrSmrrBase], kMmram | 6);
   EXPECT_EQ(w.cpu[0]->msrs[kMsrSmmMonitorControl], (kData + 0x3000) | 1);
+}
+
+TEST(CpuProtectionInMmi, MmramThatSmrrCannotCoverHalts) {
+  World w;
+  w.cpu[0]->msrs = {{kMsrMtrrCap, kMtrrCapSmrr}, {kMsrSmrrMask, 0}, {kMsrSmrrBase, 0}};
+  w.edit<World::Mmram>(w.hob_of(guids::gEfiSmmSmramMemoryGuid),
+                       [](World::Mmram& m) { m.regions[1].physical_size -= kPageSize; });
+  w.write_list();
+  w.boot();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::InitFailed);
+  auto const halt = w.machine.of(hal::TraceKind::Halt).at(0);
+  EXPECT_EQ(halt.b, static_cast<u64>(Status::Unsupported));
+  EXPECT_EQ(halt.c, static_cast<u64>(InitProblem::SmrrRange));
+  EXPECT_EQ(w.cpu[0]->msrs[kMsrSmrrMask], 0u);
 }
 
 TEST(CpuProtectionInMmi, RefusedProtectionHalts) {

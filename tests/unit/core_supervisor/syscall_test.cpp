@@ -216,6 +216,16 @@ TEST(SaveStateRaxTest, AllowListGivesTheBytesOfTheTrappedIo) {
   }
 }
 
+TEST(SaveStateRaxTest, AStringInstructionDoesNotMoveRax) {
+  SaveStateRax t(example_with_allow_io());
+  for (u32 const out : {0xB2'0016u, 0xB2'001Au, 0xB2'001Eu}) {
+    EXPECT_EQ(t.read(kLayouts[0], out, 1).first, Status::NotFound) << out;
+  }
+  for (u32 const out : {0xB2'0023u, 0xB2'0063u, 0xB2'0073u}) {
+    EXPECT_EQ(t.read(kLayouts[1], out, 1).first, Status::NotFound) << out;
+  }
+}
+
 TEST(SaveStateRaxTest, WithoutAnAllowListTheWholeRegister) {
   std::vector<u8> const policies[] = {Blob::make({{1, 1, {}}}),
                                       Blob::make({{5, 1, {Blob::save_state(1, 1, 0)}}, {1, 1, {}}})};
