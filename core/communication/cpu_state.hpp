@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 
 #include "core/abi/platform.hpp"
 #include "core/communication/ipi.hpp"
@@ -58,7 +59,24 @@ struct CpuState {
 };
 static_assert(sizeof(CpuState) == 256);
 
-inline constexpr u64 kMostMmiCodeBytes = 48;
+/// What the program loads behind the OUT to 0xB2, one instruction a register. An MMI that is late finds it done.
+struct LaterLoads {
+  static constexpr u32 kGeneral = 16;
+  static constexpr u32 kMost = 4;
+  u32 mask = 0;  ///< bit = CpuRegister
+  std::array<u64, kGeneral> values{};
+
+  constexpr u32 count() const noexcept { return static_cast<u32>(std::popcount(mask)); }
+  constexpr bool loads(u32 r) const noexcept { return (mask >> r & 1) != 0; }
+  /// General registers but RSP, at most kMost of them.
+  constexpr bool is_loadable() const noexcept {
+    constexpr u32 kFree = 0xFFFF & ~(1u << static_cast<u32>(CpuRegister::Rsp));
+    return (mask & ~kFree) == 0 && count() <= kMost;
+  }
+};
+inline constexpr u32 kLoadBytes = 10;  ///< of one such instruction
+
+inline constexpr u64 kMostMmiCodeBytes = 80;
 
 /// What the ROM's reset code sets up.
 constexpr CpuState initial_cpu_state() noexcept {
@@ -102,8 +120,8 @@ constexpr bool is_runnable(CpuState const& s) noexcept {
          s[CpuRegister::Form] <= static_cast<u64>(OutForm::Dx);
 }
 
-/// The instructions at Rip: the one that raises the MMI, a jump, so that QEMU takes it there (qemu-q35.md 5, trap 1),
-/// and the way back to the payload.
+/// The instructions at Rip: the one that raises the MMI, what is loaded behind it, a jump, so that QEMU takes the MMI
+/// there (qemu-q35.md 5, trap 1), and the way back to the payload.
 struct MmiCode {
   std::array<u8, kMostMmiCodeBytes> bytes{};
   u32 size = 0;
@@ -126,6 +144,15 @@ struct MmiCode {
     add_int(back, 8);
   }
 };
+/// mov r64, imm64 for each register.
+constexpr void add_loads(MmiCode& code, LaterLoads const& later) noexcept {
+  for (u32 r = 0; r < LaterLoads::kGeneral; ++r) {
+    if (later.loads(r)) {
+      code.add(0x48 | r >> 3, 0xB8 | (r & 7));
+      code.add_int(later.values[r], 8);
+    }
+  }
+}
 /// mov dword [a32 ICR], imm32: sends an IPI with no register.
 constexpr void add_icr_write(MmiCode& code, u32 command) noexcept {
   code.add(0x67, 0xC7, 0x04, 0x25);
@@ -133,7 +160,8 @@ constexpr void add_icr_write(MmiCode& code, u32 command) noexcept {
   code.add_int(command, 4);
 }
 /// `with_nmi`: an NMI to the CPU itself comes first; the MMI is taken before it.
-constexpr MmiCode out_code(OutForm form, u64 back, bool with_nmi = false) noexcept {
+constexpr MmiCode out_code(OutForm form, u64 back, LaterLoads const& later = LaterLoads(),
+                           bool with_nmi = false) noexcept {
   MmiCode code;
   if (with_nmi) {
     add_icr_write(code, ipi_command(DeliveryMode::Nmi, Shorthand::Self));
@@ -143,7 +171,10 @@ constexpr MmiCode out_code(OutForm form, u64 back, bool with_nmi = false) noexce
   } else {
     code.add(0xEE);
   }
+  u32 const instruction = code.size;
+  add_loads(code, later);
   code.end(back);
+  code.instruction = instruction;
   return code;
 }
 /// Writes `command` to the low half of the ICR.

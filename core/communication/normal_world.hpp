@@ -22,7 +22,8 @@ concept NormalWorld = requires(N& n, PhysAddr at, std::span<std::byte> in, std::
 };
 
 /// What a step program needs besides: a normal world that owns the machine.
-/// Optional: cpu_state() and set_cpu_state() (cpu_state.hpp), trapped_io(port, width, value, form), timed_out().
+/// Optional: cpu_state(), set_cpu_state() and set_later_loads() (cpu_state.hpp), trapped_io(port, width, value, form),
+/// park(cpu, port, width, form, rsi), timed_out().
 template <typename N>
 concept StepWorld =
     NormalWorld<N> && requires(N& n, std::span<std::byte const> out, u32 v, u32 msr, u64 value, abi::FrameKind kind) {

@@ -65,18 +65,25 @@ enum class StepOp : u16 {
   /// = TrappedForm bits -> value = what IN gave; status Unsupported where the chipset has no I/O trap.
   TrappedIo = 21,
   Ipi = 22,  ///< a = ICR low half, b = destination; refused: is_sendable() says no
+  /// What the program loads behind its OUT from now on: a = LaterLoads::mask, data = CpuState.
+  Later = 23,
+  /// A CPU other than the boot processor executes an I/O instruction over and over: every MMI finds it there.
+  /// a = CPU, b = port, bits 16 and 17 abi::IoWidth, c = its RSI, `form` = TrappedForm bits -> status Unsupported where
+  /// the save state records no I/O, InvalidParameter: no such CPU.
+  Park = 24,
 };
 
 /// Bits of Step::form.
 struct TrappedForm {
   static constexpr u16 kIn = 1;
+  static constexpr u16 kString = 2;     ///< OUTS, INS
   static constexpr u16 kImmediate = 8;  ///< the port is in the instruction, not in DX
 };
 
 /// One step; `data_bytes` bytes follow, padded with zeros to a multiple of 8.
 struct Step {
   u16 op = 0;    ///< StepOp
-  u16 form = 0;  ///< TrappedIo
+  u16 form = 0;  ///< TrappedIo, Park
   u32 data_bytes = 0;
   u64 a = 0, b = 0, c = 0;
 };
@@ -243,6 +250,10 @@ class StepRunner {
         return cpu(step, data);
       case StepOp::TrappedIo:
         return step.a <= 0xFFFF && step.b <= 2 && step.c <= 0xFFFF'FFFF ? trapped_io(step) : refuse();
+      case StepOp::Later:
+        return later(step, data);
+      case StepOp::Park:
+        return step.a < platform::kMaxCpus && step.b >> 16 <= 2 ? park(step) : refuse();
       default:
         return refuse();
     }
@@ -447,6 +458,37 @@ class StepRunner {
                                                static_cast<u32>(step.c), step.form);
       result_.status = static_cast<u64>(got.has_value() ? Status::Success : got.error());
       result_.value = got.value_or(0);
+    }
+    emit_plain();
+  }
+
+  void later(Step const& step, std::span<std::byte const> data) noexcept {
+    LaterLoads const asked{.mask = static_cast<u32>(step.a)};
+    CpuState values;
+    if (step.a > UINT32_MAX || !asked.is_loadable() || data.size() != sizeof values) {
+      return refuse();
+    }
+    copy(std::as_writable_bytes(std::span<CpuState, 1>{&values, 1}), data);
+    result_.status = static_cast<u64>(Status::Unsupported);
+    if constexpr (requires { nw_.set_later_loads(asked); }) {
+      LaterLoads loads = asked;
+      copy_values(loads, values);
+      nw_.set_later_loads(loads);
+      result_.status = static_cast<u64>(Status::Success);
+    }
+    emit_plain();
+  }
+  static void copy_values(LaterLoads& to, CpuState const& from) noexcept {
+    for (u32 r = 0; r < LaterLoads::kGeneral; ++r) {
+      to.values[r] = from.values[r];
+    }
+  }
+  void park(Step const& step) noexcept {
+    result_.status = static_cast<u64>(Status::Unsupported);
+    if constexpr (requires { nw_.park(u32{}, u16{}, abi::IoWidth{}, u16{}, u64{}); }) {
+      Expected<void> const done = nw_.park(static_cast<u32>(step.a), static_cast<u16>(step.b),
+                                           static_cast<abi::IoWidth>(step.b >> 16), step.form, step.c);
+      result_.status = static_cast<u64>(done.has_value() ? Status::Success : done.error());
     }
     emit_plain();
   }

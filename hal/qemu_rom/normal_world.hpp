@@ -104,6 +104,7 @@ class NormalWorld {
     }
     return state;
   }
+  void set_later_loads(communication::LaterLoads const& later) noexcept { later_ = later; }
   /// `state` is runnable. Tables that are not the ROM's own start with a copy of its level 4.
   void set_cpu_state(communication::CpuState const& state) noexcept {
     for (u32 i = 0; i < communication::kCpuRegisters; ++i) {
@@ -135,7 +136,7 @@ class NormalWorld {
     communication::CpuState const state = communication::with_command(cpu_state(), value);
     set_cpu_state(state);
     run(communication::out_code(static_cast<communication::OutForm>(state[communication::CpuRegister::Form]),
-                                reinterpret_cast<u64>(&rom_program_back), with_nmi));
+                                reinterpret_cast<u64>(&rom_program_back), later_, with_nmi));
   }
   void run(communication::MmiCode const& code) noexcept {
     u64 const at = rom_program_registers[static_cast<u32>(communication::CpuRegister::Rip)];
@@ -258,6 +259,7 @@ class NormalWorld {
   static constexpr u64 kPollUs = 1000;
 
   CpuSet const& cpus_;
+  communication::LaterLoads later_;
 };
 static_assert(communication::StepWorld<NormalWorld> && hal::PhysMemory<NormalWorld>);
 

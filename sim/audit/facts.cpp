@@ -38,6 +38,7 @@ class Collector {
     shared_parts();
     hobs();
     comm_pages();
+    smrr();
     grants();
     allocated_tables();
     std::ranges::sort(out_.parts, {}, [](Part const& p) { return p.range.base; });
@@ -209,6 +210,14 @@ class Collector {
     auto const ranges = machine_.comm_pages();
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       part(pages(ranges[i].base, ranges[i].size), Kind::Open, kNames[i], memory::kSupervisorData);
+    }
+  }
+
+  void smrr() {
+    for (u32 i = 0; i < machine_.config().boot.cpus; ++i) {
+      if (auto const range = machine_.smrr(i)) {
+        out_.smrr.push_back(*range);
+      }
     }
   }
 

@@ -62,6 +62,7 @@ struct Facts {
   std::vector<Range> bad_tables;  ///< entries that lead outside memory; not followed
   std::vector<Part> parts;
   std::vector<Section> sections;
+  std::vector<Range> smrr;           ///< of each CPU that has SMRR; empty while it is not valid
   std::vector<Range> guards;         ///< pages that are there to be absent
   std::vector<Range> system_memory;  ///< resource descriptors of the normal world: memory
   std::vector<Range> reserved;       ///< and reserved memory

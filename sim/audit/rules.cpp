@@ -194,6 +194,14 @@ void parts_apart(Facts const& f, Offences& out) {
     }
   }
 }
+void smrr_is_mmram(Facts const& f, Offences& out) {
+  for (std::size_t i = 0; i < f.smrr.size(); ++i) {
+    if (!(f.smrr[i] == f.mmram)) {
+      std::string const covered = f.smrr[i].size == 0 ? "nothing" : range_text(f.smrr[i]);
+      out.push_back({f.mmram, fmt::format("SMRR of CPU {} covers {}", i, covered), 0});
+    }
+  }
+}
 void no_stray_pages(Facts const& f, Offences& out) {
   for (Leaf const& leaf : f.leaves) {
     if (f.mmram.contains(leaf.range) && owner_of(f, leaf.range) == nullptr) {
@@ -224,6 +232,7 @@ constexpr std::array kRules{
     Rule{"guard-pages", "the page below a stack is not present", "ours", guard_pages},
     Rule{"parts-apart", "stacks, save states, tables and images do not overlap", "ours", parts_apart},
     Rule{"no-stray-pages", "each present page of MMRAM belongs to somebody", "ours", no_stray_pages},
+    Rule{"smrr-is-mmram", "SMRR of each CPU that has it covers MMRAM, and nothing else", "ours", smrr_is_mmram},
 };
 
 std::vector<Region> regions_of(Facts const& f) {

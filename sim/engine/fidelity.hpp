@@ -63,7 +63,7 @@ inline constexpr std::array kFidelityGaps = {
     FidelityGap{"syscall-msrs", "in MM, STAR, LSTAR and FMASK read as the normal world's: ring 0 is native"},
     FidelityGap{"apic-timer", "the APIC timer does not count, and no interrupt is taken from IRR"},
     FidelityGap{"nmi",
-                "an NMI that is pending at the entry of MM is not delivered; the machine's supervisor ignores it"},
+                "an NMI that is pending at the entry of MM comes when ring 3 is entered, and is resumed natively"},
     FidelityGap{"apic-in-mm",
                 "the APIC page is not there for accesses from MM, nor over RAM when IA32_APIC_BASE moves it there"},
     FidelityGap{"pended-mmi", "an MMI raised by a write to 0xB2 inside MM is lost"},

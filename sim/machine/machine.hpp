@@ -96,14 +96,19 @@ class Simulator {
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
   Expected<u64> read_msr(u32 msr) noexcept;               ///< of the boot processor
   Expected<void> write_msr(u32 msr, u64 value) noexcept;  ///< of the boot processor
-  /// An MMI at whose entry an NMI is pending: MM ignores it, so this is no more than the MMI.
-  void raise_with_nmi(u8 command) noexcept { port_out(platform::kPortApmCnt, abi::IoWidth::Byte, command); }
+  /// An MMI at whose entry an NMI is pending.
+  void raise_with_nmi(u8 command) noexcept;
   /// The program that raises MMIs, on the boot processor.
   communication::CpuState cpu_state() const noexcept;
   void set_cpu_state(communication::CpuState const& state) noexcept;
+  /// The MMI of q35-tcg comes behind these loads, that of the reference profile before them.
+  void set_later_loads(communication::LaterLoads const& later) noexcept;
   /// An I/O instruction of the program that the chipset turns into an MMI, and what an IN gave (RAX after RSM). `form`:
   /// communication::TrappedForm. Unsupported: q35 has no such trap.
   Expected<u32> trapped_io(u16 port, abi::IoWidth width, u32 value, u16 form) noexcept;
+  /// Another CPU executes this I/O instruction over and over. Unsupported: q35 records none. InvalidParameter: no such
+  /// CPU.
+  Expected<void> park(u32 cpu, u16 port, abi::IoWidth width, u16 form, u64 rsi) noexcept;
   /// By the APIC of the boot processor (core/communication/ipi.hpp).
   void send_ipi(u32 destination, u32 command) noexcept;
   void emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept;
@@ -126,6 +131,8 @@ class Simulator {
   /// `observer` is called after each MMI that the normal world raises, when all CPUs have left MM or the machine
   /// halted.
   void observe_mmis(std::function<void()> observer);
+  /// What SMRR of the CPU covers; nothing: the CPU has none.
+  std::optional<Range> smrr(u32 cpu) const noexcept;
   /// Address of the supervisor-to-user page; 0 before the first MMI.
   u64 user_page() const noexcept;
   /// Supervisor mailbox, user mailbox, supervisor buffer, user buffer, as the supervisor has them now.

@@ -120,7 +120,8 @@ void intel(Map& map, NormalCpu& c) noexcept {
 
 u32 amd_io_word(IoInstruction const& io) noexcept {
   u32 const size = io.bytes == 1 ? 0x10u : io.bytes == 2 ? 0x20u : 0x40u;
-  return u32{io.port} << 16 | size | 2 | (io.form & TrappedForm::kIn);
+  u32 const string = (io.form & TrappedForm::kString) != 0 ? 4u : 0u;
+  return u32{io.port} << 16 | size | string | 2 | (io.form & TrappedForm::kIn);
 }
 u32 intel_io_word(IoInstruction const& io) noexcept {
   return u32{io.port} << 16 | u32{io.form} << 4 | io.bytes << 1 | 1;
@@ -206,6 +207,15 @@ void NormalCpu::store(communication::CpuState& s) const noexcept {
   }
   s[CpuRegister::FsBase] = segments[4].base;
   s[CpuRegister::GsBase] = segments[5].base;
+}
+
+void NormalCpu::park(IoInstruction const& io, u64 rsi) noexcept {
+  constexpr std::size_t kRdx = 2, kRsi = 6;
+  parked = io;
+  general[kRdx] = io.port;
+  general[kRsi] = rsi;
+  rip = platform::kRomMmiCode + io.instruction;
+  halted = false;
 }
 
 /// From the reset vector the ROM goes to the place where CPUs wait; a CPU that came out of its HLT goes back to it.

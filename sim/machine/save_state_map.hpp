@@ -26,6 +26,14 @@ struct TableRegister {
   u32 limit = 0xFFFF;
 };
 
+/// The I/O instruction that raised the MMI of one CPU, or that it was in.
+struct IoInstruction {
+  u16 port = 0;
+  u32 bytes = 1;
+  u16 form = 0;         ///< communication::TrappedForm bits
+  u32 instruction = 0;  ///< bytes of the instruction
+};
+
 /// The registers of one CPU in the normal world.
 struct NormalCpu {
   std::array<u64, 16>
@@ -47,7 +55,8 @@ struct NormalCpu {
   u32 smbase = 0x3'0000;
   bool halted = false;  ///< in HLT
   bool waits_for_startup = false;
-  bool mmi_held_back = false;  ///< one came while it waited
+  bool mmi_held_back = false;           ///< one came while it waited
+  std::optional<IoInstruction> parked;  ///< what it executes over and over
 
   /// The boot processor running the ROM's payload, another CPU waiting in the ROM, and any CPU after INIT.
   static NormalCpu boot_processor() noexcept;
@@ -57,16 +66,10 @@ struct NormalCpu {
   void assign(communication::CpuState const& state) noexcept;
   /// The inverse, for all but CpuRegister::Rip and Form.
   void store(communication::CpuState& state) const noexcept;
+  /// Puts the CPU into `io`; a string instruction takes its data from RSI.
+  void park(IoInstruction const& io, u64 rsi) noexcept;
   /// A CPU other than the boot processor goes on in the ROM's code, and waits.
   void settle(u32 apic_id) noexcept;
-};
-
-/// The I/O instruction that raised the MMI of one CPU.
-struct IoInstruction {
-  u16 port = 0;
-  u32 bytes = 1;
-  u16 form = 0;         ///< communication::TrappedForm bits
-  u32 instruction = 0;  ///< bytes of the instruction
 };
 
 /// What the layout of a machine records.

@@ -15,6 +15,7 @@ constexpr u64 kNsPerBlock = 5;        ///< of virtual time for a block of ring 3
 constexpr u64 kNsPerClockRead = 100;  ///< so that a loop over the clock alone ends
 constexpr u64 kSliceBlocks = 2000;    ///< of ring 3 while other CPUs wait
 constexpr u32 kMsrTsc = 0x10;
+constexpr u64 kVectorNmi = 2;
 constexpr u64 kCodeBasis = 0xCBF2'9CE4'8422'2325;  ///< of the hash over what ring 3 may execute
 constexpr u64 kMix = 0x9E37'79B9'7F4A'7C15;
 }  // namespace
@@ -357,6 +358,7 @@ bool SimMachine::Cpu::restart() noexcept {
   write_protect_ = true;
   user_access_ = false;
   faulting_ = false;
+  nmi_pending_ = false;
   return fiber_.start(&Cpu::body, this);
 }
 
@@ -526,6 +528,9 @@ hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
   yield();
   engine_->begin_entry();
   engine_->set_code_range(msrs_.code_check() ? msrs_.smrr() : Range{});
+  if (std::exchange(nmi_pending_, false) && machine_.defect(supervisor::Check::NmiResume)) {
+    return {.kind = hal::UserExitKind::Fault, .vector = kVectorNmi};
+  }
   for (;;) {
     u64 const before = engine_->blocks();
     EngineExit const exit = engine_->run(user);
@@ -592,7 +597,8 @@ void SimMachine::Cpu::enter_mm(IoInstruction const* io) noexcept {
     u64 const at = u64{normal_.smbase} + kSaveStateOffset;
     machine_.ram_.mark(at);
     machine_.ram_.mark(at + kSaveStateBytes - 1);
-    write_save_state(SaveStateArea{area, kSaveStateBytes}, normal_, io, machine_.save_state_format());
+    IoInstruction const* const last = io == nullptr && normal_.parked ? &*normal_.parked : io;
+    write_save_state(SaveStateArea{area, kSaveStateBytes}, normal_, last, machine_.save_state_format());
   }
   // Where no entry code of ours is, a CPU runs who knows what: it never comes.
   u64 const placed = machine_.placement_.smbase[index_];

@@ -172,6 +172,8 @@ class SimMachine::Cpu {
   /// What the CPU does outside MM.
   NormalCpu& normal() noexcept { return normal_; }
   NormalCpu const& normal() const noexcept { return normal_; }
+  /// An NMI waits until ring 3 is entered: the IRETQ that does so lets it through.
+  void pend_nmi(bool pending) noexcept { nmi_pending_ = pending; }
   /// Whether the last RSM asked for the I/O instruction again; asking clears it.
   bool take_io_restart() noexcept { return std::exchange(io_restart_, false); }
 
@@ -213,6 +215,7 @@ class SimMachine::Cpu {
   LocalApic apic_;
   LocalApic saved_apic_;
   bool io_restart_ = false;
+  bool nmi_pending_ = false;
   std::array<Translation, 256> translations_{};
   bool translated_ = false;  ///< one of them is in use
 };

@@ -84,24 +84,40 @@ struct Simulator::Impl {
   Supervisor core;
   std::function<void()> observer;  ///< called after each MMI of the normal world
   init::LoadResult placed{};
-  /// Lets the program execute an instruction of `bytes` and delivers the MMI that it raises.
-  void raise(u32 mask, u32 bytes, IoInstruction const* io) noexcept {
-    // Under TCG the MMI comes behind the jump that follows the instruction (qemu-q35.md 5, trap 1).
+  /// Lets the program execute an instruction of `bytes` and delivers the MMI that it raises. Under TCG it comes behind
+  /// the jump that follows (qemu-q35.md 5, trap 1), and so behind the loads.
+  void raise(u32 mask, u32 bytes, IoInstruction const* io, communication::LaterLoads const& loads = {}) noexcept {
     constexpr u32 kJumpBytes = 2;
+    bool const is_late = config.profile == Profile::Q35Tcg;
+    u32 const late_bytes = is_late ? kJumpBytes + loads.count() * communication::kLoadBytes : 0;
     NormalCpu& normal = machine.cpu(0).normal();
-    u64 const behind = program[CpuRegister::Rip] + bytes + (config.profile == Profile::Q35Tcg ? kJumpBytes : 0);
+    u64 const behind = program[CpuRegister::Rip] + bytes + late_bytes;
+    if (is_late) {
+      load(loads);
+    }
     normal.assign(program);
     normal.rip = behind;
     machine.deliver(mask, io);
     after_mmi();
     normal.store(program);
     payload.fs_base = payload.gs_base = 0;  // its selectors are loaded again
-    program[CpuRegister::Rip] = normal.rip == behind ? program[CpuRegister::Rip] : normal.rip;
+    bool const goes_on = normal.rip == behind;
+    program[CpuRegister::Rip] = goes_on ? program[CpuRegister::Rip] : normal.rip;
+    if (goes_on && !is_late) {
+      load(loads);
+    }
+  }
+  void load(communication::LaterLoads const& loads) noexcept {
+    for (u32 r = 0; r < communication::LaterLoads::kGeneral; ++r) {
+      program.values[r] = loads.loads(r) ? loads.values[r] : program.values[r];
+    }
   }
 
   using CpuRegister = communication::CpuRegister;
   communication::CpuState program = communication::initial_cpu_state();
   communication::CpuState saved_program;
+  communication::LaterLoads later;
+  communication::LaterLoads saved_later;
   /// Registers of the payload itself that the program has as well.
   struct Payload {
     u64 efer = 0xD00;
@@ -235,7 +251,7 @@ void Simulator::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
     u32 const bytes = communication::out_code(form, 0).instruction;
     u16 const bits = form == communication::OutForm::Immediate ? communication::TrappedForm::kImmediate : u16{0};
     IoInstruction const io{port, static_cast<u32>(abi::bytes_of(width)), bits, bytes};
-    s.raise(s.all_cpus(), bytes, &io);
+    s.raise(s.all_cpus(), bytes, &io, s.later);
     if (s.machine.cpu(0).take_io_restart()) {
       s.machine.devices().out(port, width, static_cast<u32>(s.program[communication::CpuRegister::Rax]));
     }
@@ -244,6 +260,25 @@ void Simulator::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
 
 communication::CpuState Simulator::cpu_state() const noexcept { return impl_->program; }
 void Simulator::set_cpu_state(communication::CpuState const& state) noexcept { impl_->program = state; }
+void Simulator::set_later_loads(communication::LaterLoads const& later) noexcept { impl_->later = later; }
+
+void Simulator::raise_with_nmi(u8 command) noexcept {
+  impl_->machine.cpu(0).pend_nmi(true);
+  port_out(platform::kPortApmCnt, abi::IoWidth::Byte, command);
+  impl_->machine.cpu(0).pend_nmi(false);  // what is left is the normal world's
+}
+
+Expected<void> Simulator::park(u32 cpu, u16 port, abi::IoWidth width, u16 form, u64 rsi) noexcept {
+  Impl& s = *impl_;
+  if (s.config.profile != Profile::Reference) {
+    return std::unexpected(Status::Unsupported);
+  }
+  if (cpu == 0 || cpu >= s.machine.cpus()) {
+    return std::unexpected(Status::InvalidParameter);
+  }
+  s.machine.cpu(cpu).normal().park({port, static_cast<u32>(abi::bytes_of(width)), form, 1}, rsi);
+  return {};
+}
 
 Expected<u32> Simulator::trapped_io(u16 port, abi::IoWidth width, u32 value, u16 form) noexcept {
   using communication::CpuRegister;
@@ -343,6 +378,10 @@ std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_
 init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
 MachineConfig const& Simulator::config() const noexcept { return impl_->config; }
 void Simulator::observe_mmis(std::function<void()> observer) { impl_->observer = std::move(observer); }
+std::optional<Range> Simulator::smrr(u32 cpu) const noexcept {
+  bool const has_one = impl_->config.profile == Profile::Reference && cpu < impl_->machine.cpus();
+  return has_one ? std::optional{impl_->machine.cpu(cpu).msrs().smrr()} : std::nullopt;
+}
 u64 Simulator::user_page() const noexcept { return impl_->core.user_page(); }
 std::array<Range, 4> Simulator::comm_pages() const noexcept { return impl_->core.comm_pages(); }
 
@@ -351,6 +390,7 @@ void Simulator::snapshot() {
   s.saved_core.resize(sizeof(Supervisor));
   std::memcpy(s.saved_core.data(), static_cast<void const*>(&s.core), sizeof(Supervisor));
   s.saved_program = s.program;
+  s.saved_later = s.later;
   s.saved_payload = s.payload;
   s.machine.snapshot();
 }
@@ -362,6 +402,7 @@ void Simulator::reset() {
   }
   std::memcpy(static_cast<void*>(&s.core), s.saved_core.data(), sizeof(Supervisor));
   s.program = s.saved_program;
+  s.later = s.saved_later;
   s.payload = s.saved_payload;
   s.machine.reset();
   s.machine.events().clear();

@@ -90,6 +90,10 @@ std::string sent_by(ScenarioStep const& step) {
       return fmt::format("0xB2 = {:#04x}, 0xB3 = {:#04x}", one.head.a, one.head.b);
     case StepOp::SmiTo:
       return fmt::format("SMI to the CPU with APIC ID {}", one.head.a);
+    case StepOp::Cpu:
+      return "registers of the program that raises MMIs";
+    case StepOp::Park:
+      return fmt::format("CPU {} writes to port {} over and over", one.head.a, hex_number(one.head.b & 0xFFFF));
     default:
       return access_of(one.head, one.data);
   }

@@ -450,7 +450,8 @@ class Reader {
                                                                    {"fill", &Reader::memory},
                                                                    {"io", &Reader::io},
                                                                    {"msr", &Reader::msr},
-                                                                   {"registers", &Reader::registers}};
+                                                                   {"registers", &Reader::registers},
+                                                                   {"park", &Reader::park}};
     ScenarioStep step;
     step.line = static_cast<int>(t.source().begin.line);
     auto const build = choice(t, "kind", kinds);
@@ -669,7 +670,7 @@ class Reader {
     return names;
   }
   void registers(toml::table const& t, ScenarioStep& step) const {
-    only(t, register_names({"kind", "title", "out", "expect", "repeat"}), "a registers step");
+    only(t, register_names({"kind", "title", "out", "behind", "expect", "repeat"}), "a registers step");
     communication::CpuState state;
     u64 mask = 0;
     auto const set = [&](communication::CpuRegister r, std::optional<u64> value) {
@@ -687,7 +688,41 @@ class Reader {
     if (mask != 0) {
       append_object(bytes, state);
     }
+    if (auto const* loads = table(t, "behind")) {
+      behind(*loads, step);
+    }
     add(step, communication::StepOp::Cpu, mask, 0, 0, std::move(bytes));
+  }
+  void behind(toml::table const& t, ScenarioStep& step) const {
+    only(t, register_names({}), "behind");
+    communication::CpuState state;
+    communication::LaterLoads loads;
+    for (auto const& [name, r] : kRegisterNames) {
+      if (auto const value = number(t, name)) {
+        state[r] = *value;
+        loads.mask |= 1u << static_cast<u32>(r);
+      }
+    }
+    if (!loads.is_loadable()) {
+      fail(t, fmt::format("behind takes at most {} general registers, and not rsp", communication::LaterLoads::kMost));
+    }
+    Bytes bytes;
+    append_object(bytes, state);
+    add(step, communication::StepOp::Later, loads.mask, 0, 0, std::move(bytes));
+  }
+  void park(toml::table const& t, ScenarioStep& step) const {
+    only_step(t, {"cpu", "port", "width", "string", "rsi"}, "a park step");
+    if (boot_.cpus == 1) {
+      fail(t, "a park step needs a second CPU");
+    }
+    auto const cpu = number(t, "cpu", 1, boot_.cpus - 1);
+    u64 const width = number(t, "width", 1, 4).value_or(1);
+    if (!cpu || width == 3) {
+      fail(t, !cpu ? "cpu is missing" : "width is 1, 2 or 4 bytes");
+    }
+    u64 const port = need(t, "port", 0xFFFF) | width / 2 << 16;
+    add(step, communication::StepOp::Park, *cpu, port, number(t, "rsi").value_or(0));
+    step.program.back().head.form = flag(t, "string").value_or(false) ? communication::TrappedForm::kString : u16{0};
   }
   void expected_registers(toml::table const& t, ScenarioStep& step) const {
     if (step.kind != "registers") {

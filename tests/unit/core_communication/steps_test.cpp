@@ -99,10 +99,12 @@ TEST(Steps, EveryTruncationGivesOneErrorResult) {
 
 TEST(Steps, RefusesOperandsOutOfRange) {
   constexpr u64 kMax = UINT64_MAX;
-  Step const bad[] = {{0, 0, 0, 0, 0, 0},   {99, 0, 0, 0, 0, 0},      {1, 0, 0, 2, 1, 0},    {2, 0, 0, kMax, 0, 0},
-                      {3, 0, 0, 256, 0, 0}, {4, 0, 0, 256, 0, 0},     {5, 0, 0, 0, kMax, 0}, {5, 0, 0, kMax, 1, 0},
-                      {7, 0, 0, 0, 1, 256}, {8, 0, 0, 0x10000, 0, 0}, {9, 0, 0, 0, 3, 0},    {10, 0, 0, kMax, 0, 0},
-                      {13, 0, 0, 1, 0, 0},  {13, 0, 0, 2, 0, 0}};
+  Step const bad[] = {{0, 0, 0, 0, 0, 0},       {99, 0, 0, 0, 0, 0},       {1, 0, 0, 2, 1, 0},
+                      {2, 0, 0, kMax, 0, 0},    {3, 0, 0, 256, 0, 0},      {4, 0, 0, 256, 0, 0},
+                      {5, 0, 0, 0, kMax, 0},    {5, 0, 0, kMax, 1, 0},     {7, 0, 0, 0, 1, 256},
+                      {8, 0, 0, 0x10000, 0, 0}, {9, 0, 0, 0, 3, 0},        {10, 0, 0, kMax, 0, 0},
+                      {13, 0, 0, 1, 0, 0},      {13, 0, 0, 2, 0, 0},       {23, 0, 0, 1, 0, 0},
+                      {24, 0, 0, 8, 0, 0},      {24, 0, 0, 1, 0x3'0000, 0}};
   for (auto const& step : bad) {
     FakeWorld world;
     EXPECT_EQ(run_steps(world, program(step, 0)), 1u);
@@ -110,6 +112,32 @@ TEST(Steps, RefusesOperandsOutOfRange) {
     EXPECT_EQ(world.result(0).detail, 1u);
     EXPECT_EQ(world.mmis, 0u);
   }
+}
+
+TEST(Steps, LaterLoadsAreFourGeneralRegistersAtMost) {
+  for (u64 const mask : {0x10u, 0x1'0000u, 0x1Fu, 0x2Fu | 0x40u}) {
+    FakeWorld world;
+    run_steps(world, program({23, 0, sizeof(CpuState), mask, 0, 0}, sizeof(CpuState)));
+    EXPECT_EQ(world.result(0).detail, 1u) << mask;
+  }
+}
+
+TEST(Steps, WhatAWorldCannotDoIsUnsupported) {
+  FakeWorld world;
+  run_steps(world, program({23, 0, sizeof(CpuState), 8, 0, 0}, sizeof(CpuState)));
+  run_steps(world, program({24, 0, 0, 1, 0xB2, 0}, 0));
+  EXPECT_EQ(world.result(0).status, static_cast<u64>(Status::Unsupported));
+  EXPECT_EQ(world.result(1).status, static_cast<u64>(Status::Unsupported));
+}
+
+TEST(MmiCode, LoadsComeBetweenTheOutAndTheJump) {
+  LaterLoads later{.mask = 1u << 3 | 1u << 15};
+  later.values[3] = 0x1122334455667788;
+  MmiCode const code = out_code(OutForm::Dx, 0, later);
+  std::vector<u8> const wanted{0xEE, 0x48, 0xBB, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x49, 0xBF};
+  EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), code.bytes.begin()));
+  EXPECT_EQ(code.instruction, 1u);
+  EXPECT_EQ(code.bytes[1 + 2 * kLoadBytes], 0xEB);
 }
 
 }  // namespace

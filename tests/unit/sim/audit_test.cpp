@@ -119,6 +119,8 @@ constexpr Case kCases[] = {
     {"guard-pages", [](Facts& f) { add_leaf(f, f.guards.front().base, memory::kSupervisorData); }},
     {"parts-apart", [](Facts& f) { f.parts[1].range.base = f.parts[0].range.base; }},
     {"no-stray-pages", [](Facts& f) { std::erase_if(f.parts, [](Part const& p) { return p.kind == Kind::Stack; }); }},
+    {"smrr-is-mmram", [](Facts& f) { f.smrr = {f.mmram, {}}; }},
+    {"smrr-is-mmram", [](Facts& f) { f.smrr = {{f.mmram.base, f.mmram.size / 2}}; }},
 };
 
 TEST(AuditRules, AreEachBrokenBySomething) {

@@ -84,6 +84,15 @@ TEST(SaveStateMap, IoRecordSaysWhatTheInstructionDid) {
   EXPECT_EQ(word_at(area, 0x2C0), 0x1234'0023u);
 }
 
+TEST(SaveStateMap, StringInstructionsAreMarked) {
+  std::array<std::byte, kSaveStateBytes> area{};
+  IoInstruction const outs{0xB2, 1, communication::TrappedForm::kString, 1};
+  write_save_state(area, numbered(), &outs, {SaveStateLayout::Intel, true});
+  EXPECT_EQ(word_at(area, 0x3A4), 0x00B2'0023u);
+  write_save_state(area, numbered(), &outs, {SaveStateLayout::Amd64, true});
+  EXPECT_EQ(word_at(area, 0x2C0), 0x00B2'0016u);
+}
+
 TEST(SaveStateMap, QemuWritesNoRecord) {
   std::array<std::byte, kSaveStateBytes> area;
   area.fill(std::byte{0xCC});
