@@ -27,6 +27,20 @@ mm::Status MM_EFIAPI on_message(mm::driver::Handle, void const*, void* buffer, u
 
 mm::driver::MmSystemTable* mmst() noexcept { return g_mmst; }
 
+mm::Status read_save_state(u64 width, mm::u32 id, u64 cpu, void* to) noexcept {
+  void* found = nullptr;
+  mm::Status const status = g_mmst->locate_protocol(&mm::guids::gEfiMmCpuProtocolGuid, nullptr, &found);
+  if (status != mm::Status::Success) {
+    return status;
+  }
+  auto* const protocol = static_cast<mm::user::MmCpuProtocol*>(found);
+  return protocol->read_save_state(protocol, width, id, cpu, to);
+}
+u64 read_register(mm::u32 id, u64 cpu) noexcept {
+  u64 value = 0;
+  return read_save_state(sizeof value, id, cpu, &value) == mm::Status::Success ? value : 0;
+}
+
 void copy(void* to, void const* from, u64 bytes) noexcept {
   auto* out = static_cast<u8 volatile*>(to);
   auto const* in = static_cast<u8 const volatile*>(from);

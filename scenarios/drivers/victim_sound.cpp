@@ -52,16 +52,49 @@ Status keep_shared(u8 const* buffer) noexcept {
   return Status::Success;
 }
 
+/// The CPU whose save state says that it wrote a byte to 0xB2. More than one: nobody knows which of them it was.
+mm::Expected<u64> who_asked() noexcept {
+  constexpr mm::u32 kByte = 0, kOutput = 2;
+  u64 found = 0;
+  u64 who = 0;
+  for (u64 cpu = 0; cpu < mmst()->number_of_cpus; ++cpu) {
+    IoInfo io{};
+    if (read_save_state(sizeof io, kRegisterIo, cpu, &io) == Status::Success && io.port == kPortApmCnt &&
+        io.width == kByte && io.type == kOutput) {
+      who = cpu;
+      ++found;
+    }
+  }
+  return found == 1 ? mm::Expected<u64>{who} : std::unexpected(Status::AccessDenied);
+}
+Status follow_rsi(u8* buffer, u64 size) noexcept {
+  auto const cpu = who_asked();
+  u64 const at = cpu ? read_register(kRegisterRsi, *cpu) : 0;
+  if (size < 16 || !unblocked(at, sizeof(u64))) {
+    return Status::SecurityViolation;
+  }
+  u64 const value = *mm::driver::at<u64 const volatile>(at);
+  put(buffer, 8, value);
+  return Status::Success;
+}
+
 /// The protocol checks register and CPU; the width is that of the store or less.
-Status read_register(u8 const* buffer) noexcept {
-  mm::user::MmCpuProtocol* cpu = nullptr;
-  auto const found =
-      mmst()->locate_protocol(&mm::guids::gEfiMmCpuProtocolGuid, nullptr, reinterpret_cast<void**>(&cpu));
+Status read_any_register(u8 const* buffer) noexcept {
   u64 const width = get<u64>(buffer, 24);
-  if (found != Status::Success || get<u64>(buffer, 8) > UINT32_MAX || width > kStoreBytes) {
+  if (get<u64>(buffer, 8) > UINT32_MAX || width > kStoreBytes) {
     return Status::InvalidParameter;
   }
-  return cpu->read_save_state(cpu, width, get<mm::u32>(buffer, 8), get<u64>(buffer, 16), g_store);
+  return read_save_state(width, get<mm::u32>(buffer, 8), get<u64>(buffer, 16), g_store);
+}
+
+/// Where the normal world says that the device is may be anywhere: only what was opened is written.
+Status write_device(u8 const* buffer) noexcept {
+  u64 const bar = syscall(Syscall::IoRead, kConfigData, static_cast<u64>(mm::abi::IoWidth::Dword)) & kBarAddress;
+  if (!unblocked(bar, sizeof(u64))) {
+    return Status::SecurityViolation;
+  }
+  *mm::driver::at<u64 volatile>(bar) = get<u64>(buffer, 8);
+  return Status::Success;
 }
 
 void MM_EFIAPI recurse_a_little(void* levels) { recurse(get<u64>(levels)); }
@@ -107,8 +140,12 @@ Status handle(Attack attack, u8* buffer, u64* size) noexcept {
       return get<u64>(buffer, 16) == 0 ? Status::Success : Status::Unsupported;
     case Attack::TwoFetches:
       return keep_shared(buffer);
+    case Attack::OtherCpu:
+      return follow_rsi(buffer, *size);
     case Attack::SaveState:
-      return read_register(buffer);
+      return read_any_register(buffer);
+    case Attack::Device:
+      return write_device(buffer);
     case Attack::Stack:
       return use_stack(get<u64>(buffer, 8));
     case Attack::Privilege:
@@ -120,6 +157,8 @@ Status handle(Attack attack, u8* buffer, u64* size) noexcept {
       return entry_of(buffer, *size);
     case Attack::Leak:
       return tell(buffer, size);
+    case Attack::Late:
+      return Status::Success;  // the value is in the supervisor's copy of the message, which does not change
   }
   return Status::Unsupported;
 }

@@ -36,8 +36,27 @@ Status keep_shared(u8 const* buffer) noexcept {
   return Status::Success;
 }
 
+/// Takes whoever was in an I/O instruction last, and follows its pointer.
+Status follow_rsi(u8* buffer) noexcept {
+  u64 who = 0;
+  for (u64 cpu = 0; cpu < mmst()->number_of_cpus; ++cpu) {
+    IoInfo io{};
+    who = read_save_state(sizeof io, kRegisterIo, cpu, &io) == Status::Success ? cpu : who;
+  }
+  u64 const value = *mm::driver::at<u64 const volatile>(read_register(kRegisterRsi, who));
+  put(buffer, 8, value);
+  return Status::Success;
+}
+
+/// Trusts the address that the normal world gave the device.
+Status write_device(u64 value) noexcept {
+  u64 const bar = syscall(Syscall::IoRead, kConfigData, static_cast<u64>(mm::abi::IoWidth::Dword)) & kBarAddress;
+  *mm::driver::at<u64 volatile>(bar) = value;
+  return Status::Success;
+}
+
 /// Passes register, CPU and width on as they came.
-Status read_register(u8 const* buffer) noexcept {
+Status read_any_register(u8 const* buffer) noexcept {
   u64 const token = mm::user::address_of(g_store);
   syscall(Syscall::SaveStateRead, token, get<u64>(buffer, 8), get<u64>(buffer, 16));
   return Status{syscall(Syscall::SaveStateRead2, token, get<u64>(buffer, 24), token)};
@@ -83,8 +102,12 @@ Status handle(Attack attack, u8* buffer, u64* size) noexcept {
       return Status::Success;
     case Attack::TwoFetches:
       return keep_shared(buffer);
+    case Attack::OtherCpu:
+      return follow_rsi(buffer);
     case Attack::SaveState:
-      return read_register(buffer);
+      return read_any_register(buffer);
+    case Attack::Device:
+      return write_device(first);
     case Attack::Stack:
       put(g_store, 0, first);
       return on_second_cpu(recurse_as_told, mm::user::address_of(g_store));
@@ -97,6 +120,9 @@ Status handle(Attack attack, u8* buffer, u64* size) noexcept {
       return look_up(buffer, first);
     case Attack::Leak:
       return tell(buffer, size);
+    case Attack::Late:
+      put(buffer, 8, read_register(kRegisterRbx, 0));
+      return Status::Success;
   }
   return Status::Unsupported;
 }

@@ -6,6 +6,7 @@ import unittest
 from support import BAD_INPUT, IMAGES, TestCase, run
 
 STEP = 'schema = 1\nimages = [{ driver = "Hello" }]\n[[step]]\n'
+TWO_CPUS = 'schema = 1\n[machine]\ncpus = 2\n\n[[step]]\n'
 
 
 class BadInput(TestCase):
@@ -70,6 +71,15 @@ class Scenarios(BadInput):
             (STEP + 'kind = "registers"\nrxx = 1\n', 5, "did you mean"),
             (STEP + 'kind = "registers"\nrax = -1\n', 5, "negative"),
             (STEP + 'kind = "mmi"\nexpect = { registers = { rax = 1 } }\n', 5, "registers step"),
+            (STEP + 'kind = "registers"\nbehind = { rsp = 1 }\n', 5, "not rsp"),
+            (STEP + 'kind = "registers"\nbehind = { cr3 = 1 }\n', 5, "general registers"),
+            (STEP + 'kind = "registers"\nbehind = { rax = 1, rbx = 1, rcx = 1, rdx = 1, rsi = 1 }\n', 5, "at most 4"),
+            (STEP + 'kind = "registers"\nbehind = { rxx = 1 }\n', 5, "did you mean"),
+            (STEP + 'kind = "park"\ncpu = 1\nport = 1\n', 3, "second CPU"),
+            (TWO_CPUS + 'kind = "park"\nport = 1\n', 5, "cpu is missing"),
+            (TWO_CPUS + 'kind = "park"\ncpu = 0\nport = 1\n', 7, "out of range"),
+            (TWO_CPUS + 'kind = "park"\ncpu = 1\n', 5, "port is missing"),
+            (TWO_CPUS + 'kind = "park"\ncpu = 1\nport = 1\nwidth = 3\n', 5, "width"),
             (STEP + 'kind = "ipi"\nmode = "smi"\n', 3, "either to or cpu"),
             (STEP + 'kind = "ipi"\nmode = "init"\nto = "all"\n', 3, "cannot be sent"),
             (STEP + 'kind = "ipi"\nmode = "nmi"\nto = "self"\n', 5, "nmi"),

@@ -24,6 +24,8 @@ SCENARIO_OF = {
     "MmramLock": "locked_mmram",
     "UserAccessWindow": "smap",
     "RsmPrecheck": "rsm_refused",
+    "Smrr": "../attacks/09_smrr_sound",
+    "NmiResume": "../attacks/07_nmi_sound",
 }
 
 
@@ -48,7 +50,7 @@ class Defects(TestCase):
                 self.assertEqual(code, FAILED, text)
 
     def test_smrr_closes_mmram_without_the_chipset(self):
-        code, text = run(SMOKE / "smrr.toml", "--defect", "MmramLock")
+        code, text = run(SMOKE / "../attacks/09_smrr_sound.toml", "--defect", "MmramLock")
         self.assertEqual(code, PASSED, text)
 
     def test_an_unknown_check_is_bad_usage(self):
