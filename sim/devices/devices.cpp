@@ -172,8 +172,7 @@ u8 Devices::in_byte(u16 port, u64 time_ns) noexcept {
                 : u8{0xFF};
   }
   if (port >= kUart && port < kUart + 8) {
-    u16 const reg = static_cast<u16>(port - kUart);
-    return reg == 5 ? u8{0x60} : reg == 0 ? u8{0} : state_.uart[reg];
+    return state_.uart.in(static_cast<u16>(port - kUart));
   }
   switch (port) {
     case platform::kPortApmCnt:
@@ -216,11 +215,9 @@ PortEffect Devices::out_byte(u16 port, u8 value) noexcept {
     return PortEffect::None;
   }
   if (port >= kUart && port < kUart + 8) {
-    u16 const reg = static_cast<u16>(port - kUart);
-    if (reg == 0 && (state_.uart[3] & 0x80) == 0) {
-      append(serial_, value);
+    if (auto const sent = state_.uart.out(static_cast<u16>(port - kUart), value)) {
+      append(serial_, *sent);
     }
-    state_.uart[reg] = value;
     return PortEffect::None;
   }
   switch (port) {

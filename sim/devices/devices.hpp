@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
-#include <array>
 #include <string>
 
 #include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/base/types.hpp"
+#include "sim/devices/uart.hpp"
 
 /// The devices of the platform, as QEMU's q35 has them (qemu-q35.md section 3): ports and PCI configuration space.
 namespace mm::sim {
@@ -29,8 +29,7 @@ struct DeviceState {
   u32 smi_enable = 0;
   u32 ahci_bar = 0;  ///< of the SATA controller 00:1f.2, 4 KiB: held, nothing is behind it
   u8 cmos_index = 0;
-  std::array<u8, 8> uart{};
-  bool uart_divisor = false;
+  Uart uart;
 };
 
 class Devices {

@@ -69,5 +69,78 @@ TEST(Devices, UartTakesText) {
   EXPECT_EQ(d.serial(), "x");
 }
 
+TEST(Devices, UartDivisorIsNoText) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  d.out(0x3FB, IoWidth::Byte, 0x80);
+  EXPECT_EQ(d.in(0x3F8, IoWidth::Word, 0), 0x000Cu);
+  d.out(0x3F8, IoWidth::Word, 0x1234);
+  EXPECT_EQ(d.in(0x3F8, IoWidth::Word, 0), 0x1234u);
+  d.out(0x3FB, IoWidth::Byte, 0x03);
+  EXPECT_EQ(d.in(0x3F8, IoWidth::Word, 0), 0u);
+  EXPECT_EQ(d.serial(), "");
+}
+
+TEST(Uart, LoopbackWithoutFifoOverruns) {
+  Uart u;
+  u.out(4, 0x10);
+  EXPECT_FALSE(u.out(0, 'a').has_value());
+  EXPECT_FALSE(u.out(0, 'b').has_value());
+  EXPECT_EQ(u.in(5), 0x63u);
+  EXPECT_EQ(u.in(5), 0x61u) << "the overrun is told once";
+  EXPECT_EQ(u.in(0), 'b');
+  EXPECT_EQ(u.in(5), 0x60u);
+}
+
+TEST(Uart, FifoKeepsSixteenInOrder) {
+  Uart u;
+  u.out(4, 0x10);
+  u.out(2, 0x01);
+  for (u8 i = 0; i < 17; ++i) {
+    u.out(0, i);
+  }
+  EXPECT_EQ(u.in(5), 0x63u);
+  for (u8 i = 0; i < 16; ++i) {
+    EXPECT_EQ(u.in(0), i);
+  }
+  EXPECT_EQ(u.in(5), 0x60u);
+  EXPECT_EQ(u.in(0), 0u);
+}
+
+TEST(Uart, CauseInTheOrderOfPriority) {
+  Uart u;
+  u.out(4, 0x10);
+  u.out(2, 0x41);  // FIFO, trigger level 4
+  u.out(1, 0x07);
+  u.out(0, 1);
+  EXPECT_EQ(u.in(2), 0xC2u) << "one byte is below the level";
+  EXPECT_EQ(u.in(2), 0xC1u);
+  for (u8 i = 0; i < 16; ++i) {
+    u.out(0, i);
+  }
+  EXPECT_EQ(u.in(2), 0xC6u) << "overrun";
+  EXPECT_EQ(u.in(5) & 0x02, 0x02);
+  EXPECT_EQ(u.in(2), 0xC4u) << "received";
+  u.out(2, 0x43);
+  EXPECT_EQ(u.in(2), 0xC2u) << "the receiver was reset, the transmitter is empty";
+  u.out(2, 0x47);
+  EXPECT_EQ(u.in(2), 0xC2u) << "the transmitter was reset";
+  u.out(1, 0x00);
+  EXPECT_EQ(u.in(2), 0xC1u);
+}
+
+TEST(Uart, ModemLinesInLoopback) {
+  Uart u;
+  EXPECT_EQ(u.in(6), 0xB0u);
+  u.out(6, 0xFF);
+  u.out(5, 0xFF);
+  EXPECT_EQ(u.in(6), 0xB0u);
+  EXPECT_EQ(u.in(5), 0x60u);
+  u.out(4, 0xF5);
+  EXPECT_EQ(u.in(4), 0x15u);
+  EXPECT_EQ(u.in(6), 0x60u) << "OUT1 is ring, DTR is data set ready";
+  u.out(7, 0xA5);
+  EXPECT_EQ(u.in(7), 0xA5u);
+}
+
 }  // namespace
 }  // namespace mm::sim
