@@ -33,6 +33,7 @@ constexpr u64 kTrapFlag = 0x100;
 constexpr u64 kVmFlag = 0x20000;
 constexpr u32 kCodeBufferBytes = 32u << 20;
 constexpr u64 kGateAccessByte = kGateSelector + 5;
+constexpr u64 kGateTarget = 0x38;  ///< code of ring 0
 
 constexpr u64 private_address(PrivatePage page) { return kPrivateBase + page * kPageSize; }
 
@@ -58,7 +59,7 @@ struct Engine::Impl {
   EngineConfig config;
   uc_engine* uc = nullptr;
   uc_context* scratch = nullptr;  ///< at a fault
-  uc_context* io = nullptr;       ///< at the first IN/OUT of a run
+  uc_context* denied = nullptr;   ///< at the first denied instruction of a run
   uc_context* saved = nullptr;    ///< save_state()
   std::byte* private_memory = nullptr;
   std::vector<std::byte*> overlay_pages;
@@ -76,14 +77,14 @@ struct Engine::Impl {
   bool tlb_in_use = true;  ///< since the last flush
 
   // What the hooks of the current run recorded.
-  enum class Reason { None, Syscall, Interrupt, Io, Limit, CodeCheck };
+  enum class Reason { None, Syscall, Interrupt, Denied, Limit, CodeCheck };
   Reason reason = Reason::None;
   u32 vector = 0;
   u64 cr2 = 0;
 
   ~Impl() {
     if (uc != nullptr) {
-      for (uc_context* context : {scratch, io, saved}) {
+      for (uc_context* context : {scratch, denied, saved}) {
         if (context != nullptr) {
           uc_context_free(context);
         }
@@ -107,6 +108,7 @@ struct Engine::Impl {
   void store(hal::UserContext& user) noexcept;
   void forget_exception(uc_context* context) noexcept;
   bool read_code(u64 at, std::span<u8> out) const noexcept;
+  std::array<u8, 2> opcode_at(u64 at) const noexcept;
   u64 leaf(u64 address) const noexcept;
   void hide_untranslatable() noexcept;
   template <typename F>
@@ -116,6 +118,9 @@ struct Engine::Impl {
 namespace {
 
 using Impl = Engine::Impl;
+
+/// The flags that ring 3 is entered with.
+u64 entry_flags(hal::UserContext const& user) { return (user.rflags & (kUserFlags | kTrapFlag)) | 2; }
 
 void on_block(uc_engine* uc, uint64_t address, uint32_t, void* user) {
   auto& e = *static_cast<Impl*>(user);
@@ -158,22 +163,25 @@ void on_interrupt(uc_engine* uc, uint32_t vector, void* user) {
   uc_emu_stop(uc);
 }
 
-/// Port I/O at CPL 3: the engine does not ask. Remember the state before the instruction and take every mapping away,
-/// so that nothing that the rest of the block does can have an effect.
-void deny_io(uc_engine* uc, Impl& e) {
+/// What the engine does not refuse at CPL 3, port I/O above all. Remember the state before the instruction and take
+/// every mapping away, so that nothing that the rest of the block does can have an effect.
+void deny(uc_engine* uc, Impl& e) {
   if (e.reason == Impl::Reason::None) {
-    e.reason = Impl::Reason::Io;
-    uc_context_save(uc, e.io);
+    e.reason = Impl::Reason::Denied;
+    uc_context_save(uc, e.denied);
     u64 empty = kPrivateBase + kPrivatePages * kPageSize - kPageSize;
     uc_reg_write(uc, UC_X86_REG_CR3, &empty);
   }
   uc_emu_stop(uc);
 }
 uint32_t on_in(uc_engine* uc, uint32_t, int, void* user) {
-  deny_io(uc, *static_cast<Impl*>(user));
+  deny(uc, *static_cast<Impl*>(user));
   return 0;
 }
-void on_out(uc_engine* uc, uint32_t, int, uint32_t, void* user) { deny_io(uc, *static_cast<Impl*>(user)); }
+void on_out(uc_engine* uc, uint32_t, int, uint32_t, void* user) { deny(uc, *static_cast<Impl*>(user)); }
+
+/// IA32_SYSENTER_CS is 0 while ring 3 runs in MM: #GP at the instruction. The engine would run on behind it.
+void on_sysenter(uc_engine* uc, void* user) { deny(uc, *static_cast<Impl*>(user)); }
 
 int on_rdtsc(uc_engine* uc, void* user) {
   auto& e = *static_cast<Impl*>(user);
@@ -230,7 +238,7 @@ std::expected<void, std::string> Engine::Impl::open() {
   MM_UC("map the private pages",
         uc_mem_map_ptr(uc, kPrivateBase, (kPrivatePages + 1) * kPageSize, UC_PROT_ALL, private_memory));
   MM_UC("context", uc_context_alloc(uc, &scratch));
-  MM_UC("context", uc_context_alloc(uc, &io));
+  MM_UC("context", uc_context_alloc(uc, &denied));
   MM_UC("context", uc_context_alloc(uc, &saved));
   MM_TRY(enter_first_time());
   return add_hooks();
@@ -287,6 +295,7 @@ std::expected<void, std::string> Engine::Impl::add_hooks() {
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_BLOCK, erase(on_block), this, 1, 0));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INTR, erase(on_interrupt), this, 1, 0));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_syscall), this, 1, 0, UC_X86_INS_SYSCALL));
+  MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_sysenter), this, 1, 0, UC_X86_INS_SYSENTER));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_in), this, 1, 0, UC_X86_INS_IN));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_out), this, 1, 0, UC_X86_INS_OUT));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_rdtsc), this, 1, 0, UC_X86_INS_RDTSC));
@@ -312,25 +321,8 @@ std::expected<void, std::string> Engine::Impl::overlay(u64 page, std::byte*& cop
 }
 
 void Engine::Impl::load(hal::UserContext const& user) noexcept {
-  values = {user.rax,
-            user.rcx,
-            user.rdx,
-            user.rbx,
-            user.rsp,
-            user.rbp,
-            user.rsi,
-            user.rdi,
-            user.r8,
-            user.r9,
-            user.r10,
-            user.r11,
-            user.r12,
-            user.r13,
-            user.r14,
-            user.r15,
-            (user.rflags & (kUserFlags | kTrapFlag)) | 2,
-            0,
-            0};
+  values = {user.rax, user.rcx, user.rdx, user.rbx, user.rsp, user.rbp, user.rsi,          user.rdi, user.r8, user.r9,
+            user.r10, user.r11, user.r12, user.r13, user.r14, user.r15, entry_flags(user), 0,        0};
   uc_reg_write_batch(uc, const_cast<int*>(reinterpret_cast<int const*>(kRegisters.data())), pointers.data(), kWritten);
 }
 
@@ -403,6 +395,19 @@ bool Engine::Impl::read_code(u64 at, std::span<u8> out) const noexcept {
   return true;
 }
 
+/// The opcode behind the prefixes of the instruction at `at`, and the byte after it; 0 where nothing can be read.
+std::array<u8, 2> Engine::Impl::opcode_at(u64 at) const noexcept {
+  constexpr auto kPrefixes = std::to_array<u8>({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3});
+  std::array<u8, 2> code{};
+  u64 const end = at + 14;  // of the longest instruction
+  while (at < end && read_code(at, std::span(code).first(1)) &&
+         ((code[0] & 0xF0) == 0x40 || std::ranges::find(kPrefixes, code[0]) != kPrefixes.end())) {
+    ++at;
+  }
+  read_code(at + 1, std::span(code).last(1));
+  return code;
+}
+
 EngineExit Engine::Impl::invalid_opcode(hal::UserContext& user) noexcept {
   // No exception state is left behind in the engine, but be sure.
   uc_context_save(uc, scratch);
@@ -430,13 +435,30 @@ EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
     user.rip -= one_byte ? 1 : 2;
     return {.stop = EngineStop::Fault, .vector = 13, .error_code = u64{vector} * 8 + 2};
   }
+  auto const opcode = opcode_at(user.rip);
   if (vector == 11 && (code & ~u64{7}) == kGateSelector) {
-    return {.stop = EngineStop::Return};
+    // Only CALL goes through the gate; JMP would have to stay at CPL 3.
+    bool const far_call = opcode[0] == 0xFF && (opcode[1] >> 3 & 7) == 3;
+    return far_call ? EngineExit{.stop = EngineStop::Return}
+                    : EngineExit{.stop = EngineStop::Fault, .vector = 13, .error_code = kGateTarget};
+  }
+  if (vector == 14 && opcode[0] >= 0x6C && opcode[0] <= 0x6F) {
+    return {.stop = EngineStop::Fault, .vector = 13};  // INS, OUTS: the port comes before the memory
   }
   bool const has_code = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
   return {
       .stop = EngineStop::Fault, .vector = vector, .error_code = has_code ? code : 0, .cr2 = vector == 14 ? cr2 : 0};
 }
+
+namespace {
+
+/// SYSRET that sets TF traps before the next instruction, IRETQ behind it; RCX and R11 say which it will be.
+bool traps_on_return(hal::UserContext const& user) {
+  u64 const flags = entry_flags(user);
+  return (flags & kTrapFlag) != 0 && user.rcx == user.rip && user.r11 == flags;
+}
+
+}  // namespace
 
 EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
   if (block_count >= budget_end) {
@@ -445,13 +467,16 @@ EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
   slice_end =
       config.slice_blocks == 0 ? budget_end : std::min(budget_end, block_count + std::max<u64>(2, config.slice_blocks));
   block_limit = slice_end;
+  if (traps_on_return(user)) {
+    return {.stop = EngineStop::Fault, .vector = 1};
+  }
   reason = Reason::None;
   ran = true;
   tlb_in_use = true;
   load(user);
   uc_err const error = uc_emu_start(uc, user.rip, 0, 0, 0);
-  if (reason == Reason::Io) {
-    uc_context_restore(uc, io);
+  if (reason == Reason::Denied) {
+    uc_context_restore(uc, denied);
     uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
     store(user);
     return {.stop = EngineStop::Fault, .vector = 13};

@@ -35,6 +35,8 @@ std::vector<Case> cases() {
       {"write of the own code", {0x88, 0x08}, G::kCode, Fault, 14, 7, 0, G::kCode},
       {"OUT", {0x90, 0xE6, 0x80, 0xFE, 0x00}, G::kData, Fault, 13, 0, 1, 0},
       {"IN", {0x90, 0xE4, 0x80, 0xFE, 0x00}, G::kData, Fault, 13, 0, 1, 0},
+      {"INSB to an absent page", {0x90, 0x6C}, 0, Fault, 13, 0, 1, 0},
+      {"SYSENTER", {0x90, 0x0F, 0x34, 0xFE, 0x00}, G::kData, Fault, 13, 0, 1, 0},
       {"HLT", {0x90, 0xF4}, 0, Fault, 13, 0, 1, 0},
       {"CLI", {0x90, 0xFA}, 0, Fault, 13, 0, 1, 0},
       {"RDMSR", {0x90, 0x0F, 0x32}, 0, Fault, 13, 0, 1, 0},
