@@ -43,8 +43,8 @@ hal::UserExit Cpu::run_user(hal::UserContext& user) noexcept {
 }
 
 void Cpu::begin_mmi() noexcept {
-  normal_ = {read_known_msr(kMsrStar), read_known_msr(kMsrLstar), read_known_msr(kMsrFmask),
-             read_known_msr(kMsrKernelGsBase), read_cr2()};
+  normal_ = {read_known_msr(kMsrStar),         read_known_msr(kMsrLstar),      read_known_msr(kMsrFmask),
+             read_known_msr(kMsrKernelGsBase), read_known_msr(kMsrSysenterCs), read_cr2()};
   u64 const efer = read_known_msr(kMsrEfer);
   if ((efer & kEferSce) == 0) {
     write_known_msr(kMsrEfer, efer | kEferSce);  // another MMI entry than ours; RSM brings the old one back
@@ -54,6 +54,10 @@ void Cpu::begin_mmi() noexcept {
   write_known_msr(kMsrFmask, kFmask);
   write_known_msr(kMsrGsBase, reinterpret_cast<u64>(&gate_));
   write_known_msr(kMsrKernelGsBase, 0);
+  // Two more ways into ring 0 that the normal world has set up: SYSENTER, and the call gates of its LDT (RSM brings
+  // that back).
+  write_known_msr(kMsrSysenterCs, 0);
+  load_null_ldt();
   u64 const cr4 = read_cr4();
   smap_ = (cr4 & kCr4Smap) != 0;
   if (!tables_ready_) {
@@ -68,6 +72,7 @@ void Cpu::end_mmi() noexcept {
   write_known_msr(kMsrLstar, normal_.lstar);
   write_known_msr(kMsrFmask, normal_.fmask);
   write_known_msr(kMsrKernelGsBase, normal_.kernel_gs);
+  write_known_msr(kMsrSysenterCs, normal_.sysenter_cs);
   write_cr2(normal_.cr2);
 }
 

@@ -8,6 +8,7 @@
 namespace mm::bare {
 
 inline constexpr u32 kMsrApicBase = 0x1B;
+inline constexpr u32 kMsrSysenterCs = 0x174;
 inline constexpr u32 kMsrEfer = 0xC000'0080;
 inline constexpr u32 kMsrStar = 0xC000'0081;
 inline constexpr u32 kMsrLstar = 0xC000'0082;

@@ -91,6 +91,8 @@ struct [[gnu::packed]] DescriptorTable {
   u16 limit = 0;
   u64 base = 0;
 };
+/// LLDT of the null selector: every selector of a local table is #GP.
+inline void load_null_ldt() noexcept { asm volatile("lldt %w0" : : "r"(0)); }
 inline DescriptorTable read_gdtr() noexcept {
   DescriptorTable table;
   asm volatile("sgdt %0" : "=m"(table));

@@ -160,7 +160,7 @@ class Cpu {
   void fill_tables() noexcept;
 
   struct NormalWorldRegisters {
-    u64 star = 0, lstar = 0, fmask = 0, kernel_gs = 0, cr2 = 0;
+    u64 star = 0, lstar = 0, fmask = 0, kernel_gs = 0, sysenter_cs = 0, cr2 = 0;
   };
 
   StopFlag& stop_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // Attacker: does in ring 3 what the message says. Message, 24 bytes or more: u8 command at 0, u64 argument at 8, u64
-// second argument at 16. Reply: the same bytes with the u64 result at 0.
+// second argument at 16; Escape has its number in the u8 at 1. Reply: the same bytes with the u64 result at 0.
 
 #include "scenarios/drivers/sdk/mm_driver.hpp"
 
@@ -12,6 +12,8 @@ void attack_cli() noexcept;
 void attack_hlt() noexcept;
 void attack_loop() noexcept;
 void attack_stack() noexcept;
+/// One of the routines of attacker_escapes.nasm.
+mm::u64 attack_escape(mm::u64 number, mm::u64 a, mm::u64 b) noexcept;
 }
 
 namespace {
@@ -45,7 +47,30 @@ enum class Command : mm::u8 {
   IsCommBuffer = 18,  ///< MM_IS_COMM_BUFF(argument, second)
   FreeForeign = 19,   ///< FREE_PAGE of one page at the argument
   FreeBuffer = 20,    ///< FREE_PAGE of the page that holds this message
+  Escape = 21,        ///< attack_escape(number, argument, second)
+  OnHeap = 22,        ///< calls a page of its own that holds a RET
+  OnProcessor = 23,   ///< Escape on CPU 1; reply = status of MmStartupThisAp, then what it gave
 };
+
+mm::driver::MmSystemTable* g_mmst = nullptr;
+/// What the procedure on another CPU does.
+struct Task {
+  u64 number = 0, a = 0, b = 0;
+  u64 result = 0;
+};
+Task g_task;
+
+void MM_EFIAPI escape_on_ap(void* argument) {
+  auto* const task = static_cast<Task*>(argument);
+  task->result = attack_escape(task->number, task->a, task->b);
+}
+
+u64 escape_on_processor(void* message) noexcept {
+  g_task = {mm::driver::get<mm::u8>(message, 1), mm::driver::get<u64>(message, 8), mm::driver::get<u64>(message, 16)};
+  auto const status = g_mmst->startup_this_ap(escape_on_ap, 1, &g_task);
+  mm::driver::put(message, 8, g_task.result);
+  return static_cast<u64>(status);
+}
 
 u64 allocate_and_free(u64 pages) noexcept {
   u64 const count = pages == 0 ? 1 : pages;
@@ -55,6 +80,13 @@ u64 allocate_and_free(u64 pages) noexcept {
   }
   __builtin_memset(mm::driver::at<void>(base), 0x5A, count * mm::kPageSize);
   syscall(Syscall::FreePage, base, count);
+  return base;
+}
+
+u64 call_heap() noexcept {
+  u64 const base = syscall(Syscall::AllocPage, 0, 6, 1);
+  *mm::driver::at<mm::u8>(base) = 0xC3;
+  mm::driver::at<void MM_EFIAPI()>(base)();
   return base;
 }
 
@@ -76,6 +108,8 @@ u64 touch(Command command, u64 a, u64 b) noexcept {
     case Command::StackOverflow:
       attack_stack();
       return 0;
+    case Command::OnHeap:
+      return call_heap();
     default:
       return static_cast<u64>(mm::Status::Unsupported);
   }
@@ -131,21 +165,34 @@ u64 attack(Command command, u64 a, u64 b) noexcept {
   return call ? by_syscall(command, a, b) : touch(command, a, b);
 }
 
+u64 perform(void* message) noexcept {
+  auto const command = static_cast<Command>(mm::driver::get<mm::u8>(message));
+  u64 const a = mm::driver::get<u64>(message, 8);
+  u64 const b = mm::driver::get<u64>(message, 16);
+  switch (command) {
+    case Command::FreeBuffer:
+      return syscall(Syscall::FreePage, mm::align_down(mm::user::address_of(message), mm::kPageSize), 1);
+    case Command::Escape:
+      return attack_escape(mm::driver::get<mm::u8>(message, 1), a, b);
+    case Command::OnProcessor:
+      return escape_on_processor(message);
+    default:
+      return attack(command, a, b);
+  }
+}
+
 mm::Status MM_EFIAPI on_message(mm::driver::Handle, void const*, void* buffer, u64* size) {
   if (buffer == nullptr || size == nullptr || *size < kMessageBytes) {
     return mm::Status::InvalidParameter;
   }
-  auto const command = static_cast<Command>(mm::driver::get<mm::u8>(buffer));
-  u64 const result = command == Command::FreeBuffer
-                         ? syscall(Syscall::FreePage, mm::align_down(mm::user::address_of(buffer), mm::kPageSize), 1)
-                         : attack(command, mm::driver::get<u64>(buffer, 8), mm::driver::get<u64>(buffer, 16));
-  mm::driver::put(buffer, 0, result);
+  mm::driver::put(buffer, 0, perform(buffer));
   return mm::Status::Success;
 }
 
 }  // namespace
 
 mm::Status mm_driver_main(mm::driver::Handle, mm::driver::MmSystemTable* mmst) noexcept {
+  g_mmst = mmst;
   mm::driver::Handle dispatch = 0;
   return mmst->mmi_handler_register(on_message, &kHandler, &dispatch);
 }
