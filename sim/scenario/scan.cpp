@@ -391,9 +391,20 @@ class ImageScan {
   bool depends_on_dxe_ = false;
 };
 
+/// A file name as a URI reference (RFC 3986); '#' stays, it parts a volume from the driver in it.
+std::string uri(std::string_view name) {
+  std::string out;
+  for (char const c : name) {
+    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view{"-._~/#"}.contains(c);
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<u8>(c));
+  }
+  return out;
+}
+
 nlohmann::json sarif_result(ScanReport const& report, ScanFinding const& finding) {
   constexpr std::array kLevels{"error", "warning", "note"};
-  nlohmann::json place{{"artifactLocation", {{"uri", report.name}}}};
+  nlohmann::json place{{"artifactLocation", {{"uri", uri(report.name)}}}};
   if (finding.offset) {
     place["region"] = {{"byteOffset", *finding.offset}, {"byteLength", finding.bytes}};
   }
