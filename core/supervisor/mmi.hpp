@@ -302,6 +302,15 @@ abi::CommBufferStatus Supervisor<M>::request_user(Cpu& cpu, u32 index, abi::Comm
   return reply.status;
 }
 
+/// How far ring 3 may have written in its copy: to the end of the page where message and reply end; anywhere when there
+/// is no reply, because then it did not come back in order.
+template <hal::Machine M>
+void Supervisor<M>::expect_writes(CommChannel& ch, u64 reply) noexcept {
+  u64 const end = reply > ch.high_water ? reply : ch.high_water;
+  bool const in_order = reply != 0 && end <= ch.bytes;
+  ch.high_water = in_order ? align_up(end, kPageSize) : ch.bytes;
+}
+
 template <hal::Machine M>
 void Supervisor<M>::serve_user(Cpu& cpu, u32 index, abi::CommBufferStatus status) noexcept {
   status.return_buffer_size = 0;
@@ -317,6 +326,7 @@ void Supervisor<M>::serve_user(Cpu& cpu, u32 index, abi::CommBufferStatus status
   if (stopped()) {
     return;
   }
+  expect_writes(channel(abi::Channel::User), reply.return_buffer_size);
   status.return_status = reply.return_status;
   status.return_buffer_size = reply.return_buffer_size;
   if (reply.return_buffer_size > channel(abi::Channel::User).bytes) {

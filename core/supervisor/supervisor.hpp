@@ -91,6 +91,7 @@ class Supervisor {
   bool rendezvous(Cpu& cpu, u32 index) noexcept;
   void release(Cpu& cpu, u32 index) noexcept;
   void serve(Cpu& cpu, u32 index) noexcept;
+  static void expect_writes(CommChannel& ch, u64 reply) noexcept;
   void serve_user(Cpu& cpu, u32 index, abi::CommBufferStatus status) noexcept;
   void serve_supervisor(Cpu& cpu, u32 index, abi::CommBufferStatus status) noexcept;
   void serve_asynchronous(Cpu& cpu, u32 index) noexcept;

@@ -41,6 +41,8 @@ enum class What : u64 {
   FreePool = 16,     ///< MmFreePool(number)
   ReplyByte = 17,    ///< byte `number` of the buffer, counted from the message
   ScratchBase = 18,  ///< address of the scratch
+  Put = 19,          ///< writes the complement of u64 a at byte `number` of the buffer: what it writes is in no message
+  Fail = 20,         ///< the handler returns the status `number`, when the operations are done
 };
 /// Bits of Operation::what above the code: the argument is an offset in the scratch, two pages of the driver.
 constexpr u64 kScratchNumber = 0x100;
@@ -62,6 +64,7 @@ alignas(mm::kPageSize) mm::u8 g_scratch[2 * mm::kPageSize];
 mm::driver::MmSystemTable* g_mmst = nullptr;
 mm::driver::Handle g_self = 0;
 u64 g_depth = 0;
+mm::Status g_status = mm::Status::Success;
 
 u64 raw_status(mm::Status status) noexcept { return static_cast<u64>(status); }
 
@@ -127,7 +130,7 @@ u64 service(What what, Operation const& o) noexcept {
   }
 }
 
-u64 perform(Operation const& o, mm::u8 const* buffer, u64* size) noexcept {
+u64 perform(Operation const& o, mm::u8* buffer, u64* size) noexcept {
   auto const what = static_cast<What>(o.what & kWhatMask);
   switch (what) {
     case What::Syscall:
@@ -151,6 +154,12 @@ u64 perform(Operation const& o, mm::u8 const* buffer, u64* size) noexcept {
       return buffer[o.number];
     case What::ScratchBase:
       return mm::user::address_of(g_scratch);
+    case What::Put:
+      mm::driver::put(buffer, o.number, ~o.a);
+      return 0;
+    case What::Fail:
+      g_status = mm::Status{o.number};
+      return 0;
     default:
       return service(what, o);
   }
@@ -161,6 +170,7 @@ mm::Status MM_EFIAPI on_message(mm::driver::Handle dispatch, void const*, void* 
     return mm::Status::InvalidParameter;
   }
   g_self = dispatch;
+  g_status = mm::Status::Success;
   u64 const scratch = mm::user::address_of(g_scratch);
   u64 const count = *size / kOperationBytes;
   for (u64 i = 0; i < count; ++i) {
@@ -169,10 +179,10 @@ mm::Status MM_EFIAPI on_message(mm::driver::Handle dispatch, void const*, void* 
     o.a += (o.what & kScratchA) != 0 ? scratch : 0;
     o.b += (o.what & kScratchB) != 0 ? scratch : 0;
     o.c += (o.what & kScratchC) != 0 ? scratch : 0;
-    u64 const result = perform(o, static_cast<mm::u8 const*>(buffer), size);
+    u64 const result = perform(o, static_cast<mm::u8*>(buffer), size);
     mm::driver::put(buffer, i * kOperationBytes + 40, result);
   }
-  return mm::Status::Success;
+  return g_status;
 }
 
 }  // namespace

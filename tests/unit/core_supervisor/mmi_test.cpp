@@ -183,6 +183,46 @@ TEST_F(Mmi, ShorterMessageDoesNotShowTheLongerOne) {
   EXPECT_EQ(s.contexts.size(), 2u);
 }
 
+TEST_F(Mmi, WhatRing3WroteBehindMessageAndReplyIsCleared) {
+  constexpr u64 kAt[] = {24 + 4, 24 + 100, kPageSize - 1};
+  s.steps = {[&](hal::UserContext& c) {
+               for (u64 const at : kAt) {
+                 w.put(internal + at, u8{0xEE});
+               }
+               return reply(w, 24 + 2)(c);
+             },
+             [&](hal::UserContext& c) {
+               for (u64 const at : kAt) {
+                 EXPECT_EQ(w.get<u8>(internal + at), 0) << at;
+               }
+               return reply(w, kPageSize)(c);
+             }};
+  w.request(Channel::User, kSomeGuid, {1, 2, 3, 4});
+  w.mmi();
+  w.request(Channel::User, kSomeGuid, {1, 2, 3, 4});
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 2u);
+}
+
+TEST_F(Mmi, WithoutAReplyTheWholeBufferIsCleared) {
+  for (u64 const size : {u64{0}, kBufferBytes + 1, UINT64_MAX}) {
+    s.steps.push_back([&, size](hal::UserContext& c) {
+      EXPECT_EQ(w.get<u8>(internal + kBufferBytes - 1), 0) << size;
+      w.put(internal + kBufferBytes - 1, u8{0xEE});
+      return reply(w, size)(c);
+    });
+    w.request(Channel::User, kSomeGuid, {1});
+    w.mmi();
+  }
+  s.steps.push_back([&](hal::UserContext& c) {
+    EXPECT_EQ(w.get<u8>(internal + kBufferBytes - 1), 0);
+    return reply(w, 24)(c);
+  });
+  w.request(Channel::User, kSomeGuid, {1});
+  w.mmi();
+  EXPECT_EQ(s.contexts.size(), 4u);
+}
+
 TEST_F(Mmi, AsynchronousWhenNothingIsPending) {
   w.mmi();
   ASSERT_EQ(s.contexts.size(), 1u);
