@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/types.hpp"
 #include "sim/scenario/image_text.hpp"
@@ -22,9 +23,6 @@ constexpr u64 kPageFault = 14;
 constexpr u64 kFetch = 0x10;  ///< in the error code of a page fault
 
 std::string vector_text(u64 vector) {
-  if (vector == supervisor::kVectorBudget) {
-    return "it ran longer than its budget";
-  }
   return vector < kVectors.size() && !kVectors[vector].empty() ? std::string{kVectors[vector]}
                                                                : fmt::format("vector {}", vector);
 }
@@ -73,6 +71,41 @@ std::vector<LoadedImage> loaded_images(Prepared const& p, std::vector<hal::Trace
   return out;
 }
 
+/// What ring 3 prints by system call to COM1 and the debug console, by lines.
+class PrintedText {
+ public:
+  void see(hal::TraceEvent const& e) {
+    if (e.kind != hal::TraceKind::Syscall || e.a != static_cast<u64>(abi::Syscall::IoWrite) || e.f != 0) {
+      return;
+    }
+    if (e.b == kLineControl) {
+      divisor_latch_ = (e.d & 0x80) != 0;
+    } else if ((e.b == kCom1 && !divisor_latch_) || e.b == platform::kPortDebugConsole) {
+      add(static_cast<char>(e.d));
+    }
+  }
+  void forget() { lines_ = {}; }
+  /// The last line that is not empty.
+  std::string const& last() const { return lines_[lines_[1].empty() ? 0 : 1]; }
+
+ private:
+  static constexpr u64 kCom1 = 0x3F8;
+  static constexpr u64 kLineControl = 0x3FB;
+  static constexpr std::size_t kMostOfALine = 200;
+
+  void add(char c) {
+    if (c == '\n' || c == '\r') {
+      lines_[0] = last();
+      lines_[1].clear();
+    } else if (lines_[1].size() < kMostOfALine) {
+      lines_[1].push_back(c >= ' ' && c <= '~' ? c : '.');
+    }
+  }
+
+  std::array<std::string, 2> lines_;  ///< the last that ended, and the one that goes on
+  bool divisor_latch_ = false;
+};
+
 std::string joined(std::vector<std::string> const& words) {
   std::string out;
   for (auto const& word : words) {
@@ -110,6 +143,7 @@ class DriverTrack {
     if (!loaded_) {
       return;
     }
+    printed_.see(e);
     if (e.kind == hal::TraceKind::UserNote) {
       user_note(e);
     } else if (e.kind == hal::TraceKind::Fault) {
@@ -128,6 +162,9 @@ class DriverTrack {
   DriverReport take() && {
     if (report_.state == "waiting") {
       report_.detail = waiting_for();
+    }
+    if (report_.state == "running") {
+      report_.detail += last_words();
     }
     return std::move(report_);
   }
@@ -167,12 +204,17 @@ class DriverTrack {
   void fault(hal::TraceEvent const& e) {
     report_.state = "faulted";
     bool const fetch = e.a == kPageFault && (e.b & kFetch) != 0;
-    report_.detail = fmt::format("{}{}, error {}, {}{}", where(), vector_text(e.a), hex_number(e.b), place(e.c),
-                                 fetch ? "" : instruction(e.c));
+    auto const what = e.a == supervisor::kVectorBudget ? "it ran longer than its budget"
+                                                       : fmt::format("{}, error {}", vector_text(e.a), hex_number(e.b));
+    report_.detail = fmt::format("{}{}, {}{}", where(), what, place(e.c), fetch ? "" : instruction(e.c));
     if (e.a == kPageFault) {
       report_.detail += ", address " + hex_number(e.d);
     }
+    report_.detail += last_words();
   }
+
+  /// What it printed last, since it was entered: of a DebugLib that is the failed assertion.
+  std::string last_words() const { return printed_.last().empty() ? "" : "; it printed: " + printed_.last(); }
 
   /// Counts the entries of all drivers, and takes in what a waiting driver lacks.
   void user_note(hal::TraceEvent const& e) {
@@ -183,6 +225,9 @@ class DriverTrack {
         report_.needs.push_back(std::bit_cast<Guid>(std::array{e.b, e.c}));
       }
       return;
+    }
+    if (kind == abi::UserNote::DriverEntered || kind == abi::UserNote::HandlerEntered) {
+      printed_.forget();
     }
     waits_ = kind == abi::UserNote::DriverWaiting && e.b == image_.base;
     if (e.b == image_.base) {
@@ -247,6 +292,7 @@ class DriverTrack {
   bool loaded_ = false, running_ = false;
   bool waits_ = false;  ///< the notes that follow are about what it needs
   u32 entered_ = 0;
+  PrintedText printed_;
   std::optional<hal::TraceEvent> last_;  ///< the last fault of ring 3, or system call that ring 0 refused
   DriverReport report_;
 };
@@ -284,6 +330,8 @@ std::vector<std::string> describe_dispatch(std::vector<DriverReport> const& repo
   for (auto const& r : reports) {
     if (r.state == "waiting") {
       lines.push_back(fmt::format("{} waits {}", r.name, r.detail));
+    } else if (r.state != "started") {
+      lines.push_back(fmt::format("{}: {} {}", r.name, r.state, r.detail));
     }
   }
   return lines;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/abi/guids.hpp"
+#include "core/communication/communicator.hpp"
 #include "core/image/fv.hpp"
 #include "sim/scenario/depex_file.hpp"
 #include "sim/scenario/fv_writer.hpp"
@@ -109,13 +110,15 @@ std::expected<void, std::string> add_driver(Prepared& p, std::vector<FvFileSpec>
 
 std::string some_hex(std::span<std::byte const> bytes) { return bytes.empty() ? "nothing" : format_hex(bytes); }
 
-/// Why the normal world's client gave no answer: `code` is 0 or 1 + CommunicateError.
+/// Why the normal world's client gave no answer: `code` is 0 or 1 + CommunicateError. Of an error that MM answered the
+/// status says enough.
 std::string client_said(u64 code) {
   constexpr std::string_view names[] = {"NoCommBuffer",       "InvalidDataBuffer",  "SwMmiServiceNotAvailable",
                                         "CommBufferNotFound", "CommBufferTooSmall", "CommBufferInitError",
                                         "CommBufferBusy",     "SwMmiFailed",        "MmFailed",
                                         "InvalidResponse",    "ReplyTooLong"};
-  return code == 0 || code > std::size(names) ? "" : fmt::format(" (the client: {})", names[code - 1]);
+  bool const of_mm = code == 1 + static_cast<u64>(communication::CommunicateError::MmFailed);
+  return code == 0 || code > std::size(names) || of_mm ? "" : fmt::format(" (the client: {})", names[code - 1]);
 }
 
 /// What one step was expected to give, held against what it gave.

@@ -202,10 +202,14 @@ std::string advice(Prepared const& p, MachineRun const& run, Problem const& prob
   if (problem.what == "the machine" || (problem.what == "halt" && run.halted)) {
     return advice_on_halt(run);
   }
+  if (run.boot_failed && std::ranges::any_of(p.scenario.images, [](auto const& i) { return i.fv.has_value(); })) {
+    return "`fv` boots a whole volume on its own cores, `drivers` takes its MM drivers alone; `mmsim images FILE` "
+           "lists it";
+  }
   if (run.boot_failed) {
     return "`mmsim images FILE` shows what is wrong with an image or a volume; -v shows the loader's events";
   }
-  if (problem.what == "status" && problem.actual == named(static_cast<u64>(Status::NotFound))) {
+  if (problem.what == "status" && problem.actual.starts_with(named(static_cast<u64>(Status::NotFound)))) {
     bool const waiting = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
       return e.kind == hal::TraceKind::UserNote && e.a == static_cast<u64>(abi::UserNote::DriverWaiting);
     });
@@ -214,7 +218,7 @@ std::string advice(Prepared const& p, MachineRun const& run, Problem const& prob
                : "no handler took the message, or it answered with an error: HandlerReturned with -v says which; is "
                  "the driver in `images`, and `to` the GUID of its handler?";
   }
-  if (problem.what == "status" && problem.actual == named(static_cast<u64>(communication::kUntouched))) {
+  if (problem.what == "status" && problem.actual.starts_with(named(static_cast<u64>(communication::kUntouched)))) {
     return "the mailbox was not served: is its valid byte 1, and the other channel not pending before it?";
   }
   if (problem.what.starts_with("event")) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "core/communication/supervisor_client.hpp"
 #include "sim/policy/blob.hpp"
 #include "sim/policy/xml.hpp"
+#include "sim/scenario/driver_set.hpp"
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/scenario.hpp"
 
@@ -65,13 +67,7 @@ class Reader {
       }
     }
     for (auto const& node : array(root, "images")) {
-      auto const& entry = as_table(node, "images");
-      ImageSpec const image = read_image(entry);
-      u64 const copies = number(entry, "copies", 1, kMostCopies).value_or(1);
-      for (u32 i = 0; i < copies; ++i) {
-        s.images.push_back(image);
-        s.images.back().guid.data1 += i;
-      }
+      read_images(as_table(node, "images"), s.images);
     }
     for (auto const& node : array(root, "step")) {
       s.steps.push_back(read_step(as_table(node, "step")));
@@ -333,14 +329,42 @@ class Reader {
     return out;
   }
 
+  void read_images(toml::table const& t, std::vector<ImageSpec>& to) const {
+    if (auto const volume = text(t, "drivers")) {
+      only(t, {"drivers"}, "images");
+      return read_drivers(*find(t, "drivers"), path(*volume), to);
+    }
+    ImageSpec const image = read_image(t);
+    u64 const copies = number(t, "copies", 1, kMostCopies).value_or(1);
+    for (u32 i = 0; i < copies; ++i) {
+      to.push_back(image);
+      to.back().guid.data1 += i;
+    }
+  }
+  /// The MM drivers of a volume, without its cores.
+  void read_drivers(toml::node const& node, fs::path const& volume, std::vector<ImageSpec>& to) const {
+    DriverSet set;
+    if (auto const added = add_volume_file(set, volume); !added) {
+      fail(node, added.error());
+    }
+    for (auto const& report : set.not_run) {
+      if (report.state == "refused") {
+        fail(node, fmt::format("{}: {}: refused: {}", volume.string(), report.name, report.detail));
+      }
+    }
+    if (set.images.empty()) {
+      fail(node, fmt::format("{}: no MM_STANDALONE driver in it", volume.string()));
+    }
+    std::ranges::move(set.images, std::back_inserter(to));
+  }
   ImageSpec read_image(toml::table const& t) const {
-    only(t, {"driver", "path", "depex", "guid", "fv", "copies"}, "images");
+    only(t, {"driver", "path", "depex", "guid", "fv", "copies", "drivers"}, "images");
     ImageSpec image;
     auto const driver = text(t, "driver");
     auto const file = text(t, "path");
     auto const fv = text(t, "fv");
     if ((driver ? 1 : 0) + (file ? 1 : 0) + (fv ? 1 : 0) != 1) {
-      fail(t, "an image has exactly one of driver, path and fv");
+      fail(t, "an image has exactly one of driver, path, drivers and fv");
     }
     if (fv) {
       image.fv = path(*fv);

@@ -96,6 +96,19 @@ class People(TestCase):
         self.assertIn("    expected  no halt\n    actual    halted (SyscallRefused)", text)
         self.assertIn("PolicyRefusal", text)
 
+    def test_a_message_that_nobody_takes_says_what_to_look_for(self):
+        lost = GOOD.split("[[step]]\nkind")[0].replace('to = "Hello"', 'to = "11111111-2222-3333-4444-555555555555"')
+        code, text = run(self.write("lost.toml", lost + 'expect = { status = "Success" }\n'))
+        self.assertEqual(code, FAILED)
+        self.assertIn("    actual    NotFound\n", text)
+        self.assertIn("    try       no handler took the message", text)
+
+    def test_a_driver_that_failed_is_named(self):
+        code, text = run(self.write("bad.toml", BAD.replace('{ driver = "Hello" }', '{ driver = "Hello" }, '
+                                                            '{ driver = "ErrorAtEntry" }')))
+        self.assertEqual(code, FAILED)
+        self.assertIn("ErrorAtEntry: error DEVICE_ERROR\n", text)
+
     def test_a_folder_is_one_line_each_and_a_summary(self):
         self.write("good.toml", GOOD)
         self.write("bad.toml", BAD)

@@ -7,7 +7,7 @@ import subprocess
 import unittest
 import uuid
 
-from support import BAD_INPUT, IMAGES, MMSIM, PASSED, TestCase
+from support import BAD_INPUT, IMAGES, MMSIM, PASSED, TestCase, run
 
 HELLO = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0001"
 RSC_HANDLER = "2FF29FA7-5E80-4ED9-B380-017D3C554FF4"
@@ -167,6 +167,28 @@ class Files(Send):
             code, _, errors = send("--fv", self.ffs("Hello", state), "--to", HELLO)
             self.assertEqual(code, PASSED, errors)
             self.assertIn("Named: waiting for gEfiMmRscHandlerProtocolGuid", errors)
+
+    def test_in_a_scenario(self):
+        self.ffs("Hello", 0xF8)
+        step = f'[[step]]\nkind = "communicate"\nto = "{HELLO}"\ntext = "Hello"\nexpect = {{ text = "hELLO" }}\n'
+        path = self.write("ffs.toml", 'schema = 1\nimages = [{ drivers = "File.ffs" }, { driver = "StatusCodeRouter" }]\n' + step)
+        code, text = run(path, "-v", "--target=both")
+        self.assertEqual(code, PASSED, text)
+        self.assertIn("dispatch order: StatusCodeRouter, Named", text)
+
+    def test_refused_in_a_scenario(self):
+        def refused(key, name, *words):
+            code, text = run(self.write("bad.toml", f'schema = 1\nimages = [{{ {key} }}]\n'))
+            self.assertEqual(code, BAD_INPUT, text)
+            for word in ("bad.toml:2: ", name, *words):
+                self.assertIn(word, text)
+        self.ffs("RsmDriver", 0xF8)
+        refused('drivers = "File.ffs"', "File.ffs", "Named: refused: RSM")
+        refused('drivers = "absent.fv"', "absent.fv", "No such file")
+        refused(f'drivers = "{IMAGES / "Hello.efi"}"', "Hello.efi", "an image and not a volume", "path")
+        refused('drivers = "bad.toml"', "bad.toml", "neither a PE image nor")
+        refused('drivers = "File.ffs", copies = 2', "unknown key 'copies'")
+        refused('drivers = "File.ffs", path = "x.efi"', "unknown key 'path'")
 
     def test_is_no_image(self):
         self.refused(send("--image", self.ffs("Hello", 0xF8), "--to", HELLO), "File.ffs: a firmware file", "--fv")

@@ -80,13 +80,7 @@ std::expected<DriverSet, std::string> drivers_of(SendOptions const& o) {
     MM_TRY(add_image(set, image));
   }
   for (auto const& path : o.volumes) {
-    MM_TRY_ASSIGN(auto const bytes, read_file(path));
-    auto const listing = list_images(bytes);
-    if (!listing || listing->image) {
-      return std::unexpected(path.string() + ": " +
-                             (listing ? "an image and not a volume: give it with --image" : listing.error()));
-    }
-    add_volume(set, *listing);
+    MM_TRY(add_volume_file(set, path));
   }
   return set;
 }

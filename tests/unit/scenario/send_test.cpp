@@ -7,7 +7,9 @@
 #include <bit>
 
 #include "core/abi/guids.hpp"
+#include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
+#include "core/supervisor/types.hpp"
 #include "sim/scenario/fv_writer.hpp"
 #include "sim/scenario/image_text.hpp"
 #include "tests/support/image_builder.hpp"
@@ -127,17 +129,18 @@ TEST(ImageText, Instructions) {
   EXPECT_FALSE(instruction_at(Bytes{}, 0).has_value());
 }
 
+hal::TraceEvent event(hal::TraceKind kind, u64 a, u64 b, u64 c, u64 d) {
+  hal::TraceEvent e;
+  e.kind = kind;
+  e.a = a;
+  e.b = b;
+  e.c = c;
+  e.d = d;
+  return e;
+}
+
 TEST(Dispatch, OrderAndWhoWaitsForWhat) {
   Guid const missing = "11111111-2222-3333-4444-555555555555"_guid;
-  auto const event = [](hal::TraceKind kind, u64 a, u64 b, u64 c, u64 d) {
-    hal::TraceEvent e;
-    e.kind = kind;
-    e.a = a;
-    e.b = b;
-    e.c = c;
-    e.d = d;
-    return e;
-  };
   Prepared p;
   MachineRun run;
   for (u8 n = 1; n <= 3; ++n) {
@@ -169,6 +172,80 @@ TEST(Dispatch, OrderAndWhoWaitsForWhat) {
             (std::vector<std::string>{"dispatch order: Driver3, Driver1",
                                       "Driver2 waits for 11111111-2222-3333-4444-555555555555 (depex: TRUE, END)"}));
   EXPECT_EQ(describe_dispatch({}), std::vector<std::string>{"dispatch order: nothing was dispatched"});
+}
+
+/// One driver at 0x10000 that prints, and what its report says.
+struct Printing : testing::Test {
+  Printing() {
+    ImageSpec spec;
+    spec.name = "Driver";
+    spec.guid.data1 = 1;
+    p.scenario.images.push_back(spec);
+    run.trace.push_back(event(hal::TraceKind::ImageLoaded, 0x10000, 0x4000, 1, 0));
+    note(abi::UserNote::DriverEntered);
+  }
+  void note(abi::UserNote kind, u64 at = 0x10000) {
+    run.trace.push_back(event(hal::TraceKind::UserNote, static_cast<u64>(kind), at, 0, 0));
+  }
+  void out(u64 port, u64 value, u64 status = 0) {
+    run.trace.push_back(event(hal::TraceKind::Syscall, static_cast<u64>(abi::Syscall::IoWrite), port, 0, value));
+    run.trace.back().f = status;
+  }
+  void print(std::string_view text, u64 port = 0x3F8) {
+    for (char const c : text) {
+      out(port, static_cast<u8>(c));
+    }
+  }
+  void fault(u64 vector) { run.trace.push_back(event(hal::TraceKind::Fault, vector, 4, 0x11000, 0x18)); }
+  std::string detail() const { return report_drivers(p, run).front().detail; }
+
+  Prepared p;
+  MachineRun run;
+};
+
+TEST_F(Printing, TheLastLineBeforeTheFault) {
+  print("first\r\nASSERT [Driver] a.c(1): Hob\r\n\r\n");
+  fault(supervisor::kVectorBudget);
+  EXPECT_EQ(detail(),
+            "in its entry point: it ran longer than its budget, at image offset 0x1000; it printed: ASSERT [Driver] "
+            "a.c(1): Hob");
+  EXPECT_EQ(describe_dispatch(report_drivers(p, run)).back(), "Driver: faulted " + detail());
+}
+
+TEST_F(Printing, ALineThatDidNotEnd) {
+  print("first\nhalf", platform::kPortDebugConsole);
+  fault(14);
+  EXPECT_EQ(detail(), "in its entry point: #PF, error 0x4, at image offset 0x1000, address 0x18; it printed: half");
+}
+
+TEST_F(Printing, ADriverThatDidNotComeBack) {
+  print("waiting\n");
+  EXPECT_EQ(detail(), "its entry point did not return; it printed: waiting");
+}
+
+TEST_F(Printing, DivisorsRefusedWritesAndOtherPortsAreNoText) {
+  out(0x3FB, 0x80);
+  out(0x3F8, 'x');
+  out(0x3FB, 0x03);
+  out(0x80, 'y');
+  out(0x3F8, 'z', 1);
+  print("\x01");
+  fault(14);
+  EXPECT_TRUE(detail().ends_with("; it printed: .")) << detail();
+}
+
+TEST_F(Printing, WhatAnEarlierHandlerPrintedIsForgotten) {
+  print("old\n");
+  note(abi::UserNote::DriverReturned);
+  note(abi::UserNote::HandlerEntered, 0x11000);
+  fault(14);
+  EXPECT_EQ(detail(), "in a handler: #PF, error 0x4, at image offset 0x1000, address 0x18");
+}
+
+TEST_F(Printing, AnEndlessLineIsCut) {
+  print(std::string(1000, 'a'));
+  fault(14);
+  EXPECT_TRUE(detail().ends_with("; it printed: " + std::string(200, 'a')));
 }
 
 TEST(Status, SpecificationNames) {
