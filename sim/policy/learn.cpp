@@ -143,8 +143,24 @@ Root instruction_list(std::vector<Need> const& needs) {
   return root;
 }
 
+/// Save-state registers for which a policy has no field.
+std::vector<std::string> notes_on_registers(std::vector<Need> const& needs) {
+  std::vector<std::string> out;
+  for (auto const& need : needs) {
+    bool const other =
+        need.access.type == Type::SaveState && need.access.address == static_cast<u64>(policy::SaveStateField::Other);
+    auto note =
+        fmt::format("{} reads save-state register {} in {}: a policy has no field for it, so no allow list permits it",
+                    need.driver, need.subject, need.place);
+    if (other && std::ranges::find(out, note) == out.end()) {
+      out.push_back(std::move(note));
+    }
+  }
+  return out;
+}
+
 /// IO_TRAP gives the data too, so it needs RAX.
-Root save_state_list(std::vector<Need> const& needs, std::vector<std::string>& notes) {
+Root save_state_list(std::vector<Need> const& needs) {
   constexpr u64 kRax = static_cast<u64>(policy::SaveStateField::Rax);
   constexpr u64 kIoTrap = static_cast<u64>(policy::SaveStateField::IoTrap);
   Span rax, io_trap;
@@ -154,11 +170,7 @@ Root save_state_list(std::vector<Need> const& needs, std::vector<std::string>& n
     }
     if (s.base == kIoTrap || s.base == kRax) {
       rax.take(s);
-      continue;
     }
-    notes.push_back(
-        fmt::format("{} reads a save-state register for which a policy has no field: no allow list permits it",
-                    *s.drivers.begin()));
   }
   Root root = allow_list(Type::SaveState);
   if (rax.rights != 0) {
@@ -187,7 +199,8 @@ Learnt learn(std::vector<Need> const& needs, bool strict_width) {
   out.policy.roots.push_back(span_list(needs, Type::Io, strict_width));
   out.policy.roots.push_back(span_list(needs, Type::Msr, false));
   out.policy.roots.push_back(instruction_list(needs));
-  out.policy.roots.push_back(save_state_list(needs, out.notes));
+  out.policy.roots.push_back(save_state_list(needs));
+  out.notes = notes_on_registers(needs);
   out.policy.roots.push_back({.type = Type::Mem, .deny = true, .entries = {}, .place = {}, .comments = {}});
   return out;
 }

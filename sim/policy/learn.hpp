@@ -15,11 +15,13 @@ struct Need {
   Access access;
   std::string driver;           ///< who made it
   bool refused_before = false;  ///< the policy that the scenario names refuses it
+  std::string subject{};        ///< of a save-state read that no policy can name: the register
+  std::string place{};          ///< where it was made: scenario and step
 };
 
 struct Learnt {
   Policy policy;                   ///< allow lists; each entry names its drivers in a comment
-  std::vector<std::string> notes;  ///< what no policy can allow
+  std::vector<std::string> notes;  ///< what no policy can allow: driver, register and place, each once
 };
 
 /// Allow lists for all four types, empty ones included, and the MEM placeholder.

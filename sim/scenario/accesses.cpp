@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "sim/scenario/accesses.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -8,6 +10,7 @@
 #include <string>
 
 #include "core/abi/syscalls.hpp"
+#include "sim/scenario/story.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -89,6 +92,20 @@ std::optional<Access> msr(hal::TraceEvent const& e, u16 access) {
 Access instruction(policy::Instruction which) {
   return {.type = policy::Type::Instruction, .address = static_cast<u64>(which), .access = policy::kExecute};
 }
+/// EFI_MM_SAVE_STATE_REGISTER, with its number (PI 1.8 vol. 4, 3.3.3).
+std::string register_name(u64 reg) {
+  static constexpr std::pair<u64, std::string_view> kNames[] = {
+      {4, "GDTBASE"},  {5, "IDTBASE"}, {6, "LDTBASE"}, {7, "GDTLIMIT"}, {8, "IDTLIMIT"}, {9, "LDTLIMIT"},
+      {10, "LDTINFO"}, {20, "ES"},     {21, "CS"},     {22, "SS"},      {23, "DS"},      {24, "FS"},
+      {25, "GS"},      {26, "LDTR"},   {27, "TR"},     {28, "DR7"},     {29, "DR6"},     {30, "R8"},
+      {31, "R9"},      {32, "R10"},    {33, "R11"},    {34, "R12"},     {35, "R13"},     {36, "R14"},
+      {37, "R15"},     {39, "RBX"},    {40, "RCX"},    {41, "RDX"},     {42, "RSP"},     {43, "RBP"},
+      {44, "RSI"},     {45, "RDI"},    {46, "RIP"},    {51, "RFLAGS"},  {52, "CR0"},     {53, "CR3"},
+      {54, "CR4"},     {513, "LMA"}};
+  auto const at = std::ranges::find(kNames, reg, &std::pair<u64, std::string_view>::first);
+  return at == std::end(kNames) ? fmt::format("number {}", reg) : fmt::format("{} ({})", at->second, reg);
+}
+
 /// Phase 1 names the register.
 std::optional<Access> save_state(u64 reg) {
   constexpr u64 kRax = 38, kIo = 512, kProcessorId = 514;
@@ -124,19 +141,48 @@ std::optional<Access> access_of(hal::TraceEvent const& e) {
   }
 }
 
+/// "the start", or the step and its title, for each event of the trace.
+class Places {
+ public:
+  Places(Prepared const& p, MachineRun const& run) : next_(events_before_steps(p, run).size()) {
+    for (auto const& step : tell(p, run)) {
+      auto const title = step.title.empty() ? "" : fmt::format(" ({})", step.title);
+      steps_.push_back({fmt::format("step {}{}", step.number, title), step.events.size()});
+    }
+  }
+  /// Of the next event.
+  std::string advance() {
+    while (next_ == 0 && at_ < steps_.size()) {
+      now_ = steps_[at_].first;
+      next_ = steps_[at_++].second;
+    }
+    next_ -= next_ == 0 ? 0 : 1;
+    return now_;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::size_t>> steps_;  ///< with the number of their events
+  std::string now_ = "the start";
+  std::size_t next_;  ///< events until the next step begins
+  std::size_t at_ = 0;
+};
+
 }  // namespace
 
 std::vector<policy_tools::Need> recorded_accesses(Prepared const& p, MachineRun const& run) {
   Attribution who{p, run.trace};
+  Places places{p, run};
   std::vector<policy_tools::Need> out;
   for (auto const& e : run.trace) {
     who.see(e);
+    auto place = places.advance();
     if (e.kind != hal::TraceKind::Syscall) {
       continue;
     }
     if (auto const access = access_of(e)) {
       bool const refused = policy_tools::decide(p.scenario.policy, *access) != Status::Success;
-      out.push_back({*access, who.on(e.cpu), refused});
+      bool const save_state = access->type == policy::Type::SaveState;
+      out.push_back({*access, who.on(e.cpu), refused, save_state ? register_name(e.c) : "", std::move(place)});
     }
   }
   return out;

@@ -211,6 +211,15 @@ class Learn(PolicyTest):
         self.assertEqual(failed, unlearnable)
         self.assertTrue(report["level_of_fetched"])
 
+    def test_registers_that_no_policy_can_name(self):
+        out = self.good("learn", SMOKE / "save_state.toml", "-o", self.folder / "p.xml", code=FAILED)
+        why = "a policy has no field for it, so no allow list permits it"
+        self.assertIn(f"note: SaveState reads save-state register RCX (40) in save_state.toml, step 2 (RCX): {why}\n", out)
+        self.assertNotIn("register RAX", out)
+        report = json.loads(self.good("learn", SMOKE / "local_apic.toml", "-o", self.folder / "p.xml", "--json", code=FAILED))
+        (note,) = report["notes"]
+        self.assertRegex(note, r"^SaveState reads save-state register \S+ \(\d+\) in local_apic.toml, step 13 \(after INIT")
+
     def test_strict_width(self):
         learnt = self.folder / "learnt.xml"
         self.good("learn", SERIAL, "-o", learnt, "--strict-width")

@@ -97,6 +97,9 @@ std::expected<void, std::string> record(Learning& l, bool keep_refusals) {
   }
   open->prepared.scenario.policy = l.scenario.policy;  // whose refusals are marked
   l.needs = scenario::recorded_accesses(open->prepared, open->run);
+  for (auto& need : l.needs) {
+    need.place = l.file.filename().string() + ", " + need.place;
+  }
   if (keep_refusals) {
     std::erase_if(l.needs, &Need::refused_before);
   }

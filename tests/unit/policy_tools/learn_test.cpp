@@ -68,6 +68,20 @@ TEST(PolicyLearn, SaveStateIsWhatLevel30Tolerates) {
   auto const l = learn({field(policy::SaveStateField::IoTrap), field(policy::SaveStateField::Other)});
   EXPECT_EQ(list(l, Type::SaveState), (Lines{"RAX LimitedRead IOWRITE", "IO_TRAP Read"}));
   EXPECT_EQ(l.notes.size(), 1u);
+}
+
+TEST(PolicyLearn, RegistersWithoutAFieldAreNamedOncePerPlace) {
+  auto rcx = field(policy::SaveStateField::Other);
+  rcx.driver = "A";
+  rcx.subject = "RCX (40)";
+  rcx.place = "x.toml, step 2 (RCX)";
+  auto later = rcx;
+  later.place = "x.toml, step 3";
+  auto const l = learn({rcx, rcx, later});
+  constexpr std::string_view kWhy = ": a policy has no field for it, so no allow list permits it";
+  EXPECT_EQ(l.notes, (Lines{"A reads save-state register RCX (40) in x.toml, step 2 (RCX)" + std::string{kWhy},
+                            "A reads save-state register RCX (40) in x.toml, step 3" + std::string{kWhy}}));
+  EXPECT_TRUE(find_root(l.policy, Type::SaveState)->entries.empty());
   EXPECT_EQ(list(learn({field(policy::SaveStateField::Rax)}), Type::SaveState), (Lines{"RAX LimitedRead IOWRITE"}));
   EXPECT_EQ(levels_of(l.policy, {Vendor::Intel}, {}).level, 30u);
 }
