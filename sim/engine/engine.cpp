@@ -442,7 +442,8 @@ EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
     return far_call ? EngineExit{.stop = EngineStop::Return}
                     : EngineExit{.stop = EngineStop::Fault, .vector = 13, .error_code = kGateTarget};
   }
-  if (vector == 14 && opcode[0] >= 0x6C && opcode[0] <= 0x6F) {
+  constexpr u64 kFetch = 0x10;  // what lies there is no instruction
+  if (vector == 14 && (code & kFetch) == 0 && opcode[0] >= 0x6C && opcode[0] <= 0x6F) {
     return {.stop = EngineStop::Fault, .vector = 13};  // INS, OUTS: the port comes before the memory
   }
   bool const has_code = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
