@@ -123,6 +123,12 @@ constexpr Case kCases[] = {
     {"smrr-is-mmram", [](Facts& f) { f.smrr = {{f.mmram.base, f.mmram.size / 2}}; }},
 };
 
+TEST(AuditRules, HoldEveryCheckOfThePagingAudit) {
+  for (int check = 1; check <= 5; ++check) {
+    EXPECT_EQ(std::ranges::count(rules(), "MmPagingAudit " + std::to_string(check), &Rule::source), 1) << check;
+  }
+}
+
 TEST(AuditRules, AreEachBrokenBySomething) {
   for (Rule const& rule : rules()) {
     EXPECT_TRUE(std::ranges::any_of(kCases, [&](Case const& c) { return c.rule == rule.name; })) << rule.name;
