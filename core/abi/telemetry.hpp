@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/abi/comm.hpp"
 #include "core/base/guid.hpp"
 
-/// What is left in the supervisor-to-user page when a fault stops the machine (supervisor.md 2.2 and 9).
+/// What a fault of ring 3, a refused system call or a fault of ring 0 leaves in the supervisor-to-user page
+/// (supervisor.md 2.2 and 9).
 namespace mm::abi {
 
 /// EFI_SYSTEM_CONTEXT_X64 (UEFI 2.10, 18.2). What ring 0 does not know is 0.
@@ -34,7 +36,11 @@ struct TelemetryData {
 };
 static_assert(sizeof(TelemetryData) == 904);
 
-/// Byte offset of the record in the supervisor-to-user page.
+/// Byte offset of the record in the supervisor-to-user page when the machine stops.
 inline constexpr u64 kTelemetryOffset = 8;
+/// And of the last contained fault, after which the start of the page is still in use. Ours.
+inline constexpr u64 kContainedTelemetryOffset = 1024;
+static_assert(kContainedTelemetryOffset >= kUserFaultOffset + sizeof(UserFaultRecord));
+static_assert(kContainedTelemetryOffset + sizeof(TelemetryData) <= kPageSize);
 
 }  // namespace mm::abi

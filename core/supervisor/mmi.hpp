@@ -50,7 +50,7 @@ void Supervisor<M>::supervisor_fault(Cpu& cpu, u64 vector, u64 error, u64 rip, u
     data.context.cr2 = cr2;
     data.context.cr3 = root_;
     data.context.cs = kSupervisorCodeSelector;
-    write_telemetry(cpu, data);
+    write_telemetry(cpu, index, abi::kTelemetryOffset, data);
   }
   halt(index, hal::HaltReason::SupervisorFault, vector, rip);
 }

@@ -125,8 +125,8 @@ class Supervisor {
   UserImage image_of(u64 rip) const noexcept;
   bool fails_stop(abi::UserCommand command) const noexcept;
   void report_registers(u32 index, u64 error, u64 cr2, hal::UserContext const& user) noexcept;
-  void write_telemetry(Cpu& cpu, abi::TelemetryData const& data) noexcept;
-  void leave_telemetry(Cpu& cpu, u32 index, u64 vector, u64 error, u64 cr2, hal::UserContext const& user) noexcept;
+  void write_telemetry(Cpu& cpu, u32 index, u64 offset, abi::TelemetryData const& data) noexcept;
+  void leave_telemetry(Cpu& cpu, u32 index, abi::UserFaultRecord const& fault, hal::UserContext const& user) noexcept;
   bool user_owned(Cpu& cpu, u64 address, u64 size, bool writable = false) noexcept;
 
   // --- syscalls.hpp

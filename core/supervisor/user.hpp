@@ -93,13 +93,13 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
   }
   u64 const status = static_cast<u64>(result.status);
   user.rax = number;  // as ring 3 left it
+  abi::UserFaultRecord const fault{kVectorRefusedSyscall, number, user.rip, status, static_cast<u64>(command), 0};
+  leave_telemetry(cpu, index, fault, user);
   if (fails_stop(command)) {
-    leave_telemetry(cpu, index, kVectorRefusedSyscall, number, status, user);
     halt(index, hal::HaltReason::SyscallRefused, number, status);
-    return false;
+  } else {
+    contain(index, fault);
   }
-  report_registers(index, number, status, user);
-  contain(index, {kVectorRefusedSyscall, number, user.rip, status, static_cast<u64>(command), 0});
   return false;
 }
 
@@ -121,23 +121,23 @@ void Supervisor<M>::report_registers(u32 index, u64 error, u64 cr2, hal::UserCon
   emit(index, hal::TraceKind::Registers, 3, u.r15, u.rip, u.rflags & ~kResumeFlag, cr2, error);
 }
 
-/// Before the machine stops: MM_SUPV_TELEMETRY_DATA in the supervisor-to-user page. The error-report pointer of ring 3
-/// is not called: what has failed is not asked again.
+/// Before the machine stops, or the driver is removed: MM_SUPV_TELEMETRY_DATA in the supervisor-to-user page. The
+/// error-report pointer of ring 3 is not called: what has failed is not asked again.
 template <hal::Machine M>
-void Supervisor<M>::leave_telemetry(Cpu& cpu, u32 index, u64 vector, u64 error, u64 cr2,
+void Supervisor<M>::leave_telemetry(Cpu& cpu, u32 index, abi::UserFaultRecord const& fault,
                                     hal::UserContext const& user) noexcept {
-  report_registers(index, error, cr2, user);
+  report_registers(index, fault.error_code, fault.cr2, user);
   abi::TelemetryData data;
   UserImage const image = image_of(user.rip);
-  data.exception_type = vector;
+  data.exception_type = fault.vector;
   data.exception_rip = user.rip;
   data.driver_load_address = image.hob == 0 ? user.rip : image.range.base;
   if (image.hob != 0) {
     data.driver_id = hal::read_object<abi::HobMemoryAllocationModule>(cpu, PhysAddr{image.hob}).module_name;
   }
   auto& c = data.context;
-  c.exception_data = error;
-  c.cr2 = cr2;
+  c.exception_data = fault.error_code;
+  c.cr2 = fault.cr2;
   c.cr3 = root_;
   c.rflags = user.rflags;
   c.rip = user.rip;
@@ -147,13 +147,18 @@ void Supervisor<M>::leave_telemetry(Cpu& cpu, u32 index, u64 vector, u64 error, 
   c.rbx = user.rbx, c.rdx = user.rdx, c.rcx = user.rcx, c.rax = user.rax;
   c.r8 = user.r8, c.r9 = user.r9, c.r10 = user.r10, c.r11 = user.r11;
   c.r12 = user.r12, c.r13 = user.r13, c.r14 = user.r14, c.r15 = user.r15;
-  write_telemetry(cpu, data);
+  bool const stops = fails_stop(static_cast<abi::UserCommand>(fault.command));
+  write_telemetry(cpu, index, stops ? abi::kTelemetryOffset : abi::kContainedTelemetryOffset, data);
 }
 
 template <hal::Machine M>
-void Supervisor<M>::write_telemetry(Cpu& cpu, abi::TelemetryData const& data) noexcept {
-  hal::UserAccess access(cpu);
-  hal::write_object(cpu, PhysAddr{user_page_ + abi::kTelemetryOffset}, data);
+void Supervisor<M>::write_telemetry(Cpu& cpu, u32 index, u64 offset, abi::TelemetryData const& data) noexcept {
+  {
+    hal::UserAccess access(cpu);
+    hal::write_object(cpu, PhysAddr{user_page_ + offset}, data);
+  }
+  emit(index, hal::TraceKind::Telemetry, offset, data.exception_type, data.context.exception_data, data.exception_rip,
+       data.context.cr2, data.driver_load_address);
 }
 
 template <hal::Machine M>
@@ -162,13 +167,13 @@ void Supervisor<M>::handle_fault(Cpu& cpu, u32 index, abi::UserCommand command, 
   bool const budget = exit.kind == hal::UserExitKind::Budget;
   u64 const vector = budget ? kVectorBudget : exit.vector;
   emit(index, hal::TraceKind::Fault, vector, exit.error_code, user.rip, exit.cr2, user.rsp, static_cast<u64>(command));
+  abi::UserFaultRecord const fault{vector, exit.error_code, user.rip, exit.cr2, static_cast<u64>(command), 0};
+  leave_telemetry(cpu, index, fault, user);
   if (fails_stop(command)) {
-    leave_telemetry(cpu, index, vector, exit.error_code, exit.cr2, user);
     halt(index, budget ? hal::HaltReason::UserBudget : hal::HaltReason::UserFault, vector, user.rip);
-    return;
+  } else {
+    contain(index, fault);
   }
-  report_registers(index, exit.error_code, exit.cr2, user);
-  contain(index, {vector, exit.error_code, user.rip, exit.cr2, static_cast<u64>(command), 0});
 }
 
 template <hal::Machine M>

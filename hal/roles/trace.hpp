@@ -33,6 +33,8 @@ enum class TraceKind : u16 {
   UserPageFreed = 24,      ///< a = base, b = pages
   Registers = 26,  ///< after a Fault or a refused system call: a = 0 to 3, b..f = five of RAX RBX RCX RDX RSI RDI
                    ///< RBP RSP R8..R15 RIP RFLAGS, CR2, error code
+  Telemetry = 27,  ///< a record was left: a = byte of the supervisor-to-user page, b = vector, c = error code, d = RIP,
+                   ///< e = CR2, f = driver load address
   MemoryMap = 25,  ///< after the first MMI: a = base, b = bytes, c = rights: 1 writable, 2 user, 4 executable
 };
 

@@ -20,7 +20,7 @@ struct TranscriptPattern {
 struct FidelityGap {
   std::string_view id;
   std::string_view text;
-  std::array<TranscriptPattern, 2> transcript{};  ///< a pattern without fields: none
+  std::array<TranscriptPattern, 3> transcript{};  ///< a pattern without fields: none
 };
 
 namespace detail {
@@ -29,6 +29,9 @@ constexpr u64 kUndefinedOpcode = 6;
 constexpr u64 kGeneralProtection = 13;
 constexpr bool undefined_for_protection(TraceEvent const& s, TraceEvent const& m) noexcept {
   return s.a == kUndefinedOpcode && m.a == kGeneralProtection;
+}
+constexpr bool recorded_for_it(TraceEvent const& s, TraceEvent const& m) noexcept {
+  return s.b == kUndefinedOpcode && m.b == kGeneralProtection;
 }
 constexpr bool halted_by_it(TraceEvent const& s, TraceEvent const& m) noexcept {
   return s.a == static_cast<u64>(hal::HaltReason::UserFault) && s.b == kUndefinedOpcode && m.b == kGeneralProtection;
@@ -46,6 +49,7 @@ inline constexpr std::array kFidelityGaps = {
     FidelityGap{"monitor",
                 "RDPMC, MONITOR and MWAIT raise #UD instead of #GP",
                 {TranscriptPattern{hal::TraceKind::Fault, "a", "#UD here, #GP there", detail::undefined_for_protection},
+                 TranscriptPattern{hal::TraceKind::Telemetry, "b", "the record of it", detail::recorded_for_it},
                  TranscriptPattern{hal::TraceKind::Halt, "b", "the halt that follows", detail::halted_by_it}}},
     FidelityGap{"sse-exceptions", "an unmasked SSE exception is not raised"},
     FidelityGap{"non-canonical-jump",

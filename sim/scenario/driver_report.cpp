@@ -8,47 +8,16 @@
 #include <utility>
 
 #include "core/abi/platform.hpp"
-#include "core/abi/syscalls.hpp"
 #include "core/supervisor/types.hpp"
+#include "sim/scenario/fault_text.hpp"
 #include "sim/scenario/image_text.hpp"
 #include "sim/scenario/send.hpp"
 
 namespace mm::scenario {
 namespace {
 
-constexpr std::array<std::string_view, 22> kVectors{"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM",
-                                                    "#DF", "",    "#TS", "#NP", "#SS", "#GP", "#PF", "",
-                                                    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};
 constexpr u64 kPageFault = 14;
 constexpr u64 kFetch = 0x10;  ///< in the error code of a page fault
-
-std::string vector_text(u64 vector) {
-  return vector < kVectors.size() && !kVectors[vector].empty() ? std::string{kVectors[vector]}
-                                                               : fmt::format("vector {}", vector);
-}
-
-std::string syscall_text(u64 number) {
-  using abi::Syscall;
-  constexpr std::pair<Syscall, std::string_view> kNames[] = {
-      {Syscall::RdMsr, "RDMSR"},
-      {Syscall::WrMsr, "WRMSR"},
-      {Syscall::Cli, "CLI"},
-      {Syscall::IoRead, "IO_READ"},
-      {Syscall::IoWrite, "IO_WRITE"},
-      {Syscall::Wbinvd, "WBINVD"},
-      {Syscall::Hlt, "HLT"},
-      {Syscall::SaveStateRead, "SVST_READ"},
-      {Syscall::AllocPage, "ALOC_PAGE"},
-      {Syscall::FreePage, "FREE_PAGE"},
-      {Syscall::StartApProc, "START_AP_PROC"},
-      {Syscall::SaveStateRead2, "SVST_READ_2"},
-      {Syscall::MmUnblocked, "MM_UNBLOCKED"},
-      {Syscall::MmIsCommBuffer, "MM_IS_COMM_BUFF"},
-  };
-  auto const* const at =
-      std::ranges::find(kNames, static_cast<Syscall>(number), &std::pair<Syscall, std::string_view>::first);
-  return at != std::end(kNames) ? std::string{at->second} : hex_number(number);
-}
 
 /// An image of the run, the cores included.
 struct LoadedImage {

@@ -64,7 +64,8 @@ inline constexpr std::array kEventNames{MM_NAME(hal::TraceKind, MmiEntry),
                                         MM_NAME(hal::TraceKind, UserPageAllocated),
                                         MM_NAME(hal::TraceKind, UserPageFreed),
                                         MM_NAME(hal::TraceKind, MemoryMap),
-                                        MM_NAME(hal::TraceKind, Registers)};
+                                        MM_NAME(hal::TraceKind, Registers),
+                                        MM_NAME(hal::TraceKind, Telemetry)};
 inline constexpr std::array kHaltNames{
     MM_NAME(hal::HaltReason, UserFault),         MM_NAME(hal::HaltReason, SyscallRefused),
     MM_NAME(hal::HaltReason, SupervisorFault),   MM_NAME(hal::HaltReason, InitFailed),

@@ -9,6 +9,7 @@
 #include "core/abi/guids.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/init_problem.hpp"
+#include "sim/scenario/fault_text.hpp"
 #include "sim/scenario/run.hpp"
 #include "sim/scenario/symbols.hpp"
 
@@ -132,6 +133,9 @@ class Renderer {
         return fmt::format("SupervisorFault vector {} error {} at {} cr2 {}", e.a, hex_number(e.b), code(e.c), at(e.d));
       case K::Registers:
         return registers(e);
+      case K::Telemetry:
+        return fmt::format("Telemetry {} at {}, image at {}", cause_text(e.b, e.c, e.e, at(e.e)), code(e.d),
+                           hex_number(e.f));
       case K::Contained:
         return fmt::format("Contained {}", at(e.a));
       case K::ApProcedure:

@@ -153,7 +153,7 @@ class Machines(TestCase):
         done = subprocess.run([MMSIM, "doctor", "--json"], capture_output=True, text=True, timeout=60, check=False,
                               env={"MM_IMAGES": str(IMAGES), "PATH": "/usr/bin:/bin"})
         gaps = {gap["id"]: gap for gap in json.loads(done.stdout)["fidelity"]}
-        self.assertEqual([p["kind"] for p in gaps["monitor"]["transcript"]], ["Fault", "Halt"])
+        self.assertEqual([p["kind"] for p in gaps["monitor"]["transcript"]], ["Fault", "Telemetry", "Halt"])
         self.assertNotIn("cpuid", gaps)
 
 

@@ -32,6 +32,12 @@ class Transcripts(TestCase):
         self.assertRegex(text, r"Fault vector 14 .* at FaultAtEntry\+0x[0-9a-f]+ \(\w+\+0x[0-9a-f]+\)")
         self.assertRegex(text, r"Registers R15=.* RIP=FaultAtEntry\+0x[0-9a-f]+ RFLAGS=")
 
+    def test_a_record_names_what_was_refused_and_where(self):
+        text = self.transcript(SMOKE / "ring3_read_contain.toml", SMOKE / "policy_msr_contain.toml")
+        at = r"at Attacker\+0x[0-9a-f]+ \(\w+\+0x[0-9a-f]+\), image at 0x[0-9a-f]+000$"
+        self.assertRegex(text, r"(?m)Telemetry #PF, read of mmram\+0x8000, no right " + at)
+        self.assertRegex(text, r"(?m)Telemetry system call RDMSR refused: ACCESS_DENIED " + at)
+
     def test_every_reason_to_halt_occurs(self):
         text = (ROOT / "hal/roles/trace.hpp").read_text(encoding="utf-8")
         body = re.search(r"enum class HaltReason[^{]*\{(.*?)\};", text, re.S).group(1)

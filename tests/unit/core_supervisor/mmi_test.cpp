@@ -410,6 +410,64 @@ TEST(Containment, UserCoreIsToldAndAnswers) {
   EXPECT_EQ(w.machine.of(TraceKind::Contained).at(0).a, kDriver);
 }
 
+/// The record of the last contained fault, from the page that a demotion was given.
+abi::TelemetryData contained_record(World& w, u64 page) {
+  return w.get<abi::TelemetryData>(page + abi::kContainedTelemetryOffset);
+}
+
+TEST(Containment, LeavesTelemetryThatTheNextMessageKeeps) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  u64 page = 0;
+  w.request(Channel::User, kSomeGuid, {1, 2});
+  s.steps = {[](hal::UserContext& c) {
+               c.rax = 1, c.r15 = 15;
+               c.rip = kDriver + 0x1010;
+               return hal::UserExit{hal::UserExitKind::Fault, 14, 6, 0x666};
+             },
+             [&](hal::UserContext& c) {
+               page = c.rdx;
+               EXPECT_EQ(w.get<abi::UserFaultRecord>(page + abi::kUserFaultOffset).rip, kDriver + 0x1010);
+               return reply(w, 0, static_cast<u64>(Status::Aborted))(c);
+             }};
+  w.mmi();
+  EXPECT_EQ(w.status(Channel::User).return_status, static_cast<u64>(Status::Aborted));
+  w.request(Channel::User, kSomeGuid, {1, 2});
+  w.mmi();
+  auto const record = contained_record(w, page);
+  EXPECT_EQ(record.signature, 0x5456534Du);
+  EXPECT_EQ(record.exception_type, 14u);
+  EXPECT_EQ(record.driver_id, "11111111-2222-3333-4444-555555555555"_guid);
+  EXPECT_EQ(record.driver_load_address, kDriver);
+  EXPECT_EQ(record.context.exception_data, 6u);
+  EXPECT_EQ(record.context.cr2, 0x666u);
+  EXPECT_EQ(record.context.rax, 1u);
+  EXPECT_EQ(record.context.r15, 15u);
+  EXPECT_EQ(w.get<u32>(page + abi::kTelemetryOffset) == record.signature, false);
+  auto const told = w.machine.of(TraceKind::Telemetry);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].a, abi::kContainedTelemetryOffset);
+  EXPECT_EQ(told[0].b, 14u);
+  EXPECT_EQ(told[0].c, 6u);
+  EXPECT_EQ(told[0].d, kDriver + 0x1010);
+  EXPECT_EQ(told[0].e, 0x666u);
+  EXPECT_EQ(told[0].f, kDriver);
+  EXPECT_EQ(w.cpu[0]->user_access, 0);
+}
+
+TEST(Containment, FaultOfTheCleanUpLeavesItsRecordWhereTheMachineStops) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  s.steps = {Script::fault(13, kDriver + 0x1010), Script::fault(14, kUserCore + 0x1010, 0x77)};
+  w.mmi();
+  u64 const page = s.contexts.at(1).rdx;
+  EXPECT_EQ(contained_record(w, page).exception_type, 13u);
+  EXPECT_EQ(w.get<abi::TelemetryData>(page + abi::kTelemetryOffset).exception_type, 14u);
+  EXPECT_EQ(w.machine.of(TraceKind::Telemetry).at(1).a, abi::kTelemetryOffset);
+}
+
 TEST(Containment, SecondFaultStops) {
   World w(1, 1);
   Script s(*w.cpu[0]);
@@ -428,6 +486,11 @@ TEST(Containment, RefusedSystemCall) {
                EXPECT_EQ(record.vector, supervisor::kVectorRefusedSyscall);
                EXPECT_EQ(record.error_code, 0x12345u);
                EXPECT_EQ(record.cr2, static_cast<u64>(Status::InvalidParameter));
+               auto const telemetry = contained_record(w, c.rdx);
+               EXPECT_EQ(telemetry.exception_type, supervisor::kVectorRefusedSyscall);
+               EXPECT_EQ(telemetry.context.exception_data, 0x12345u);
+               EXPECT_EQ(telemetry.context.rax, 0x12345u);
+               EXPECT_EQ(telemetry.context.cr2, static_cast<u64>(Status::InvalidParameter));
                return Script::ret(c, 0);
              }};
   w.mmi();

@@ -461,10 +461,10 @@ TEST_F(RequestTest, ReadyToLockOnce) {
 // --- several CPUs
 
 /// Where the telemetry record was left; 0 when there is none.
-u64 telemetry_page(World& w) {
+u64 telemetry_page(World& w, u64 offset = abi::kTelemetryOffset) {
   for (u64 page = kFree; page < kMmram + kMmramBytes; page += kPageSize) {
-    if (w.get<u32>(page + abi::kTelemetryOffset) == 0x5456534D) {
-      return page + abi::kTelemetryOffset;
+    if (w.get<u32>(page + offset) == 0x5456534D) {
+      return page + offset;
     }
   }
   return 0;
@@ -550,11 +550,18 @@ TEST(Processors, FaultInAnApProcedureIsContained) {
   Script bsp(*w.cpu[0]);
   Script ap(*w.cpu[1]);
   bsp.steps = {Script::call(0x10006, kDriver, 1, 0)};
-  ap.steps = {Script::fault(14, kDriver + 8)};
+  ap.steps = {Script::fault(14, kDriver + 8, 0x77)};
   two.mmi();
   EXPECT_FALSE(w.machine.halted);
   EXPECT_EQ(bsp.contexts.size(), 2u);
   EXPECT_EQ(w.machine.of(TraceKind::Contained).size(), 1u);
+  auto const told = w.machine.of(TraceKind::Telemetry);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].cpu, 1u);
+  u64 const record = telemetry_page(w, abi::kContainedTelemetryOffset);
+  ASSERT_NE(record, 0u);
+  EXPECT_EQ(w.get<abi::TelemetryData>(record).exception_rip, kDriver + 8);
+  EXPECT_EQ(w.get<abi::TelemetryData>(record).context.cr2, 0x77u);
 }
 
 TEST(Processors, FaultInAnApProcedureStops) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/abi/telemetry.hpp"
 #include "tests/unit/sim/booted.hpp"
 
 namespace mm::sim {
@@ -71,6 +72,21 @@ TEST(Simulator, ResetRevivesAHaltedMachine) {
     EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
     b.sim->reset();
   }
+}
+
+TEST(Simulator, AContainedFaultLeavesItsRecordInThePage) {
+  Booted b({"Attacker", "Hello"}, "fault_policy = \"contain\"\n");
+  b.dispatch();
+  u64 const target = b.sim->layout().smbase[0] + 0x8000;
+  b.send(kAttacker, std::array<u64, 3>{0, target, 0});
+  EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
+  abi::TelemetryData record;
+  b.sim->peek(PhysAddr{b.sim->user_page() + abi::kContainedTelemetryOffset},
+              std::as_writable_bytes(std::span{&record, 1}));
+  EXPECT_EQ(record.exception_type, 14u);
+  EXPECT_EQ(record.context.cr2, target);
+  EXPECT_FALSE(record.driver_id.is_zero());
+  EXPECT_LT(record.exception_rip - record.driver_load_address, 0x10000u);
 }
 
 TEST(Simulator, NoByteOfTheNormalWorldIsReadTwiceInAnMmi) {
