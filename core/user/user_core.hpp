@@ -74,6 +74,10 @@ class UserCore {
     auto const context = load<abi::MmEntryContext>(page);
     mmst_->currently_executing_cpu = context.currently_executing_cpu;
     mmst_->number_of_cpus = context.number_of_cpus;
+    if (phase_ != Phase::Idle) {
+      abandon();  // a driver ended the last request itself, through the call gate
+      cleared_to_ = comm_.size;
+    }
     request_ = Request{};
     request_.mailbox = page + context_bytes;
     request_.status = load<abi::CommBufferStatus>(request_.mailbox);
@@ -110,10 +114,7 @@ class UserCore {
       return Status::Success;
     }
     contain(culprit != nullptr ? culprit : dispatcher_.find_image(current_image_));
-    dispatcher_.abandon_run([this](Driver& driver) { contain(&driver); });
-    mmis_.abandon_dispatches();
-    current_image_ = 0;
-    ap_procedure_runs_.store(false, std::memory_order_release);
+    abandon();
     return resume();
   }
 
@@ -524,6 +525,14 @@ class UserCore {
     driver->state = DriverState::Contained;
     forget(driver->image.base);
     note(abi::UserNote::DriverContained, driver->image.base);
+  }
+
+  /// The calls that were under way are gone; a driver whose entry point was among them cannot be used.
+  void abandon() noexcept {
+    dispatcher_.abandon_run([this](Driver& driver) { contain(&driver); });
+    mmis_.abandon_dispatches();
+    current_image_ = 0;
+    ap_procedure_runs_.store(false, std::memory_order_release);
   }
 
   Status resume() noexcept {

@@ -332,6 +332,45 @@ TEST_F(Core, FaultInRootHandlerGoesOnWithTheNextOne) {
   EXPECT_EQ(g_calls, 3);
 }
 
+Status MM_EFIAPI leaves(Handle, void const*, void*, u64*) { g_machine->leave(); }
+
+TEST_F(Core, AHandlerThatEndsTheMmiItselfLeavesNothingUnderWay) {
+  m.hobs.add_driver(kFileA, kImageA);
+  m.ring3.entries[kImageA + 0x10] = [&](Handle, MmSystemTable* table) {
+    Handle handle = 0;
+    return table->mmi_handler_register(root_faults, nullptr, &handle);
+  };
+  ASSERT_EQ(m.boot(), Status::Success);
+  Handle handle = 0;
+  ASSERT_EQ(m.mmst()->mmi_handler_register(counts, nullptr, &handle), Status::Success);
+  on(type, leaves);
+  m.buffer[kPageSize - 1] = 0xEE;
+  m.send(type, {1});
+  EXPECT_EQ(g_calls, 0);
+  // The fault must find the handlers at the depth where each is called once.
+  m.send(guids::gEventMmDispatchGuid, {0});
+  EXPECT_EQ(m.faults, 1u);
+  EXPECT_EQ(g_calls, 1);
+  EXPECT_EQ(m.buffer[kPageSize - 1], 0) << "what the handler may have written";
+}
+
+TEST_F(Core, AnEntryPointThatEndsTheMmiItselfDoesNotEndTheDispatch) {
+  m.hobs.add_driver(kFileA, kImageA);
+  m.hobs.add_driver(kFileB, kImageB);
+  m.ring3.entries[kImageA + 0x10] = [&](Handle, MmSystemTable*) -> Status { m.leave(); };
+  m.ring3.entries[kImageB + 0x10] = [&](Handle, MmSystemTable* table) {
+    on(type, counts, table);
+    return Status::Success;
+  };
+  ASSERT_EQ(m.boot(), Status::Success);
+  m.send(guids::gEventMmDispatchGuid, {0});
+  EXPECT_EQ(m.send(type, {1}).return_status, static_cast<u64>(Status::NotFound));
+  EXPECT_EQ(notes(abi::UserNote::DriverContained, kImageA), 1u);
+  EXPECT_EQ(m.send(guids::gEventMmDispatchGuid, {0}).return_status, 0u);
+  EXPECT_EQ(m.send(type, {1}).return_status, 0u);
+  EXPECT_EQ(g_calls, 1);
+}
+
 TEST_F(Core, ApFaultLeavesTheBspAlone) {
   m.hobs.add_driver(kFileA, kImageA);
   ASSERT_EQ(m.boot(), Status::Success);
