@@ -25,8 +25,8 @@ namespace mm::init {
 /// Order in MMRAM, ascending: one 64 KiB tile per CPU (SMBASE(i) = base + i * 64 KiB; entry code at +0x8000, descriptor
 /// and save state in the page at +0xF000), page tables, HOB list with one spare page, supervisor core, user core,
 /// drivers in volume order, policy, per CPU {guard, IST stack, guard, ring-0 stack}, per CPU {guard, CPL3 stack}, GDT
-/// pages, IDT, descriptor page, flag page, free pages. Every L1 table that MMRAM needs exists, so mapping a free page
-/// later takes no new table.
+/// pages, IDT, descriptor page, flag page, free pages, and MSEG where the normal world's HOB list names it. Every L1
+/// table that MMRAM needs exists, so mapping a free page later takes no new table.
 ///
 /// strict_rsm looks at the ring-3 images as they are in memory, relocated. Without it the loader does not look for RSM:
 /// telling an instruction from chance bytes takes a disassembler, which the host runner has and uses before this.
@@ -44,12 +44,18 @@ template <hal::PhysMemory Mem, class Trace>
 class Loader {
  public:
   Loader(Mem& memory, BootInput const& input, Trace& trace) noexcept
-      : memory_(memory), input_(input), trace_(trace), next_(input.mmram.base), hobs_(memory, 0) {}
+      : memory_(memory),
+        input_(input),
+        trace_(trace),
+        next_(input.mmram.base),
+        end_(input.mmram.end()),
+        hobs_(memory, 0) {}
 
   std::expected<LoadResult, LoadError> run() noexcept {
     MM_TRY(check_input());
     MM_TRY(survey_volume());
     MM_TRY(survey_boot_hobs());
+    MM_TRY(find_mseg());
     MM_TRY(make_page_tables());
     MM_TRY(open_normal_world());
     MM_TRY(reserve_hob_list());
@@ -229,12 +235,33 @@ class Loader {
     }));
     hob_bytes_ += guid_hob_bytes(sizeof(abi::MpInformationHeader) + input_.cpus * sizeof(abi::ProcessorInformation));
     hob_bytes_ += guid_hob_bytes(sizeof(abi::TestOptions)) + guid_hob_bytes(sizeof(abi::PassDown));
-    hob_bytes_ += 2 * sizeof(abi::HobMemoryAllocationModule) + guid_hob_bytes(8 + 2 * sizeof(abi::MmramDescriptor));
+    hob_bytes_ += 2 * sizeof(abi::HobMemoryAllocationModule) + guid_hob_bytes(8 + 3 * sizeof(abi::MmramDescriptor));
     hob_bytes_ += sizeof(abi::HobHeader);
     if (hob_bytes_ > kMaxHobListBytes) {
       return fail(LoadProblem::HobListTooLarge, Status::OutOfResources, hob_bytes_);
     }
     return {};
+  }
+
+  /// MSEG ends MMRAM, and is not for allocation. One that is malformed counts as none, as for the supervisor, which
+  /// also refuses a second one.
+  Result<void> find_mseg() noexcept {
+    return each_boot_hob([this](Hob const& hob) -> Result<void> {
+      Bytes const p = hob.payload();
+      if (!hob.is_guid(guids::gMsegSmramGuid) || mseg_.size != 0 || p.size() < sizeof(abi::MmramDescriptor)) {
+        return {};
+      }
+      Range const range{image::load_le<u64>(p, 8), image::load_le<u64>(p, 16)};
+      if ((range.base | range.size) % kPageSize != 0 || range.size == 0 || !input_.mmram.contains(range)) {
+        return {};
+      }
+      if (range.end() != input_.mmram.end() || range.base <= next_) {
+        return fail(LoadProblem::BadMseg, Status::InvalidParameter, hob.offset);
+      }
+      mseg_ = range;
+      end_ = range.base;
+      return {};
+    });
   }
 
   /// Maps communicate buffers, mailboxes and what unblock and protected-region HOBs name.
@@ -336,9 +363,8 @@ class Loader {
 
   /// `pages` zeroed pages, aligned to the power of two `align`.
   Result<u64> allocate(u64 pages, u64 align) noexcept {
-    u64 const end = input_.mmram.base + input_.mmram.size;
     u64 const base = align_up(next_, align);
-    if (base > end || pages > (end - base) >> kPageShift) {
+    if (base > end_ || pages > (end_ - base) >> kPageShift) {
       return fail(LoadProblem::OutOfMmram, Status::OutOfResources, pages);
     }
     next_ = base + (pages << kPageShift);
@@ -362,7 +388,12 @@ class Loader {
     MM_TRY_ASSIGN(u64 const root, allocate(1, kPageSize));
     result_.cr3 = root;
     MM_TRY(map(input_.mmram, memory::kSupervisorData));
-    return map(input_.mmram, memory::PageAttr{});
+    MM_TRY(map(input_.mmram, memory::PageAttr{}));
+    if (mseg_.size == 0) {
+      return {};
+    }
+    memory_.zero(PhysAddr{mseg_.base}, mseg_.size);
+    return map(mseg_, memory::kSupervisorReadOnly);
   }
 
   /// Page-table pages become read-only to the supervisor. All of them are in MMRAM, whose tables exist.
@@ -622,22 +653,28 @@ class Loader {
     down.mmi_entry_size = input_.mmi_entry.size();
     result_.pass_down = hobs_.position() + sizeof(abi::HobGuid);
     hobs_.guid(guids::gMmSupervisorPassDownHobGuid, down);
-    Range const m = input_.mmram;
-    u64 const used = next_ - m.base;
-    if (used == m.size) {
+    if (next_ == end_) {
       return fail(LoadProblem::OutOfMmram, Status::OutOfResources);  // an empty free region would make the HOB invalid
     }
-    u64 const state = abi::kMmramClosed | abi::kMmramCacheable;
-    mmram_hob(
-        hobs_, guids::gEfiSmmSmramMemoryGuid,
-        std::array<abi::MmramDescriptor, 2>{abi::MmramDescriptor{m.base, m.base, used, state | abi::kMmramAllocated},
-                                            abi::MmramDescriptor{next_, next_, m.size - used, state}});
+    mmram_regions();
     u64 const end = hobs_.position();
     hobs_.end();
     auto phit = hal::read_object<abi::HobHandoff>(memory_, PhysAddr{result_.hob_list});
     phit.end_of_hob_list = end + sizeof(abi::HobHeader);
     hal::write_object(memory_, PhysAddr{result_.hob_list}, phit);
     return {};
+  }
+
+  void mmram_regions() noexcept {
+    u64 const base = input_.mmram.base;
+    u64 const state = abi::kMmramClosed | abi::kMmramCacheable;
+    abi::MmramDescriptor const used{base, base, next_ - base, state | abi::kMmramAllocated};
+    abi::MmramDescriptor const unused{next_, next_, end_ - next_, state};
+    if (mseg_.size == 0) {
+      return mmram_hob(hobs_, guids::gEfiSmmSmramMemoryGuid, std::array{used, unused});
+    }
+    abi::MmramDescriptor const mseg{mseg_.base, mseg_.base, mseg_.size, state | abi::kMmramAllocated};
+    mmram_hob(hobs_, guids::gEfiSmmSmramMemoryGuid, std::array{used, unused, mseg});
   }
 
   // --- MMI entry code --------------------------------------------------------------------------------------------
@@ -689,6 +726,8 @@ class Loader {
   BootInput const& input_;
   Trace& trace_;
   u64 next_;           ///< first free byte of MMRAM
+  u64 end_;            ///< of what may be allocated
+  Range mseg_;         ///< empty: none
   u64 hob_bytes_ = 0;  ///< of the finished HOB list
   HobWriter<Mem> hobs_;
   Range first_buffer_;  ///< communicate buffer that was opened first

@@ -101,6 +101,7 @@ enum class LoadProblem : u64 {
   PolicySize,     ///< declared Size below the header or beyond the section
   HobListTooLarge,
   PageTables,  ///< the tables could not be built
+  BadMseg,     ///< not the end of MMRAM, or leaves no room
 };
 
 /// One error: what, the EFI_STATUS of it, the file of the volume (zero when none) and the byte offset it is about.
@@ -178,6 +179,8 @@ constexpr char const* describe(LoadProblem p) noexcept {
       return "the HOB list is too large";
     case LoadProblem::PageTables:
       return "the page tables could not be built";
+    case LoadProblem::BadMseg:
+      return "MSEG is not the end of MMRAM, or leaves no room";
   }
   return "unknown problem";
 }

@@ -198,6 +198,9 @@ class Collector {
     if (name == guids::gMmProtectedRegionHobGuid) {
       auto const r = get<abi::MmProtectedRegion>(payload);
       part({r.addr, r.number_of_pages * kPageSize}, Kind::Open, "protected device", memory::kUserReadOnly);
+    } else if (name == guids::gMsegSmramGuid) {
+      auto const d = get<abi::MmramDescriptor>(payload);
+      part({d.cpu_start, d.physical_size}, Kind::Data, "MSEG", memory::kSupervisorReadOnly);
     } else if (name == guids::gMmSupvUnblockRegionHobGuid) {
       auto const d = get<abi::UnblockMemoryParams>(payload).descriptor;
       part({d.physical_start, d.number_of_pages * kPageSize}, Kind::Open, "unblocked by HOB");

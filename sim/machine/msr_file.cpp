@@ -16,11 +16,12 @@ constexpr u32 kCommon[] = {0x10,       0x17,       0x3A,  0x3B,       0x8B,     
                            0x176,      0x1D9,      0x2FF, 0x250,      0x258,      0x259,      0x268,      0x269,
                            0x26A,      0x26B,      0x26C, 0x26D,      0x26E,      0x26F,      0xC0000081, 0xC0000082,
                            0xC0000083, 0xC0000084, 0x6E0, kMsrFsBase, kMsrGsBase, 0xC0000102, 0xC0000103};
+constexpr u64 kVmxBasic = 0x00DA'0400'0000'0004;  ///< revision 4, a page a VMCS, dual-monitor treatment of SMM
 constexpr u32 kVariableMtrrs = 0x200, kVariableMtrrsEnd = 0x210;
 
 constexpr bool is_read_only(u32 msr) noexcept {
   return msr == kMsrSmiCount || msr == kMsrMtrrCap || msr == 0x17 || msr == 0xCE || msr == kMsrSmmMcaCap ||
-         msr == kMsrSmbase;
+         msr == kMsrSmbase || msr == kMsrVmxBasic;
 }
 /// Registers that exist only inside MM.
 constexpr bool is_mm_only(u32 msr) noexcept {
@@ -47,6 +48,8 @@ MsrFile::MsrFile(Profile profile, bool bsp) noexcept : profile_(profile) {
     declare(kMsrSmmMcaCap, kSmmCodeAccessCheckCap);
     declare(kMsrSmmFeatureControl);
     declare(kMsrSmbase);
+    declare(kMsrVmxBasic, kVmxBasic);
+    declare(kMsrSmmMonitorControl);
   } else {
     declare(kMsrMtrrCap, 0x508);
   }
@@ -88,6 +91,8 @@ bool MsrFile::is_refused(u32 msr, u64 value, CpuWorld world) const noexcept {
       return world == CpuWorld::Normal || is_locked || (value & ~(kPageMask32 | 0xFF)) != 0;
     case kMsrSmrrMask:
       return world == CpuWorld::Normal || is_locked || (value & ~(kPageMask32 | kSmrrValid | kSmrrLock)) != 0;
+    case kMsrSmmMonitorControl:
+      return world == CpuWorld::Normal || (value & ~(kPageMask32 | 5)) != 0;
     case kMsrSmmFeatureControl:
       return (*find(msr) & kSmmFeatureLock) != 0 || (value & ~u64{7}) != 0;
     default:

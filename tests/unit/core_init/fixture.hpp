@@ -36,6 +36,18 @@ inline test::FileSpec driver_file(Guid const& name, test::PeSpec const& pe, std:
   return module_file(name, image::file_type::kMmStandalone, pe, std::move(extra));
 }
 
+/// The MSEG HOB of a normal world; `payload` bytes of it.
+inline test::Blob mseg_hob(u64 base, u64 bytes, u64 payload = sizeof(abi::MmramDescriptor)) {
+  test::Blob hob(24 + payload);
+  test::put(hob, 0, u16{4});
+  test::put(hob, 2, static_cast<u16>(hob.size()));
+  test::put_guid(hob, 8, guids::gMsegSmramGuid);
+  test::put(hob, 24, base);
+  test::put(hob, 32, base);
+  test::put(hob, 40, bytes);
+  return hob;
+}
+
 struct LoadTest : testing::Test {
   static constexpr u64 kRam = 128ull << 20;
   static constexpr u64 kTseg = 4ull << 20;

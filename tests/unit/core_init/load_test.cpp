@@ -266,6 +266,44 @@ TEST_F(LoadTest, EmptyDepexSectionGivesADepexHobOfLengthZero) {
   EXPECT_TRUE(seen);
 }
 
+TEST_F(LoadTest, MsegIsReadOnlyAndNotForAllocation) {
+  constexpr u64 kMseg = kRam - 0x2'0000;
+  test::Blob const hob = mseg_hob(kMseg, 0x2'0000);
+  boot_hobs.insert(boot_hobs.end() - 8, hob.begin(), hob.end());
+  auto const r = run();
+  ASSERT_TRUE(r) << describe(r.error().problem);
+  EXPECT_EQ(tables(*r).query_uniform({kMseg, 0x2'0000}), memory::kSupervisorReadOnly);
+  EXPECT_EQ(memory.get<u64>(kMseg), 0u);
+  bool seen = false;
+  HobWalker walker{memory.view(r->hob_list, r->hob_bytes)};
+  while (auto const found = walker.next().value_or(std::nullopt)) {
+    if (!found->is_guid(guids::gEfiSmmSmramMemoryGuid)) {
+      continue;
+    }
+    seen = true;
+    image::Bytes const p = found->payload();
+    ASSERT_EQ(image::load_le<u32>(p, 0), 3u);
+    EXPECT_EQ(image::load_le<u64>(p, 40) + image::load_le<u64>(p, 56), kMseg) << "free memory ends below it";
+    EXPECT_EQ(image::load_le<u64>(p, 72), kMseg);
+    EXPECT_EQ(image::load_le<u64>(p, 88), 0x2'0000u);
+    EXPECT_EQ(image::load_le<u64>(p, 96), 0x1Au);
+  }
+  EXPECT_TRUE(seen);
+}
+
+TEST_F(LoadTest, MalformedMsegCountsAsNone) {
+  test::Blob const good = boot_hobs;
+  for (test::Blob const& hob :
+       {mseg_hob(kRam - 0x2'0000 + 8, 0x1000), mseg_hob(kRam - 0x2'0000, 0x1'FFF0), mseg_hob(kRam - 0x1000, 0),
+        mseg_hob(0x1000, 0x1000), mseg_hob(kRam - 0x1000, ~0xFFFull), mseg_hob(kRam - 0x1000, 0x1000, 24)}) {
+    boot_hobs = good;
+    boot_hobs.insert(boot_hobs.end() - 8, hob.begin(), hob.end());
+    auto const r = run();
+    ASSERT_TRUE(r) << describe(r.error().problem);
+    EXPECT_FALSE(tables(*r).query(kRam - 0x1000));
+  }
+}
+
 TEST_F(LoadTest, UnblockHobOpensItsPagesForRing3) {
   test::Blob hob(24 + 56);
   test::put(hob, 0, u16{4});

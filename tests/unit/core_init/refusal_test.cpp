@@ -43,7 +43,7 @@ struct Refusal : LoadTest {
 };
 
 TEST_F(Refusal, EveryProblemHasItsText) {
-  for (u64 p = 1; p <= static_cast<u64>(LoadProblem::PageTables); ++p) {
+  for (u64 p = 1; p <= static_cast<u64>(LoadProblem::BadMseg); ++p) {
     EXPECT_STRNE(describe(static_cast<LoadProblem>(p)), "unknown problem") << p;
   }
 }
@@ -258,6 +258,20 @@ TEST_F(Refusal, Policy) {
   expect(LoadProblem::PolicySize);
   fv.files[3].body = test::section(image::section_type::kUserInterface, test::Blob(64));
   expect(LoadProblem::PolicyNoRaw);
+}
+
+TEST_F(Refusal, Mseg) {
+  test::Blob const good = boot_hobs;
+  auto const with = [&](u64 base, u64 bytes) {
+    test::Blob const hob = mseg_hob(base, bytes);
+    boot_hobs = good;
+    boot_hobs.insert(boot_hobs.end() - 8, hob.begin(), hob.end());
+    return run();
+  };
+  EXPECT_EQ(with(kRam - 0x2000, 0x1000).error().problem, LoadProblem::BadMseg);
+  EXPECT_EQ(with(kBase, kTseg).error().problem, LoadProblem::BadMseg);
+  EXPECT_EQ(with(kBase + 0x1000, kTseg - 0x1000).error().problem, LoadProblem::BadMseg) << "in a CPU's tile";
+  EXPECT_EQ(with(kBase + kTseg / 16, kTseg - kTseg / 16).error().problem, LoadProblem::OutOfMmram);
 }
 
 TEST_F(Refusal, UnblockRegions) {

@@ -211,6 +211,18 @@ TEST(MsrFile, SmrrIsProgrammedInMmOnly) {
   EXPECT_EQ(q35.smrr(), Range{});
 }
 
+TEST(MsrFile, MonitorControlIsWrittenInMmOnly) {
+  MsrFile m(Profile::Reference, true);
+  EXPECT_NE(m.read(kMsrVmxBasic, CpuWorld::Mm).value_or(0), 0u);
+  EXPECT_FALSE(m.write(kMsrVmxBasic, 0, CpuWorld::Mm).has_value());
+  EXPECT_FALSE(m.write(kMsrSmmMonitorControl, 0x0FFC'0001, CpuWorld::Normal).has_value());
+  EXPECT_FALSE(m.write(kMsrSmmMonitorControl, 0x0FFC'0003, CpuWorld::Mm).has_value()) << "reserved bit";
+  EXPECT_TRUE(m.write(kMsrSmmMonitorControl, 0x0FFC'0001, CpuWorld::Mm).has_value());
+  EXPECT_EQ(m.read(kMsrSmmMonitorControl, CpuWorld::Normal), 0x0FFC'0001u);
+  MsrFile const q35(Profile::Q35Tcg, true);
+  EXPECT_EQ(q35.read(kMsrVmxBasic, CpuWorld::Mm), 0u) << "no VMX";
+}
+
 TEST(MsrFile, CodeAccessCheckIsLockedByItsLock) {
   MsrFile m(Profile::Reference, true);
   EXPECT_EQ(m.read(kMsrSmmMcaCap, CpuWorld::Mm), kSmmCodeAccessCheckCap);
