@@ -406,7 +406,8 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
   p.mmi_entry = std::move(*entry);
   p.program = encode_program(p.scenario);
   if (p.program.bytes.size() > platform::kStepProgramLimit) {
-    return std::unexpected(p.scenario.file.string() + ": too many steps for the platform");
+    return std::unexpected(fmt::format("{}: the steps need {} bytes, the platform has {}: split them into several runs",
+                                       p.scenario.file.string(), p.program.bytes.size(), platform::kStepProgramLimit));
   }
   p.defects = p.scenario.defects;
   p.audit = p.scenario.expect.audit;

@@ -145,6 +145,14 @@ class Depex(Send):
                      "Driver.depex", "neither a dependency expression", "0x54")
 
 
+class Messages(Send):
+    def test_more_than_the_platform_takes(self):
+        line = json.dumps({"to": HELLO, "data_hex": "00" * 0xFF00}) + "\n"
+        code, _, errors = send("--image", IMAGES / "Hello.efi", "--messages", self.write("m.jsonl", line * 65))
+        self.assertEqual(code, BAD_INPUT)
+        self.assertRegex(errors, r"the steps need \d+ bytes, the platform has 4194304: split them")
+
+
 class Files(Send):
     """One file of a volume, as GenFfs leaves it in an FFS folder."""
 
