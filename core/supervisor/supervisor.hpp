@@ -122,8 +122,9 @@ class Supervisor {
                     hal::UserContext const& user) noexcept;
   void contain(u32 index, abi::UserFaultRecord record) noexcept;
   void report_fault(Cpu& cpu, u32 index) noexcept;
+  void write_fault_record(Cpu& cpu, abi::UserFaultRecord const& fault) noexcept;
   UserImage image_of(u64 rip) const noexcept;
-  bool fails_stop(abi::UserCommand command) const noexcept;
+  bool fails_stop(abi::UserFaultRecord const& fault) const noexcept;
   void report_registers(u32 index, u64 error, u64 cr2, hal::UserContext const& user) noexcept;
   void write_telemetry(Cpu& cpu, u32 index, u64 offset, abi::TelemetryData const& data) noexcept;
   void leave_telemetry(Cpu& cpu, u32 index, abi::UserFaultRecord const& fault, hal::UserContext const& user) noexcept;

@@ -95,7 +95,7 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
   user.rax = number;  // as ring 3 left it
   abi::UserFaultRecord const fault{kVectorRefusedSyscall, number, user.rip, status, static_cast<u64>(command), 0};
   leave_telemetry(cpu, index, fault, user);
-  if (fails_stop(command)) {
+  if (fails_stop(fault)) {
     halt(index, hal::HaltReason::SyscallRefused, number, status);
   } else {
     contain(index, fault);
@@ -103,11 +103,13 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
   return false;
 }
 
-/// Whether a fault or a refused system call of this command stops the machine. While the user core cleans up after one
-/// it does under either policy.
+/// Whether a fault or a refused system call stops the machine. One of the user core while it cleans up does under
+/// either policy.
 template <hal::Machine M>
-bool Supervisor<M>::fails_stop(abi::UserCommand command) const noexcept {
-  return options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain) || command == abi::UserCommand::UserFault;
+bool Supervisor<M>::fails_stop(abi::UserFaultRecord const& fault) const noexcept {
+  bool const cleans_up = fault.command == static_cast<u64>(abi::UserCommand::UserFault);
+  return options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain) ||
+         (cleans_up && image_of(user_entry_).range.contains({fault.rip, 1}));
 }
 
 /// Four events: the registers of ring 3, CR2 and the error code. RF is the CPU's own note and differs between CPUs.
@@ -147,7 +149,7 @@ void Supervisor<M>::leave_telemetry(Cpu& cpu, u32 index, abi::UserFaultRecord co
   c.rbx = user.rbx, c.rdx = user.rdx, c.rcx = user.rcx, c.rax = user.rax;
   c.r8 = user.r8, c.r9 = user.r9, c.r10 = user.r10, c.r11 = user.r11;
   c.r12 = user.r12, c.r13 = user.r13, c.r14 = user.r14, c.r15 = user.r15;
-  bool const stops = fails_stop(static_cast<abi::UserCommand>(fault.command));
+  bool const stops = fails_stop(fault);
   write_telemetry(cpu, index, stops ? abi::kTelemetryOffset : abi::kContainedTelemetryOffset, data);
 }
 
@@ -169,7 +171,7 @@ void Supervisor<M>::handle_fault(Cpu& cpu, u32 index, abi::UserCommand command, 
   emit(index, hal::TraceKind::Fault, vector, exit.error_code, user.rip, exit.cr2, user.rsp, static_cast<u64>(command));
   abi::UserFaultRecord const fault{vector, exit.error_code, user.rip, exit.cr2, static_cast<u64>(command), 0};
   leave_telemetry(cpu, index, fault, user);
-  if (fails_stop(command)) {
+  if (fails_stop(fault)) {
     halt(index, budget ? hal::HaltReason::UserBudget : hal::HaltReason::UserFault, vector, user.rip);
   } else {
     contain(index, fault);
@@ -183,18 +185,28 @@ void Supervisor<M>::contain(u32 index, abi::UserFaultRecord record) noexcept {
   emit(index, hal::TraceKind::Contained, record.image_base);
 }
 
-/// Hands the fault record to the user core, which removes the driver and answers the request. A second fault halts.
+/// Hands the fault record to the user core, which removes the driver and goes on with what was under way. There it may
+/// come to the next faulty driver: as many faults as there are images, one more halts.
 template <hal::Machine M>
 void Supervisor<M>::report_fault(Cpu& cpu, u32 index) noexcept {
+  abi::UserFaultRecord const& fault = slots_[index].fault;
   if (!enforced(Check::ContainCleanUp)) {
     return;
   }
-  {
-    hal::UserAccess access(cpu);
-    hal::write_object(cpu, PhysAddr{user_page_ + abi::kUserFaultOffset}, slots_[index].fault);
+  for (u32 left = image_count_; left != 0; --left) {
+    write_fault_record(cpu, fault);
+    u64 rax = 0;
+    if (run_command(cpu, index, abi::UserCommand::UserFault, user_page_, 0, rax) || stopped()) {
+      return;
+    }
   }
-  u64 rax = 0;
-  static_cast<void>(run_command(cpu, index, abi::UserCommand::UserFault, user_page_, 0, rax));
+  halt(index, hal::HaltReason::UserFault, fault.vector, fault.rip);
+}
+
+template <hal::Machine M>
+void Supervisor<M>::write_fault_record(Cpu& cpu, abi::UserFaultRecord const& fault) noexcept {
+  hal::UserAccess access(cpu);
+  hal::write_object(cpu, PhysAddr{user_page_ + abi::kUserFaultOffset}, fault);
 }
 
 }  // namespace mm::supervisor

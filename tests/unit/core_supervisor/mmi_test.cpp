@@ -468,13 +468,47 @@ TEST(Containment, FaultOfTheCleanUpLeavesItsRecordWhereTheMachineStops) {
   EXPECT_EQ(w.machine.of(TraceKind::Telemetry).at(1).a, abi::kTelemetryOffset);
 }
 
-TEST(Containment, SecondFaultStops) {
+TEST(Containment, FaultOfTheUserCoreWhileItCleansUpStops) {
   World w(1, 1);
   Script s(*w.cpu[0]);
   w.boot();
   s.steps = {Script::fault(13, kDriver + 0x1010), Script::fault(13, kUserCore + 0x1010)};
   w.mmi();
   EXPECT_EQ(w.machine.halted, hal::HaltReason::UserFault);
+  EXPECT_EQ(w.machine.of(TraceKind::Contained).size(), 1u);
+}
+
+TEST(Containment, TheNextFaultyDriverIsContainedToo) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  w.request(Channel::User, kSomeGuid, {1, 2});
+  auto const refused = [](hal::UserContext& c) {
+    c.rip = kDriver + 0x1020;
+    return Script::call(0x12345)(c);
+  };
+  s.steps = {Script::fault(13, kDriver + 0x1010), refused, [&](hal::UserContext& c) {
+               EXPECT_EQ(c.rcx, static_cast<u64>(abi::UserCommand::UserFault));
+               auto const record = w.get<abi::UserFaultRecord>(c.rdx + abi::kUserFaultOffset);
+               EXPECT_EQ(record.vector, supervisor::kVectorRefusedSyscall);
+               EXPECT_EQ(record.command, static_cast<u64>(abi::UserCommand::UserFault));
+               return reply(w, 0, 0)(c);
+             }};
+  w.mmi();
+  EXPECT_FALSE(w.machine.halted);
+  EXPECT_EQ(w.machine.of(TraceKind::Contained).size(), 2u);
+  EXPECT_EQ(w.status(Channel::User).return_status, 0u);
+}
+
+TEST(Containment, FaultsWithoutEndStop) {
+  constexpr std::size_t kImages = 2;
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  s.steps.assign(10, Script::fault(14, kDriver + 0x1010, 0x666));
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::UserFault);
+  EXPECT_EQ(w.machine.of(TraceKind::Contained).size(), 1 + kImages);
 }
 
 TEST(Containment, RefusedSystemCall) {

@@ -290,6 +290,23 @@ TEST_F(Core, FaultAtEntryContainsTheDriverAndStartsTheOthers) {
   EXPECT_EQ(m.send(guids::gEventMmDispatchGuid, {0}).return_status, static_cast<u64>(Status::NotFound));
 }
 
+TEST_F(Core, EachFaultAtEntryOfADispatchIsContained) {
+  m.hobs.add_driver(kFileA, kImageA);
+  m.hobs.add_driver(kFileB, kImageB);
+  m.ring3.entries[kImageA + 0x10] = [&](Handle, MmSystemTable*) -> Status { m.raise(kImageA + 0x18); };
+  m.ring3.entries[kImageB + 0x10] = [&](Handle, MmSystemTable* table) -> Status {
+    on(type, counts, table);
+    m.raise(kImageB + 0x18);
+  };
+  ASSERT_EQ(m.boot(), Status::Success);
+  auto const status = m.send(guids::gEventMmDispatchGuid, {0});
+  EXPECT_EQ(m.faults, 2u);
+  EXPECT_EQ(status.return_status, 0u);
+  EXPECT_EQ(notes(abi::UserNote::DriverContained, kImageA), 1u);
+  EXPECT_EQ(notes(abi::UserNote::DriverContained, kImageB), 1u);
+  EXPECT_EQ(m.send(type, {1}).return_status, static_cast<u64>(Status::NotFound));
+}
+
 TEST_F(Core, FaultInHandlerAbortsTheMessageAndRootHandlersStillRun) {
   m.hobs.add_driver(kFileA, kImageA);
   m.ring3.entries[kImageA + 0x10] = [&](Handle, MmSystemTable* table) {
