@@ -49,15 +49,15 @@ struct Bench {
   }
 };
 
-Bytes const kOld(20, 0x11);
-Bytes const kNear(9, 0x22);
+Bytes const old_value(20, 0x11);
+Bytes const near_value(9, 0x22);
 
 /// A store with "Value" and "Near", and `fill` bytes of deleted records between them and its end.
 Bench prepared(u64 fill) {
   Bench bench;
   EXPECT_EQ(bench.reset(), Status::Success);
-  EXPECT_EQ(bench.put(u"Value", kOld), Status::Success);
-  EXPECT_EQ(bench.put(u"Near", kNear), Status::Success);
+  EXPECT_EQ(bench.put(u"Value", old_value), Status::Success);
+  EXPECT_EQ(bench.put(u"Near", near_value), Status::Success);
   if (fill != 0) {
     EXPECT_EQ(bench.put(u"Gap", Bytes(fill, 0x33)), Status::Success);
     EXPECT_EQ(bench.store.remove(bench.store.find(Bench::name(u"Gap"))), Status::Success);
@@ -69,8 +69,8 @@ Bench prepared(u64 fill) {
 /// that the store takes another write.
 void expect_before_or_after(Bench& bench, std::optional<Bytes> const& after) {
   auto const value = bench.get(u"Value");
-  EXPECT_TRUE(value == kOld || value == after);
-  EXPECT_EQ(bench.get(u"Near"), kNear);
+  EXPECT_TRUE(value == old_value || value == after);
+  EXPECT_EQ(bench.get(u"Near"), near_value);
   EXPECT_EQ(bench.live(), value ? 2u : 1u);
   EXPECT_EQ(bench.put(u"Near", {1, 2, 3}), Status::Success);
   EXPECT_EQ(bench.get(u"Near"), (Bytes{1, 2, 3}));
@@ -110,7 +110,7 @@ TEST(VariableStore, CutUpdateIsBeforeOrAfter) {
 }
 
 TEST(VariableStore, CutAppendIsBeforeOrAfter) {
-  Bytes after = kOld;
+  Bytes after = old_value;
   after.insert(after.end(), {1, 2, 3});
   cut_everywhere(0, [](Bench& b) { return b.put(u"Value", {1, 2, 3}, true); }, after);
 }
@@ -125,7 +125,7 @@ TEST(VariableStore, CutUpdateThatReclaimsIsBeforeOrAfter) {
 }
 
 TEST(VariableStore, CutReclaimChangesNothing) {
-  cut_everywhere(60, [](Bench& b) { return b.store.reclaim() ? Status::Success : Status::DeviceError; }, kOld);
+  cut_everywhere(60, [](Bench& b) { return b.store.reclaim() ? Status::Success : Status::DeviceError; }, old_value);
 }
 
 TEST(VariableStore, CutFormatCanBeDoneAgain) {
@@ -142,7 +142,7 @@ TEST(VariableStore, ReclaimTakesTheBanksInTurn) {
   for (u8 i = 0; i < 50; ++i) {
     ASSERT_EQ(bench.put(u"Value", Bytes(20, i)), Status::Success);
     EXPECT_EQ(bench.get(u"Value"), Bytes(20, i));
-    EXPECT_EQ(bench.get(u"Near"), kNear);
+    EXPECT_EQ(bench.get(u"Near"), near_value);
   }
   EXPECT_GT(bench.store.flash().erases(), 10u);
 }
