@@ -119,6 +119,16 @@ class HandoverReader {
     return hal::read_object<T>(memory_, at);
   }
   bool in_mmram(u64 base, u64 bytes) const noexcept { return out_.mmram.contains({base, bytes}); }
+  /// Whether the page allocator could give a page of the range out.
+  bool touches_free_mmram(Range range) noexcept {
+    for (u64 i = 0; i < out_.mmram_count; ++i) {
+      auto const d = get<abi::MmramDescriptor>(out_.mmram_descriptors + i * sizeof(abi::MmramDescriptor));
+      if ((d.region_state & abi::kMmramAllocated) == 0 && range.overlaps({d.physical_start, d.physical_size})) {
+        return true;
+      }
+    }
+    return false;
+  }
   /// Whether every page of the range has exactly these rights.
   bool mapped_as(Range range, memory::PageAttr attr) noexcept {
     auto const found = tables_.query_uniform(range);
@@ -822,6 +832,9 @@ Checked<void> HandoverReader<Mem>::check_windows() noexcept {
   }
   if (out_.mseg.size != 0 && !mapped_as(out_.mseg, memory::kSupervisorReadOnly)) {
     return init_error(InitProblem::MsegPages, out_.mseg.base);
+  }
+  if (touches_free_mmram(out_.mseg)) {
+    return init_error(InitProblem::MsegFree, out_.mseg.base);
   }
   return each([this](Hob const& hob) noexcept -> Checked<void> {
     if (!hob.is_guid(guids::gMmProtectedRegionHobGuid)) {

@@ -92,6 +92,7 @@ enum class InitProblem : u64 {
   ProtectedRegionPages,
   UnblockPages,
   MsegPages,
+  MsegFree,
   // beyond the hand-over
   AllocatorMemory,
   BufferMemory,
@@ -216,6 +217,7 @@ inline constexpr InitProblemText kInitProblems[] = {
     {InitProblem::UserListMemory, Status::OutOfResources, "MMRAM has no room for the HOB list of ring 3"},
     {InitProblem::MsegTwice, Status::CompromisedData, "there are two MSEG HOBs"},
     {InitProblem::MsegPages, Status::SecurityViolation, "MSEG is not mapped read-only for ring 0"},
+    {InitProblem::MsegFree, Status::SecurityViolation, "MSEG is in MMRAM that is for allocation"},
     {InitProblem::CpuProtection, Status::DeviceError, "a CPU reports a protection of MMRAM and refuses its registers"},
     {InitProblem::SmrrRange, Status::Unsupported, "MMRAM is no aligned power of two, as the SMRR of a CPU needs it"},
 };

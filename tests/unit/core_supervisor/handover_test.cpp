@@ -480,6 +480,11 @@ TEST(Handover, Mseg) {
             }),
             InitProblem::MsegTwice);
   EXPECT_EQ(with_hob(name, D{kData, kData, 0x1000, 0}), InitProblem::MsegPages);
+  EXPECT_EQ(problem_of([&](World& w) {
+              w.map(kFree, 0x1000, memory::kSupervisorReadOnly);
+              w.add(name, D{kFree, kFree, 0x1000, 0});
+            }),
+            InitProblem::MsegFree);
   for (D const d : {D{}, D{kData, kData + 8, 0x1000, 0}, D{0x1000, 0x1000, 0x1000, 0}, D{kData, kData, 0x1800, 0}}) {
     World w;
     w.add(name, d);
