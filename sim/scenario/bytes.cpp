@@ -140,14 +140,17 @@ std::expected<Bytes, std::string> read_file(std::filesystem::path const& path) {
   if (!std::filesystem::is_regular_file(path, error)) {
     return std::unexpected(fmt::format("{}: {}", path.string(), error ? error.message() : "not a file"));
   }
+  if (auto const size = std::filesystem::file_size(path, error); !error && size > kLargestFile) {
+    return std::unexpected(
+        fmt::format("{}: {} bytes; a file may have {} MiB", path.string(), size, kLargestFile >> 20));
+  }
   std::ifstream in{path, std::ios::binary};
-  std::string text{std::istreambuf_iterator<char>{in}, {}};
+  std::string const text{std::istreambuf_iterator<char>{in}, {}};
   if (!in && !in.eof()) {
     return std::unexpected(fmt::format("{}: cannot be read", path.string()));
   }
-  Bytes out;
-  append_text(out, text);
-  return out;
+  auto const bytes = std::as_bytes(std::span{text});
+  return Bytes{bytes.begin(), bytes.end()};
 }
 std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes) {
   std::string text;

@@ -37,7 +37,9 @@ std::expected<Bytes, std::string> parse_hex(std::string_view text);
 std::string format_hex(std::span<std::byte const> bytes, std::size_t limit = 64);
 std::string hex_number(u64 value);
 
-/// Whole file. Error: a sentence with the path.
+/// The largest file that is read: more than any flash image has.
+inline constexpr u64 kLargestFile = 256ull << 20;
+/// Whole file. Error: a sentence with the path: it is not there, no regular file, too large, or cannot be read.
 std::expected<Bytes, std::string> read_file(std::filesystem::path const& path);
 std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes);
 

@@ -42,6 +42,9 @@ std::expected<void, std::string> add_image(DriverSet& set, std::string const& ar
   image.file = split ? argument.substr(0, colon) : argument;
   image.name = image.file.stem().string();
   MM_TRY_ASSIGN(image.content, read_file(image.file));
+  if (split && colon + 1 == argument.size()) {
+    return std::unexpected(argument + ": no depex file behind the colon");
+  }
   if (split) {
     MM_TRY_ASSIGN(image.depex_content, read_depex_file(argument.substr(colon + 1)));
   }

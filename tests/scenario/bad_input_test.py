@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """A malformed scenario, policy, image or volume: exit code 2, and a message with the file and what is wrong with it."""
 
+import os
+import subprocess
 import unittest
 
-from support import BAD_INPUT, IMAGES, TestCase, run
+from support import BAD_INPUT, IMAGES, MMSIM, TestCase, run
 
 STEP = 'schema = 1\nimages = [{ driver = "Hello" }]\n[[step]]\n'
 TWO_CPUS = 'schema = 1\n[machine]\ncpus = 2\n\n[[step]]\n'
@@ -127,6 +129,22 @@ class Scenarios(BadInput):
         for arguments in ([], ["--bogus"], ["x.toml", "--cpus", "9"], ["x.toml", "--target", "bochs"]):
             with self.subTest(arguments=arguments):
                 self.assertEqual(run(*arguments)[0], BAD_INPUT)
+
+    def test_unknown_commands(self):
+        for word, advice in (("rum", "did you mean 'run'"), ("xxxxxxxx", "there is no command 'xxxxxxxx'")):
+            done = subprocess.run([MMSIM, word], capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, BAD_INPUT)
+            self.assertIn(advice, done.stderr)
+
+    def test_files_that_are_too_large_to_be_meant(self):
+        huge = self.write("huge.efi", b"")
+        os.truncate(huge, 1 << 33)
+        for command in (["images"], ["scan"], ["policy", "lint"], ["repro", "--kind", "image"], ["run"],
+                        ["send", "--to", "Hello", "--image"]):
+            with self.subTest(command=command):
+                done = subprocess.run([MMSIM, *command, huge], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(done.returncode, BAD_INPUT)
+                self.assertIn("a file may have 256 MiB", done.stdout + done.stderr)
 
 
 class Policies(BadInput):

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <memory>
 
 #include "sim/audit/output.hpp"
 #include "sim/scenario/run.hpp"
@@ -13,6 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace mm::scenario;
+
+struct AuditOptions {
+  std::vector<std::filesystem::path> paths;
+  std::filesystem::path html;
+  bool json = false;
+  std::string defect;  ///< as of RunOptions
+};
 
 /// One scenario, or why it was not audited.
 struct Audited {
@@ -127,8 +136,7 @@ int exit_code(std::vector<Audited> const& all) {
   return kSkipped;
 }
 
-}  // namespace
-
+/// Runs scenarios on the simulator and audits the page tables after every MMI; kFailed when a rule is broken.
 int audit_command(AuditOptions const& options) {
   if (auto const why = sim_unavailable()) {
     std::cerr << "mmsim: " << *why << '\n';
@@ -156,6 +164,21 @@ int audit_command(AuditOptions const& options) {
     return kBadInput;
   }
   return exit_code(all);
+}
+
+}  // namespace
+
+Command add_audit_command(CLI::App& app) {
+  auto const o = std::make_shared<AuditOptions>();
+  auto* audit = app.add_subcommand("audit", "Run scenarios on the simulator and audit its page tables after every MMI");
+  audit->add_option("PATH", o->paths, "Scenario files and folders")->required();
+  audit->add_flag("--json", o->json, "One JSON object on standard output instead of text");
+  audit->add_option("--html", o->html, "Write a page with the memory map to this file");
+  audit->add_option("--defect", o->defect, "Remove one check of the simulated machine")->group("");  // for tests
+  audit->footer(
+      "Exit code 1: a rule is broken.\n"
+      "Example: mmsim audit scenarios/smoke/hello.toml --html map.html");
+  return {audit, [o] { return audit_command(*o); }};
 }
 
 }  // namespace mm::runner

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -415,8 +416,6 @@ nlohmann::json to_json(std::vector<Row> const& rows) {
   return list;
 }
 
-}  // namespace
-
 int bench_command(bool json) {
   auto const images = images_folder();
   auto rows = simulator_rows(images);
@@ -456,6 +455,16 @@ int bench_command(bool json) {
     std::cout << "not measured: " << on_qemu.error() << '\n';
   }
   return kPassed;
+}
+
+}  // namespace
+
+Command add_bench_command(CLI::App& app) {
+  auto const json = std::make_shared<bool>();
+  auto* bench = app.add_subcommand("bench", "Measure MMIs per second and the time to make a machine");
+  bench->add_flag("--json", *json, "One JSON object");
+  bench->footer("Compare figures of one run only. Instructions are counted on QEMU, with one CPU, and repeat exactly.");
+  return {bench, [json] { return bench_command(*json); }};
 }
 
 }  // namespace mm::runner

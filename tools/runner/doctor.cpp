@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "sim/engine/engine.hpp"
@@ -40,8 +42,6 @@ std::string qemu_version() {
   }
   return line;
 }
-
-}  // namespace
 
 int doctor_command(bool json, bool verbose) {
   auto const images = images_folder();
@@ -93,6 +93,20 @@ int doctor_command(bool json, bool verbose) {
     std::cout << nlohmann::json{{"schema", 1}, {"good", good}, {"findings", list}, {"fidelity", gaps}}.dump() << '\n';
   }
   return good ? kPassed : kEnvironment;
+}
+
+}  // namespace
+
+Command add_doctor_command(CLI::App& app) {
+  struct Flags {
+    bool json = false, verbose = false;
+  };
+  auto const o = std::make_shared<Flags>();
+  auto* doctor = app.add_subcommand("doctor", "Check the libraries, QEMU and the images");
+  doctor->add_flag("--json", o->json, "One JSON object");
+  doctor->add_flag("-v,--verbose", o->verbose, "Also where the simulator differs from a machine");
+  doctor->footer("Exit code 3: something is missing; each line says what to do.");
+  return {doctor, [o] { return doctor_command(o->json, o->verbose); }};
 }
 
 }  // namespace mm::runner

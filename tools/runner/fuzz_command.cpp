@@ -6,12 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <set>
 
 #include "sim/scenario/bytes.hpp"
@@ -25,6 +27,19 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+struct FuzzOptions {
+  std::string target;
+  u32 seconds = 60;  ///< 0: no limit
+  u64 runs = 0;      ///< executions; 0: no limit
+  u32 seed = 0;      ///< 0: a new one each time
+  u32 jobs = 1;
+  bool fast = false;               ///< the program without sanitizers
+  bool keep_going = false;         ///< do not end at the first finding
+  std::filesystem::path corpus;    ///< empty: a folder below build/
+  std::filesystem::path findings;  ///< empty: a folder below build/
+  std::string defect;              ///< one that the target plants, for tests; empty: none
+};
 
 fs::path source_root() { return (images_folder() / "../../..").lexically_normal(); }
 
@@ -232,18 +247,7 @@ Session fuzz(fs::path const& program, FuzzOptions const& o, Places const& places
   }
 }
 
-}  // namespace
-
-std::filesystem::path fuzz_program_path(std::string const& target, bool fast) {
-  auto const* const preset = fast ? "host-release" : "host-debug";
-  return (images_folder() / "../.." / preset / "fuzz" / ("fuzz_" + target)).lexically_normal();
-}
-
-std::string fuzz_build_hint(std::string const& target, bool fast) {
-  return fmt::format("{} is not built. Build it:\n  ninja -C build/{} fuzz_{} images",
-                     fuzz_program_path(target, fast).string(), fast ? "host-release" : "host-debug", target);
-}
-
+/// Runs libFuzzer on one target; kFailed when it found something.
 int fuzz_command(FuzzOptions const& options) {
   auto const program = fuzz_program_path(options.target, options.fast);
   if (::access(program.c_str(), X_OK) != 0) {
@@ -269,6 +273,44 @@ int fuzz_command(FuzzOptions const& options) {
   }
   std::cout << status.summary(g_interrupted != 0) << '\n';
   return session.findings.empty() ? kPassed : kFailed;
+}
+
+}  // namespace
+
+std::filesystem::path fuzz_program_path(std::string const& target, bool fast) {
+  auto const* const preset = fast ? "host-release" : "host-debug";
+  return (images_folder() / "../.." / preset / "fuzz" / ("fuzz_" + target)).lexically_normal();
+}
+
+std::string fuzz_build_hint(std::string const& target, bool fast) {
+  return fmt::format("{} is not built. Build it:\n  ninja -C build/{} fuzz_{} images",
+                     fuzz_program_path(target, fast).string(), fast ? "host-release" : "host-debug", target);
+}
+
+Command add_fuzz_command(CLI::App& app) {
+  auto const o = std::make_shared<FuzzOptions>();
+  std::set<std::string> const targets{kFuzzTargets.begin(), kFuzzTargets.end()};
+  auto* fuzz = app.add_subcommand("fuzz", "Run a fuzzer; Ctrl-C ends it, and what it learned stays");
+  fuzz->add_option("TARGET", o->target, "What to fuzz")->required()->check(CLI::IsMember(targets));
+  auto* time = fuzz->add_option("--time", o->seconds, "Seconds; 0: until Ctrl-C. Default 60, 0 with --runs")
+                   ->check(CLI::Range(0u, 10'000'000u));
+  fuzz->add_option("--runs", o->runs, "Most executions");
+  fuzz->add_option("--seed", o->seed, "Seed of the mutations; the same seed and --runs do the same again");
+  fuzz->add_option("--jobs", o->jobs, "Processes")->check(CLI::Range(1, 64));
+  fuzz->add_option("--corpus", o->corpus, "Folder that keeps inputs which reach something new");
+  fuzz->add_option("--findings", o->findings, "Folder that keeps inputs which broke something");
+  fuzz->add_flag("--keep-going", o->keep_going, "Go on after a finding, until the time is over");
+  fuzz->add_flag("--fast", o->fast, "The program without sanitizers");
+  fuzz->add_option("--defect", o->defect, "Plant a defect")->group("");  // for tests
+  fuzz->footer(
+      "Exit code 1: something was found; each finding is a file that `mmsim repro FILE` runs again.\n"
+      "Examples:\n"
+      "  mmsim fuzz communicate --time 3600 --jobs 2\n"
+      "  mmsim fuzz image --runs 100000 --seed 1");
+  return {fuzz, [o, time] {
+            o->seconds = time->count() == 0 && o->runs != 0 ? 0 : o->seconds;
+            return fuzz_command(*o);
+          }};
 }
 
 }  // namespace mm::runner

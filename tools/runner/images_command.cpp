@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "sim/scenario/volume_listing.hpp"
@@ -168,8 +170,7 @@ void print(std::vector<ListedVolume> const& volumes, std::string const& indent) 
   }
 }
 
-}  // namespace
-
+/// Lists what is in volumes, flash images and PE images.
 int images_command(std::vector<fs::path> const& files, bool as_json) {
   int code = kPassed;
   json results = json::array();
@@ -198,6 +199,24 @@ int images_command(std::vector<fs::path> const& files, bool as_json) {
     std::cout << json{{"schema", 1}, {"results", results}}.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
   }
   return code;
+}
+
+}  // namespace
+
+Command add_images_command(CLI::App& app) {
+  struct Arguments {
+    std::vector<fs::path> files;
+    bool json = false;
+  };
+  auto const o = std::make_shared<Arguments>();
+  auto* images = app.add_subcommand("images", "List what is in firmware volumes, flash images and PE images");
+  images->add_option("FILE", o->files, "Volumes (.fv), flash images (.fd), files of a volume (.ffs), images (.efi)")
+      ->required();
+  images->add_flag("--json", o->json, "One JSON object on standard output instead of text");
+  images->footer(
+      "Exit code 2: a file is malformed; what and where is in the list.\n"
+      "Example: mmsim images /usr/share/OVMF/OVMF_CODE_4M.secboot.fd");
+  return {images, [o] { return images_command(o->files, o->json); }};
 }
 
 }  // namespace mm::runner

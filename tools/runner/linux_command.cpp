@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <memory>
 #include <optional>
 
 #include "sim/scenario/run.hpp"
@@ -13,6 +15,16 @@ namespace mm::runner {
 namespace {
 
 using namespace mm::scenario;
+
+/// What `mmsim linux` was asked to boot.
+struct LinuxOptions {
+  std::filesystem::path scenario;
+  std::filesystem::path kernel, initrd;
+  std::string command_line = "console=ttyS0 panic=-1";
+  u32 cpus = 0;     ///< 0: what the scenario says
+  u32 ram_mib = 0;  ///< 0: what the scenario says
+  bool verbose = false;
+};
 
 constexpr std::size_t kLastEvents = 20;      ///< shown when MM stopped the machine
 constexpr std::size_t kSignatureAt = 0x202;  ///< of a bzImage: "HdrS"
@@ -44,8 +56,7 @@ int tell_failure(MachineRun const& run) {
   return refuse(run.boot_failed ? "the machine did not boot" : "MM stopped the machine", kFailed);
 }
 
-}  // namespace
-
+/// Boots a scenario's machine on QEMU, runs its steps, then Linux on top, on this terminal. kFailed: MM stopped it.
 int linux_command(LinuxOptions const& options) {
   if (auto const why = unusable(options)) {
     return refuse(*why, kBadInput);
@@ -74,6 +85,26 @@ int linux_command(LinuxOptions const& options) {
     fmt::print("{}\n", event);
   }
   return run->complete ? static_cast<int>(kPassed) : tell_failure(*run);
+}
+
+}  // namespace
+
+Command add_linux_command(CLI::App& app) {
+  auto const o = std::make_shared<LinuxOptions>();
+  auto* os = app.add_subcommand("linux", "Boot Linux on top of a scenario's machine, on QEMU");
+  os->add_option("SCENARIO", o->scenario, "Its machine, policy and drivers; its steps run before the kernel")
+      ->required()
+      ->check(CLI::ExistingFile);
+  os->add_option("--kernel", o->kernel, "bzImage")->required();
+  os->add_option("--initrd", o->initrd, "Initial RAM disk");
+  os->add_option("--append", o->command_line, "Kernel command line")->capture_default_str();
+  os->add_option("--cpus", o->cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
+  os->add_option("--ram", o->ram_mib, "MiB of RAM instead of the scenario's")->check(CLI::Range(256, 2048));
+  os->add_flag("-v,--verbose", o->verbose, "Afterwards every event of MM");
+  os->footer(
+      "Exit code 1: MM stopped the machine, or the kernel could not be entered.\n"
+      "tools/linux/boot brings a kernel and a RAM disk with mmcomm, which sends messages to MM.");
+  return {os, [o] { return linux_command(*o); }};
 }
 
 }  // namespace mm::runner

@@ -223,7 +223,7 @@ int diff(Options const& o) {
 
 }  // namespace
 
-std::function<int()> add_policy_command(CLI::App& app) {
+Command add_policy_command(CLI::App& app) {
   auto const o = std::make_shared<Options>();
   auto const chosen = std::make_shared<std::function<int()>>();
   auto const on = [o, chosen](CLI::App* sub, int (*run)(Options const&)) {
@@ -315,7 +315,7 @@ std::function<int()> add_policy_command(CLI::App& app) {
       "Example: mmsim policy learn scenarios/mine -o policy.xml");
   learn->callback([learning, chosen] { *chosen = [learning] { return learn_command(*learning); }; });
 
-  return [chosen] { return (*chosen)(); };
+  return {policy, [chosen] { return (*chosen)(); }};
 }
 
 }  // namespace mm::runner

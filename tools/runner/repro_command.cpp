@@ -4,10 +4,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <memory>
+#include <set>
 
 #include "sim/scenario/compare.hpp"
 #include "sim/scenario/names.hpp"
@@ -20,6 +23,13 @@ namespace mm::runner {
 namespace {
 
 namespace fs = std::filesystem;
+
+struct ReproOptions {
+  std::filesystem::path file;
+  std::string kind;  ///< one of kFuzzTargets; empty: the start of the file's name, or its folder
+  std::string target = "sim";
+  std::string defect;  ///< as for FuzzOptions
+};
 
 /// Runs the fuzz target, of this build or else of the sanitizer build, on the file: it knows what must hold.
 int run_target(ReproOptions const& options) {
@@ -97,8 +107,7 @@ int show_sequence(ReproOptions const& options, scenario::Bytes const& input) {
   return kFailed;
 }
 
-}  // namespace
-
+/// Runs one fuzzer input again; kFailed when what must hold does not, or when the machines differ.
 int repro_command(ReproOptions const& given) {
   ReproOptions options = given;
   auto const name = options.file.filename().string();
@@ -127,6 +136,24 @@ int repro_command(ReproOptions const& given) {
     return shown;
   }
   return std::max(shown, run_target(options));
+}
+
+}  // namespace
+
+Command add_repro_command(CLI::App& app) {
+  auto const o = std::make_shared<ReproOptions>();
+  std::set<std::string> const targets{kFuzzTargets.begin(), kFuzzTargets.end()};
+  auto* repro = app.add_subcommand("repro", "Run one input of a fuzzer again");
+  repro->add_option("FILE", o->file, "The input")->required()->check(CLI::ExistingFile);
+  repro->add_option("--kind", o->kind, "The fuzzer it is for; default: from the names of file and folder")
+      ->check(CLI::IsMember(targets));
+  repro->add_option("--target", o->target, "Machine for communicate: sim, qemu, or both (and compare)")
+      ->check(CLI::IsMember({"sim", "qemu", "both"}));
+  repro->add_option("--defect", o->defect, "Plant a defect")->group("");  // for tests
+  repro->footer(
+      "Exit code 1: what must hold does not, or the machines differ.\n"
+      "Example: mmsim repro communicate-1f2e3d4c --target=both");
+  return {repro, [o] { return repro_command(*o); }};
 }
 
 }  // namespace mm::runner

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "sim/scenario/names.hpp"
@@ -16,6 +18,19 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace mm::scenario;
+
+struct RunOptions {
+  std::vector<std::filesystem::path> paths;
+  std::string target = "sim";
+  u32 cpus = 0;        ///< 0: what the scenario says
+  u64 seed = 0;        ///< 0: what the scenario says
+  std::string defect;  ///< name of a supervisor::Check that the simulator removes; empty: none
+  bool audit = false;  ///< audit the simulator's page tables after every MMI
+  bool json = false;
+  bool verbose = false;
+  std::filesystem::path junit;
+  std::filesystem::path transcript;
+};
 
 void finish(Outcome& o, std::string outcome, int code, std::vector<std::string> messages) {
   o.outcome = std::move(outcome);
@@ -146,38 +161,6 @@ int exit_code(std::vector<Outcome> const& outcomes) {
   return kSkipped;
 }
 
-}  // namespace
-
-u32 defects_of(std::string const& name) {
-  auto const at = std::ranges::find(kCheckNames, name, [](auto const& entry) { return std::string{entry.first}; });
-  return at == kCheckNames.end() ? 0 : supervisor::bit_of(at->second);
-}
-
-std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs::path> const& paths) {
-  std::vector<fs::path> files;
-  for (auto const& path : paths) {
-    if (fs::is_regular_file(path)) {
-      files.push_back(path);
-      continue;
-    }
-    if (!fs::is_directory(path)) {
-      return std::unexpected(path.string() + ": no such file or folder");
-    }
-    std::vector<fs::path> found;
-    for (auto const& entry : fs::recursive_directory_iterator{path}) {
-      if (entry.is_regular_file() && entry.path().extension() == ".toml") {
-        found.push_back(entry.path());
-      }
-    }
-    if (found.empty()) {
-      return std::unexpected(path.string() + ": no scenario (.toml) in this folder");
-    }
-    std::ranges::sort(found);
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  return files;
-}
-
 int run_command(RunOptions const& options) {
   if (!options.defect.empty() && (defects_of(options.defect) == 0 || options.target != "sim")) {
     std::cerr << fmt::format("mmsim: --defect {}: no such check, or not on this target\n", options.defect);
@@ -228,6 +211,61 @@ int run_command(RunOptions const& options) {
     }
   }
   return exit_code(outcomes);
+}
+
+}  // namespace
+
+u32 defects_of(std::string const& name) {
+  auto const at = std::ranges::find(kCheckNames, name, [](auto const& entry) { return std::string{entry.first}; });
+  return at == kCheckNames.end() ? 0 : supervisor::bit_of(at->second);
+}
+
+std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs::path> const& paths) {
+  std::vector<fs::path> files;
+  for (auto const& path : paths) {
+    if (fs::is_regular_file(path)) {
+      files.push_back(path);
+      continue;
+    }
+    if (!fs::is_directory(path)) {
+      return std::unexpected(path.string() + ": no such file or folder");
+    }
+    std::vector<fs::path> found;
+    for (auto const& entry : fs::recursive_directory_iterator{path}) {
+      if (entry.is_regular_file() && entry.path().extension() == ".toml") {
+        found.push_back(entry.path());
+      }
+    }
+    if (found.empty()) {
+      return std::unexpected(path.string() + ": no scenario (.toml) in this folder");
+    }
+    std::ranges::sort(found);
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+Command add_run_command(CLI::App& app) {
+  auto const o = std::make_shared<RunOptions>();
+  auto* run = app.add_subcommand("run", "Run scenario files, or every .toml below a folder");
+  run->add_option("PATH", o->paths, "Scenario files and folders")->required();
+  run->add_option("--target", o->target, "Machine: sim, qemu, or both (and compare)")
+      ->check(CLI::IsMember({"sim", "qemu", "both"}));
+  run->add_option("--cpus", o->cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
+  run->add_option("--seed", o->seed, "Seed of the scheduler instead of the scenario's");
+  run->add_option("--defect", o->defect, "Remove one check of the simulated machine")->group("");  // for tests
+  run->add_flag("--audit", o->audit, "Audit the simulator's page tables after every MMI");
+  run->add_flag("--json", o->json, "One JSON object on standard output instead of text");
+  run->add_option("--junit", o->junit, "Write a JUnit report to this file");
+  run->add_option("--transcript", o->transcript, "Write every event to this file");
+  run->add_flag("-v,--verbose", o->verbose, "Print every event and every step's result");
+  run->footer(
+      "Examples:\n"
+      "  mmsim run scenarios/smoke                       every scenario of a folder, on the simulator\n"
+      "  mmsim run scenarios/smoke/hello.toml -v         one, with everything that happened\n"
+      "  mmsim run scenarios/smoke --target=both         on both machines; their transcripts must agree\n"
+      "scenarios/README.md is the format of scenarios.");
+  return {run, [o] { return run_command(*o); }};
 }
 
 }  // namespace mm::runner

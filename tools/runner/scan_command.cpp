@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <list>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "sim/scenario/scan.hpp"
@@ -16,6 +18,12 @@ namespace {
 namespace fs = std::filesystem;
 using namespace mm::scenario;
 using nlohmann::json;
+
+struct ScanOptions {
+  std::vector<std::string> images;  ///< FILE.efi, FILE.efi:FILE.depex, or a volume
+  std::filesystem::path sarif;      ///< where to write SARIF; empty: nowhere
+  bool json = false;
+};
 
 /// What the inputs point into.
 struct Held {
@@ -101,8 +109,7 @@ json to_json(ScanReport const& report) {
   return {{"image", report.name}, {"module_type", report.module_type}, {"findings", std::move(findings)}};
 }
 
-}  // namespace
-
+/// Says what keeps drivers from running as Standalone MM drivers in ring 3; kFailed when something does.
 int scan_command(ScanOptions const& options) {
   Held held;
   std::vector<ScanInput> inputs;
@@ -143,6 +150,20 @@ int scan_command(ScanOptions const& options) {
   }
   bool const errors = std::ranges::any_of(reports, [](ScanReport const& r) { return r.has(ScanLevel::Error); });
   return code == kPassed && errors ? kFailed : code;
+}
+
+}  // namespace
+
+Command add_scan_command(CLI::App& app) {
+  auto const o = std::make_shared<ScanOptions>();
+  auto* scan = app.add_subcommand("scan", "Say what must change in drivers before they can run in ring 3");
+  scan->add_option("IMAGE", o->images, "FILE.efi, FILE.efi:FILE.depex, or a volume with MM drivers")->required();
+  scan->add_flag("--json", o->json, "One JSON object on standard output instead of text");
+  scan->add_option("--sarif", o->sarif, "Write SARIF 2.1.0 to this file");
+  scan->footer(
+      "Exit codes: 0 nothing of level error, 1 something, 2 a file that is no image.\n"
+      "Example: mmsim scan Traditional.efi        scenarios/drivers/port tells a whole port");
+  return {scan, [o] { return scan_command(*o); }};
 }
 
 }  // namespace mm::runner

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "sim/policy/policy_file.hpp"
@@ -17,6 +19,23 @@ namespace {
 namespace fs = std::filesystem;
 using namespace mm::scenario;
 using nlohmann::json;
+
+/// What `mmsim send` was asked to do.
+struct SendOptions {
+  std::vector<std::string> images;  ///< FILE.efi[:FILE.depex]
+  std::vector<std::filesystem::path> volumes;
+  std::vector<std::string> hobs;  ///< GUID:HEX or GUID:FILE
+  std::filesystem::path policy;   ///< empty: the default
+  std::string to;                 ///< name or GUID
+  std::string hex, text;
+  std::filesystem::path file, messages;
+  std::string channel;  ///< empty: user, but supervisor for the supervisor's own requests
+  u32 cpus = 1;
+  std::string fault_policy = "contain";
+  std::string target = "sim";
+  bool json = false;
+  bool verbose = false;
+};
 
 int complain(std::string const& what, int code = kBadInput) {
   std::cerr << "mmsim: " << what << '\n';
@@ -220,8 +239,7 @@ void print_results(SendOptions const& o, Prepared const& p, MachineRun const& ru
   }
 }
 
-}  // namespace
-
+/// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
 int send_command(SendOptions const& o) {
   auto const messages = messages_of(o);
   if (!messages) {
@@ -257,6 +275,40 @@ int send_command(SendOptions const& o) {
   print_results(o, *prepared, *run, drivers);
   std::cout.flush();
   return run->complete ? kPassed : kFailed;
+}
+
+}  // namespace
+
+Command add_send_command(CLI::App& app) {
+  auto const o = std::make_shared<SendOptions>();
+  auto* send = app.add_subcommand("send", "Boot drivers, send messages to them and print the replies");
+  send->add_option("--image", o->images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
+  send->add_option("--fv", o->volumes,
+                   "Take the standalone MM drivers of this volume, flash image or .ffs file; may be repeated");
+  send->add_option("--hob", o->hobs,
+                   "GUID:HEX or GUID:FILE: a GUID HOB that the drivers find in the HOB list; may be repeated");
+  send->add_option("--policy", o->policy, "Policy source (XML) or blob instead of the default");
+  send->add_option("--to", o->to, "Handler GUID, or a known name; with --messages for lines without one");
+  auto* data = send->add_option_group("message");
+  data->add_option("--hex", o->hex, "Message as hexadecimal digits");
+  data->add_option("--text", o->text, "Message as text");
+  data->add_option("--file", o->file, "Message is the content of this file");
+  data->add_option("--messages", o->messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}");
+  data->require_option(0, 1);
+  send->add_option("--channel", o->channel, "Communicate channel")->check(CLI::IsMember({"user", "supervisor"}));
+  send->add_option("--cpus", o->cpus, "Number of CPUs")->check(CLI::Range(1, 8));
+  send->add_option("--fault-policy", o->fault_policy, "What a fault of a driver does")
+      ->check(CLI::IsMember({"contain", "fail-stop"}));
+  send->add_option("--target", o->target, "Machine: sim or qemu")->check(CLI::IsMember({"sim", "qemu"}));
+  send->add_flag("--json", o->json, "One JSON object on standard output instead of text");
+  send->add_flag("-v,--verbose", o->verbose, "Print what the drivers write to the serial port, and every event");
+  send->footer(
+      "Exit codes: 0 every message was answered, with whatever status; 1 the machine halted or did not boot; 2 bad "
+      "input.\n"
+      "Examples:\n"
+      "  mmsim send --image My.efi:My.depex --to GUID --hex \"01 00 00 00\"\n"
+      "  mmsim send --fv MMFV.fv --messages requests.jsonl --policy policy.xml");
+  return {send, [o] { return send_command(*o); }};
 }
 
 }  // namespace mm::runner
