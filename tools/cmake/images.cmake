@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 # Guest images: PE32+ by clang and lld-link, one flag set whatever the host preset.
 
+# Of this tree, also when a project outside it includes this file.
+get_filename_component(MM_ROOT ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
+
 find_program(MM_GUEST_CXX NAMES clang++-19 REQUIRED)
 find_program(MM_GUEST_LINK NAMES lld-link-19 REQUIRED)
 find_program(MM_GUEST_OBJCOPY NAMES llvm-objcopy-19 REQUIRED)
@@ -17,7 +20,7 @@ set(MM_GUEST_FLAGS
     -DBOOST_NO_EXCEPTIONS -DBOOST_DISABLE_ASSERTS -DBOOST_CONTAINER_USER_DEFINED_THROW_CALLBACKS
     -Wall -Wextra -Wconversion -Wshadow -Wold-style-cast -Wimplicit-fallthrough -Werror=global-constructors
     -Werror=exit-time-destructors -Wframe-larger-than=6144 -Werror
-    -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -I${CMAKE_SOURCE_DIR})
+    -ffile-prefix-map=${MM_ROOT}=. -I${MM_ROOT})
 if(EXISTS /usr/include/boost/version.hpp)
   # Boost is header-only here: only its own folder is put on the include path, never the host's C library headers.
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/guest-include)
@@ -32,13 +35,13 @@ function(mm_guest_objects out_var)
   set(objects)
   foreach(source IN LISTS ARG_SOURCES)
     get_filename_component(path ${source} ABSOLUTE)
-    file(RELATIVE_PATH rel ${CMAKE_SOURCE_DIR} ${path})
+    file(RELATIVE_PATH rel ${MM_ROOT} ${path})
     string(REPLACE "/" "_" flat ${rel})
     set(object ${CMAKE_BINARY_DIR}/guest-obj/${ARG_NAME}/${flat}.obj)
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/guest-obj/${ARG_NAME})
     if(source MATCHES "\\.nasm$")
       add_custom_command(OUTPUT ${object}
-        COMMAND ${MM_NASM} -f win64 -I${CMAKE_SOURCE_DIR}/ -MD ${object}.d -o ${object} ${path}
+        COMMAND ${MM_NASM} -f win64 -I${MM_ROOT}/ -MD ${object}.d -o ${object} ${path}
         DEPENDS ${path} DEPFILE ${object}.d COMMENT "nasm ${rel}" VERBATIM)
     else()
       set(std_flags ${MM_GUEST_FLAGS})
