@@ -75,14 +75,6 @@ std::optional<u64> index_in(std::span<std::string_view const> names, std::string
   return at == names.end() ? std::nullopt : std::optional{static_cast<u64>(at - names.begin())};
 }
 
-std::string joined(std::span<std::string_view const> names) {
-  std::string out;
-  for (auto const name : names) {
-    out += (out.empty() ? "" : ", ") + std::string{name};
-  }
-  return out;
-}
-
 class Reader {
  public:
   explicit Reader(std::string_view xml) : xml_(xml) {
@@ -241,7 +233,7 @@ class Reader {
     for (auto const& word : words_of(*text)) {
       if (!word.empty() && std::ranges::find(kAttributeWords, word) == kAttributeWords.end()) {
         warn(child, fmt::format("SecurityAttributes '{}' is none of {}; what is read is '{}'", word,
-                                joined(kAttributeWords), attribute_words(used)));
+                                fmt::join(kAttributeWords, ", "), attribute_words(used)));
       }
     }
     return used;
@@ -300,8 +292,8 @@ class Reader {
     }
     auto const index = index_in(names, *name);
     if (!index) {
-      return std::unexpected(
-          error(node.child(element), fmt::format("unknown {} '{}'; there are {}", what, *name, joined(names))));
+      return std::unexpected(error(node.child(element),
+                                   fmt::format("unknown {} '{}'; there are {}", what, *name, fmt::join(names, ", "))));
     }
     auto const attributes = security_attributes(node, type);
     if (!attributes) {
@@ -324,8 +316,8 @@ class Reader {
       auto const condition = index_in(kConditions, name);
       entry->condition = static_cast<u32>(condition.value_or(0));
       if (!condition) {
-        warn(child,
-             fmt::format("AccessCondition '{}' is none of {} and is read as UNCONDITIONAL", name, joined(kConditions)));
+        warn(child, fmt::format("AccessCondition '{}' is none of {} and is read as UNCONDITIONAL", name,
+                                fmt::join(kConditions, ", ")));
       }
     }
     return entry;
@@ -339,7 +331,7 @@ class Reader {
         continue;
       }
       if (std::ranges::find(known, name) == known.end()) {
-        warn(child, fmt::format("<{}> is not read; <{}> has {}", name, parent.name(), joined(known)));
+        warn(child, fmt::format("<{}> is not read; <{}> has {}", name, parent.name(), fmt::join(known, ", ")));
       } else if (name != "PolicyEntry" && parent.child(child.name()) != child) {
         warn(child, fmt::format("a second <{}> is not read", name));
       }

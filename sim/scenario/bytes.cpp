@@ -132,6 +132,26 @@ std::string format_hex(std::span<std::byte const> bytes, std::size_t limit) {
   }
   return bytes.size() > limit ? out + " ..." : out;
 }
+std::string hex_digits(std::span<std::byte const> bytes) {
+  std::string out;
+  for (std::byte const b : bytes) {
+    out += fmt::format("{:02x}", static_cast<unsigned>(b));
+  }
+  return out;
+}
+std::string hex_dump(std::span<std::byte const> bytes, u64 from) {
+  std::string out;
+  for (std::size_t at = 0; at < bytes.size(); at += 16) {
+    auto const row = bytes.subspan(at, std::min<std::size_t>(16, bytes.size() - at));
+    std::string text;
+    for (std::byte const b : row) {
+      auto const c = static_cast<char>(b);
+      text.push_back(c >= ' ' && c <= '~' ? c : '.');
+    }
+    out += fmt::format("  {:08x}  {:<47}  {}\n", from + at, format_hex(row), text);
+  }
+  return out;
+}
 std::string hex_number(u64 value) { return fmt::format("0x{:x}", value); }
 
 std::expected<Bytes, std::string> read_file(std::filesystem::path const& path) {

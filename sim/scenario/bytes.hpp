@@ -35,6 +35,10 @@ u64 load_int(std::span<std::byte const> from, std::size_t at, unsigned width);
 /// "48 65 6c" or "48656c"; blanks and underscores are ignored. Error: a sentence.
 std::expected<Bytes, std::string> parse_hex(std::string_view text);
 std::string format_hex(std::span<std::byte const> bytes, std::size_t limit = 64);
+/// "48656c"
+std::string hex_digits(std::span<std::byte const> bytes);
+/// Lines of 16 bytes: address, counted from `from`, bytes, text.
+std::string hex_dump(std::span<std::byte const> bytes, u64 from = 0);
 std::string hex_number(u64 value);
 
 /// The largest file that is read: more than any flash image has.

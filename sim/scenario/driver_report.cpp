@@ -75,14 +75,6 @@ class PrintedText {
   bool divisor_latch_ = false;
 };
 
-std::string joined(std::vector<std::string> const& words) {
-  std::string out;
-  for (auto const& word : words) {
-    out += (out.empty() ? "" : ", ") + word;
-  }
-  return out;
-}
-
 /// Follows one driver through the trace.
 class DriverTrack {
  public:
@@ -251,8 +243,9 @@ class DriverTrack {
     for (auto const& guid : report_.needs) {
       needs.push_back(named_guid(guid));
     }
-    return fmt::format("for {} (depex: {})", needs.empty() ? "nothing that can come" : joined(needs),
-                       joined(depex_words(depex)));
+    return fmt::format("for {} (depex: {})",
+                       needs.empty() ? "nothing that can come" : fmt::format("{}", fmt::join(needs, ", ")),
+                       fmt::join(depex_words(depex), ", "));
   }
 
   ImageSpec const& spec_;
@@ -295,7 +288,8 @@ std::vector<std::string> describe_dispatch(std::vector<DriverReport> const& repo
   for (auto const* r : order) {
     names.push_back(r->name);
   }
-  std::vector<std::string> lines{"dispatch order: " + (names.empty() ? "nothing was dispatched" : joined(names))};
+  std::vector<std::string> lines{
+      fmt::format("dispatch order: {}{}", names.empty() ? "nothing was dispatched" : "", fmt::join(names, ", "))};
   for (auto const& r : reports) {
     if (r.state == "waiting") {
       lines.push_back(fmt::format("{} waits {}", r.name, r.detail));

@@ -4,8 +4,9 @@
 #include <Zydis/Zydis.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
+
+#include "sim/scenario/code_kind.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -23,16 +24,8 @@ std::string section_at(Span file, u64 at) {
   if (at < table) {
     return "?";
   }
-  u64 const header = table + (at - table) / 40 * 40;
-  std::string name;
-  for (u64 i = 0; i < 8; ++i) {
-    u8 const c = load_le<u8>(file, header + i);
-    if (c == 0) {
-      break;
-    }
-    name.push_back(c >= 0x20 && c < 0x7F ? static_cast<char>(c) : '?');
-  }
-  return fmt::format("section {} '{}'", (at - table) / 40, name);
+  u64 const index = (at - table) / 40;
+  return fmt::format("section {} '{}'", index, section_name(file, table + index * 40));
 }
 
 /// What the problem is about, to stand behind its text; empty when the text says it all.
@@ -71,14 +64,6 @@ std::string subject(Span file, image::PeError const& e) {
   }
 }
 
-bool is_privileged(ZydisDecodedInstruction const& i) {
-  constexpr std::array kPortIo{ZYDIS_MNEMONIC_IN,  ZYDIS_MNEMONIC_INSB,  ZYDIS_MNEMONIC_INSW,  ZYDIS_MNEMONIC_INSD,
-                               ZYDIS_MNEMONIC_OUT, ZYDIS_MNEMONIC_OUTSB, ZYDIS_MNEMONIC_OUTSW, ZYDIS_MNEMONIC_OUTSD,
-                               ZYDIS_MNEMONIC_CLI, ZYDIS_MNEMONIC_STI};
-  bool const port_io = std::find(kPortIo.begin(), kPortIo.end(), i.mnemonic) != kPortIo.end();
-  return port_io || (i.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) != 0;
-}
-
 }  // namespace
 
 std::string machine_name(u16 machine) {
@@ -94,6 +79,15 @@ std::string machine_name(u16 machine) {
     default:
       return fmt::format("machine {:#x}", machine);
   }
+}
+
+std::string section_name(Span file, u64 header) {
+  std::string name;
+  for (u64 i = 0; i < 8 && load_le<u8>(file, header + i) != 0; ++i) {
+    u8 const c = load_le<u8>(file, header + i);
+    name.push_back(c >= 0x20 && c < 0x7F ? static_cast<char>(c) : '?');
+  }
+  return name;
 }
 
 std::string describe_problem(Span file, image::PeError const& error) {
@@ -123,7 +117,8 @@ std::optional<Instruction> instruction_at(Span file, u64 rva) {
     ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
     ZydisFormatterFormatInstruction(&formatter, &decoded, operands.data(), decoded.operand_count_visible, text.data(),
                                     text.size(), rva, nullptr);
-    return Instruction{text.data(), is_privileged(decoded)};
+    auto const kind = code_kind(decoded);
+    return Instruction{text.data(), kind == CodeKind::Policy || kind == CodeKind::Privileged};
   }
   return std::nullopt;
 }

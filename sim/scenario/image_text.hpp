@@ -13,6 +13,9 @@ namespace mm::scenario {
 /// "x86-64", "AArch64", ...; "machine 0x1234" when unknown.
 std::string machine_name(u16 machine);
 
+/// Name in the section header at offset `header` of `file`; what is not printable ASCII becomes '?'.
+std::string section_name(std::span<std::byte const> file, u64 header);
+
 /// What is wrong with `file`, with the value or the section it is about and, where a build option mends it, that
 /// option.
 std::string describe_problem(std::span<std::byte const> file, image::PeError const& error);

@@ -20,5 +20,13 @@ std::string_view name_in(std::array<std::pair<std::string_view, T>, N> const& ta
 std::string_view status_name(u64 status) { return name_in(kStatusNames, static_cast<Status>(status)); }
 std::string_view event_name(hal::TraceKind kind) { return name_in(kEventNames, kind); }
 std::string_view halt_name(hal::HaltReason reason) { return name_in(kHaltNames, reason); }
+std::string_view communicate_error_name(u64 error) {
+  constexpr std::array<std::string_view, 11> kNames{
+      "NoCommBuffer",       "InvalidDataBuffer",  "SwMmiServiceNotAvailable",
+      "CommBufferNotFound", "CommBufferTooSmall", "CommBufferInitError",
+      "CommBufferBusy",     "SwMmiFailed",        "MmFailed",
+      "InvalidResponse",    "ReplyTooLong"};
+  return error < kNames.size() ? kNames[error] : "";
+}
 
 }  // namespace mm::scenario

@@ -116,4 +116,7 @@ inline constexpr std::array kRegisterNames{std::pair{std::string_view{"rax"}, co
                                            std::pair{std::string_view{"gs_base"}, communication::CpuRegister::GsBase}};
 #undef MM_NAME
 
+/// Name of a communication::CommunicateError; empty when it is none.
+std::string_view communicate_error_name(u64 error);
+
 }  // namespace mm::scenario

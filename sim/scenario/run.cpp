@@ -13,6 +13,7 @@
 #include "core/image/fv.hpp"
 #include "sim/scenario/depex_file.hpp"
 #include "sim/scenario/fv_writer.hpp"
+#include "sim/scenario/names.hpp"
 #include "sim/scenario/precheck.hpp"
 
 namespace mm::scenario {
@@ -113,12 +114,9 @@ std::string some_hex(std::span<std::byte const> bytes) { return bytes.empty() ? 
 /// Why the normal world's client gave no answer: `code` is 0 or 1 + CommunicateError. Of an error that MM answered the
 /// status says enough.
 std::string client_said(u64 code) {
-  constexpr std::string_view names[] = {"NoCommBuffer",       "InvalidDataBuffer",  "SwMmiServiceNotAvailable",
-                                        "CommBufferNotFound", "CommBufferTooSmall", "CommBufferInitError",
-                                        "CommBufferBusy",     "SwMmiFailed",        "MmFailed",
-                                        "InvalidResponse",    "ReplyTooLong"};
   bool const of_mm = code == 1 + static_cast<u64>(communication::CommunicateError::MmFailed);
-  return code == 0 || code > std::size(names) || of_mm ? "" : fmt::format(" (the client: {})", names[code - 1]);
+  auto const name = code == 0 || of_mm ? "" : communicate_error_name(code - 1);
+  return name.empty() ? "" : fmt::format(" (the client: {})", name);
 }
 
 /// What one step was expected to give, held against what it gave.

@@ -12,7 +12,9 @@
 #include "core/abi/guids.hpp"
 #include "core/image/fv.hpp"
 #include "core/image/pe.hpp"
+#include "sim/scenario/image_text.hpp"
 #include "sim/scenario/precheck.hpp"
+#include "sim/scenario/sarif.hpp"
 #include "sim/scenario/scan_code.hpp"
 #include "sim/scenario/volume_listing.hpp"
 
@@ -148,21 +150,9 @@ std::optional<RawImage> read_raw(Span file) {
   u32 const count = std::min<u32>(load_le<u16>(file, nt + 6), image::kMaxSections);
   for (u32 i = 0; i < count && fits(file, table + u64{i} * 40, 40); ++i) {
     u64 const at = table + u64{i} * 40;
-    std::string name;
-    for (u64 c = 0; c < 8 && load_le<u8>(file, at + c) != 0; ++c) {
-      u8 const letter = load_le<u8>(file, at + c);
-      name.push_back(letter >= 0x20 && letter < 0x7F ? static_cast<char>(letter) : '?');
-    }
+    auto const name = section_name(file, at);
     out.sections.push_back({name.empty() ? "(nameless)" : name, load_le<u32>(file, at + 12), load_le<u32>(file, at + 8),
                             load_le<u32>(file, at + 16), load_le<u32>(file, at + 20), load_le<u32>(file, at + 36), at});
-  }
-  return out;
-}
-
-std::string joined(std::set<std::string> const& names) {
-  std::string out;
-  for (auto const& name : names) {
-    out += (out.empty() ? "" : ", ") + name;
   }
   return out;
 }
@@ -215,7 +205,7 @@ class ImageScan {
       add(kFormat, image::problem_text(pe.error().problem), pe.error().offset, 1);
     }
     if (auto const rsm = check_image(file_); rsm && rsm->rsm_at_boundary) {
-      rsm_ = *rsm->rsm_at_boundary;
+      rsm_ = rsm->rsm_at_boundary;
     }
   }
 
@@ -316,7 +306,7 @@ class ImageScan {
         first = std::min(first.value_or(where), where);
       }
       if (first) {
-        add(rule, "calls " + joined(names), *first, 1);
+        add(rule, fmt::format("calls {}", fmt::join(names, ", ")), first, 1);
       }
     };
     tell(kBoot, facts_.boot_services, boot_service_name);
@@ -391,28 +381,16 @@ class ImageScan {
   bool depends_on_dxe_ = false;
 };
 
-/// A file name as a URI reference (RFC 3986); '#' stays, it parts a volume from the driver in it.
-std::string uri(std::string_view name) {
-  std::string out;
-  for (char const c : name) {
-    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view{"-._~/#"}.contains(c);
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<u8>(c));
-  }
-  return out;
-}
-
-nlohmann::json sarif_result(ScanReport const& report, ScanFinding const& finding) {
+nlohmann::json sarif_of(ScanReport const& report, ScanFinding const& finding) {
   constexpr std::array kLevels{"error", "warning", "note"};
-  nlohmann::json place{{"artifactLocation", {{"uri", uri(report.name)}}}};
+  nlohmann::json region;
   if (finding.offset) {
-    place["region"] = {{"byteOffset", *finding.offset}, {"byteLength", finding.bytes}};
+    region = {{"byteOffset", *finding.offset}, {"byteLength", finding.bytes}};
   }
-  return {{"ruleId", finding.rule->id},
-          {"ruleIndex", finding.rule - kRules.data()},
-          {"level", kLevels[static_cast<std::size_t>(finding.rule->level)]},
-          {"message", {{"text", finding.text}}},
-          {"locations", nlohmann::json::array({{{"physicalLocation", std::move(place)}}})}};
+  constexpr std::string_view kVolumeAndDriver = "/#";  // '#' parts a volume from the driver in it
+  return sarif_result(finding.rule->id, static_cast<u64>(finding.rule - kRules.data()),
+                      kLevels[static_cast<std::size_t>(finding.rule->level)], finding.text,
+                      sarif_location(uri_reference(report.name, kVolumeAndDriver), std::move(region)));
 }
 
 }  // namespace
@@ -448,15 +426,11 @@ std::string scan_sarif(std::vector<ScanReport> const& reports) {
   auto results = nlohmann::json::array();
   for (auto const& report : reports) {
     for (auto const& finding : report.findings) {
-      results.push_back(sarif_result(report, finding));
+      results.push_back(sarif_of(report, finding));
     }
   }
-  nlohmann::json const out{
-      {"version", "2.1.0"},
-      {"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
-      {"runs", nlohmann::json::array({{{"tool", {{"driver", {{"name", "mmsim scan"}, {"rules", std::move(rules)}}}}},
-                                       {"results", std::move(results)}}})}};
-  return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  return sarif_log("mmsim scan", std::move(rules), std::move(results))
+      .dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace mm::scenario

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "sim/scenario/bytes.hpp"
+#include "sim/scenario/code_kind.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -91,38 +92,6 @@ struct Decoded {
   bool in_register(std::size_t i) const { return operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER; }
 };
 
-constexpr std::array kLetters{ZYDIS_MNEMONIC_INSB,  ZYDIS_MNEMONIC_INSW,  ZYDIS_MNEMONIC_INSD,
-                              ZYDIS_MNEMONIC_OUTSB, ZYDIS_MNEMONIC_OUTSW, ZYDIS_MNEMONIC_OUTSD};
-bool is_string_io(ZydisMnemonic m) { return std::ranges::find(kLetters, m) != kLetters.end(); }
-
-std::optional<CodeKind> kind_of(ZydisDecodedInstruction const& i) {
-  switch (i.mnemonic) {
-    case ZYDIS_MNEMONIC_RSM:
-      return CodeKind::Rsm;
-    case ZYDIS_MNEMONIC_IN:
-    case ZYDIS_MNEMONIC_OUT:
-    case ZYDIS_MNEMONIC_RDMSR:
-    case ZYDIS_MNEMONIC_WRMSR:
-    case ZYDIS_MNEMONIC_CLI:
-    case ZYDIS_MNEMONIC_HLT:
-    case ZYDIS_MNEMONIC_WBINVD:
-      return CodeKind::Policy;
-    case ZYDIS_MNEMONIC_STI:
-      return CodeKind::Privileged;
-    case ZYDIS_MNEMONIC_SGDT:
-    case ZYDIS_MNEMONIC_SIDT:
-    case ZYDIS_MNEMONIC_SLDT:
-    case ZYDIS_MNEMONIC_STR:
-    case ZYDIS_MNEMONIC_SMSW:
-      return CodeKind::Umip;
-    default:
-      if (is_string_io(i.mnemonic)) {
-        return CodeKind::Policy;
-      }
-      return (i.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) != 0 ? std::optional{CodeKind::Privileged} : std::nullopt;
-  }
-}
-
 class CodeScan {
  public:
   CodeScan(std::vector<CodeSection> const& code, std::vector<CodeSection> const& all) : code_(code), all_(all) {
@@ -167,7 +136,7 @@ class CodeScan {
           continue;
         }
         bool const two_bytes = d.instruction.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT;
-        auto const kind = kind_of(d.instruction);
+        auto const kind = code_kind(d.instruction);
         if (kind && two_bytes && *kind != CodeKind::Rsm && *kind != CodeKind::Umip) {
           add(CodeKind::Unreached, s, at, d.instruction.length, name_of(d, {}));
         }
@@ -265,7 +234,7 @@ class CodeScan {
         return;
       }
       std::fill_n(covered_[section].begin() + static_cast<std::ptrdiff_t>(offset), d.instruction.length, u8{1});
-      if (auto const kind = kind_of(d.instruction)) {
+      if (auto const kind = code_kind(d.instruction)) {
         add(*kind, section, offset, d.instruction.length, name_of(d, path.state));
       }
       if (!step(d, path)) {

@@ -54,23 +54,10 @@ std::string rights_of(u32 characteristics) {
                      (characteristics & 0x2000'0020u) != 0 ? "X" : "");
 }
 
-/// Name of a section header: 8 bytes, printable only.
-std::string short_name(Span file, u64 at) {
-  std::string out;
-  for (u64 i = 0; i < 8; ++i) {
-    u8 const c = load_le<u8>(file, at + i);
-    if (c == 0) {
-      break;
-    }
-    out.push_back(c >= 0x20 && c < 0x7F ? static_cast<char>(c) : '?');
-  }
-  return out;
-}
-
 void list_pe_sections(Span file, u64 table, u32 count, ListedImage& out) {
   for (u32 i = 0; i < count && i < image::kMaxSections && fits(file, table + u64{i} * 40, 40); ++i) {
     u64 const at = table + u64{i} * 40;
-    out.sections.push_back({short_name(file, at), load_le<u32>(file, at + 12), load_le<u32>(file, at + 8),
+    out.sections.push_back({section_name(file, at), load_le<u32>(file, at + 12), load_le<u32>(file, at + 8),
                             rights_of(load_le<u32>(file, at + 36))});
   }
 }

@@ -47,13 +47,7 @@ std::string describe(Status status) {
   return fmt::format("{} ({:#x})", name.empty() ? "unknown status" : name, static_cast<u64>(status));
 }
 
-std::string_view name_of(CommunicateError error) {
-  constexpr std::string_view kNames[] = {"NoCommBuffer",       "InvalidDataBuffer",  "SwMmiServiceNotAvailable",
-                                         "CommBufferNotFound", "CommBufferTooSmall", "CommBufferInitError",
-                                         "CommBufferBusy",     "SwMmiFailed",        "MmFailed",
-                                         "InvalidResponse",    "ReplyTooLong"};
-  return kNames[static_cast<std::size_t>(error)];
-}
+std::string_view name_of(CommunicateError error) { return scenario::communicate_error_name(static_cast<u64>(error)); }
 
 /// Where the buffer of a channel is: the option, else the kernel command line.
 Result<CommRegion> region_of(std::string const& option, char const* channel) {
@@ -147,19 +141,6 @@ Result<Bytes> message_of(Options const& options) {
   return bytes;
 }
 
-void dump(std::span<std::byte const> bytes, u64 from = 0) {
-  for (std::size_t at = 0; at < bytes.size(); at += 16) {
-    auto const line = bytes.subspan(at, std::min<std::size_t>(16, bytes.size() - at));
-    std::string hex, text;
-    for (std::byte const b : line) {
-      auto const c = static_cast<char>(b);
-      hex += fmt::format("{:02x} ", static_cast<unsigned>(b));
-      text += c >= ' ' && c <= '~' ? c : '.';
-    }
-    fmt::print("  {:08x}  {:48} {}\n", from + at, hex, text);
-  }
-}
-
 Result<> send(Mm& mm, Options const& options) {
   MM_TRY_ASSIGN(Guid const to, guid_of(options.to));
   MM_TRY_ASSIGN(Bytes const data, message_of(options));
@@ -171,7 +152,7 @@ Result<> send(Mm& mm, Options const& options) {
     return stop(kRefused, fmt::format("{}: {}", name_of(done.error()), describe(efi_status(done.error(), answer))));
   }
   fmt::print("{}, {} bytes\n", describe(answer), *done);
-  dump(std::span{reply}.first(*done));
+  fmt::print("{}", scenario::hex_dump(std::span{reply}.first(*done)));
   return {};
 }
 
@@ -235,7 +216,7 @@ Result<> read(Mm& mm, Options const& options) {
   }
   Bytes bytes(options.bytes);
   mm.world.read(PhysAddr{address}, bytes);
-  dump(bytes, address);
+  fmt::print("{}", scenario::hex_dump(bytes, address));
   return {};
 }
 

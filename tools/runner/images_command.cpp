@@ -17,14 +17,6 @@ namespace fs = std::filesystem;
 using namespace mm::scenario;
 using nlohmann::json;
 
-std::string joined(std::vector<std::string> const& words) {
-  std::string out;
-  for (auto const& w : words) {
-    out += (out.empty() ? "" : ", ") + w;
-  }
-  return out;
-}
-
 std::string flavour(ListedImage const& i) { return i.te ? "TE" : i.supervised ? "supervised" : "standard"; }
 
 // --- JSON -----------------------------------------------------------------------------------------------------------
@@ -136,17 +128,17 @@ void print(ListedFile const& f, std::string const& indent) {
     sections.push_back(section_type_name(s.type) + (s.note.empty() ? "" : " (" + s.note + ")"));
   }
   if (!sections.empty()) {
-    fmt::print("{}sections: {}\n", deeper, joined(sections));
+    fmt::print("{}sections: {}\n", deeper, fmt::join(sections, ", "));
   }
   if (f.depex) {
-    fmt::print("{}depex: {}\n", deeper, joined(f.depex_words));
+    fmt::print("{}depex: {}\n", deeper, fmt::join(f.depex_words, ", "));
   }
   if (!f.apriori.empty()) {
     std::vector<std::string> names;
     for (auto const& guid : f.apriori) {
       names.push_back(format_guid(guid));
     }
-    fmt::print("{}a-priori, not honoured by a Standalone MM core: {}\n", deeper, joined(names));
+    fmt::print("{}a-priori, not honoured by a Standalone MM core: {}\n", deeper, fmt::join(names, ", "));
   }
   if (f.image) {
     print(*f.image, deeper);

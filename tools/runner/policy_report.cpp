@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "sim/policy/names.hpp"
+#include "sim/scenario/sarif.hpp"
 
 namespace mm::runner {
 namespace {
@@ -37,25 +38,15 @@ std::string list_reason(CategoryLevel const& c) {
   return c.assumed ? "not stated: the supervisor fills it from the page tables when the policy is fetched" : c.why;
 }
 
-/// A relative reference, or a file URI for an absolute path.
-std::string uri_of(std::string const& file) {
-  std::string out{file.starts_with('/') ? "file://" : ""};
-  for (char const c : file) {
-    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view{"/._-~"}.find(c) != std::string_view::npos;
-    out += plain ? std::string{c} : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
-
-json sarif_location(std::string const& file, Place const& place) {
-  json physical{{"artifactLocation", {{"uri", uri_of(file)}}}};
+json location_of(std::string const& file, Place const& place) {
+  json region;
   if (place.line) {
-    physical["region"] = {{"startLine", *place.line}};
+    region = {{"startLine", *place.line}};
   } else if (place.offset) {
-    physical["region"] = {{"byteOffset", *place.offset}, {"byteLength", 1}};
+    region = {{"byteOffset", *place.offset}, {"byteLength", 1}};
   }
-  return {{"physicalLocation", physical}};
+  return scenario::sarif_location((file.starts_with('/') ? "file://" : "") + scenario::uri_reference(file),
+                                  std::move(region));
 }
 
 std::string sentence(Finding const& f) { return f.remedy.empty() ? f.text : fmt::format("{}. {}", f.text, f.remedy); }
@@ -122,16 +113,10 @@ json lint_sarif(std::string const& file, LintResult const& result) {
   json results = json::array();
   for (auto const& f : result.findings) {
     auto const& info = info_of(f.rule);
-    results.push_back({{"ruleId", info.id},
-                       {"ruleIndex", static_cast<unsigned>(f.rule)},
-                       {"level", severity_name(info.severity)},
-                       {"message", {{"text", sentence(f)}}},
-                       {"locations", json::array({sarif_location(file, f.place)})}});
+    results.push_back(scenario::sarif_result(info.id, static_cast<u64>(f.rule), severity_name(info.severity),
+                                             sentence(f), location_of(file, f.place)));
   }
-  json const driver{{"name", "mmsim policy lint"}, {"rules", rule_list}};
-  return {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
-          {"version", "2.1.0"},
-          {"runs", json::array({{{"tool", {{"driver", driver}}}, {"results", results}}})}};
+  return scenario::sarif_log("mmsim policy lint", std::move(rule_list), std::move(results));
 }
 
 // --- explain --------------------------------------------------------------------------------------------------------

@@ -149,11 +149,7 @@ nlohmann::json to_json(ToldStep const& s) {
     out["status"] = s.story.status;
     out["status_value"] = s.status;
     out["value"] = s.value;
-    std::string hex;
-    for (auto const byte : s.data) {
-      hex += fmt::format("{:02x}", static_cast<unsigned>(byte));
-    }
-    out["data_hex"] = hex;
+    out["data_hex"] = scenario::hex_digits(s.data);
   }
   return out;
 }

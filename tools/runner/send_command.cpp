@@ -136,30 +136,13 @@ std::span<std::byte const> reply_of(StepOutcome const& outcome) {
   return data.subspan(std::min(sizeof(abi::CommunicateHeader), data.size()));
 }
 
-std::string hex_of(std::span<std::byte const> bytes) {
-  std::string out;
-  for (std::byte const b : bytes) {
-    out += fmt::format("{:02x}", static_cast<u8>(b));
-  }
-  return out;
-}
-
-std::string printable(std::span<std::byte const> bytes) {
-  std::string out;
-  for (std::byte const b : bytes) {
-    auto const c = static_cast<char>(b);
-    out.push_back(c >= 0x20 && c < 0x7F ? c : '.');
-  }
-  return out;
-}
-
 json result_json(StepOutcome const* outcome) {
   if (outcome == nullptr) {
     return {{"status", "HALTED"}, {"status_value", nullptr}, {"data_hex", ""}};
   }
   return {{"status", efi_status_name(outcome->head.status)},
           {"status_value", outcome->head.status},
-          {"data_hex", hex_of(reply_of(*outcome))}};
+          {"data_hex", hex_digits(reply_of(*outcome))}};
 }
 
 void print_reply(StepOutcome const* outcome) {
@@ -170,10 +153,7 @@ void print_reply(StepOutcome const* outcome) {
   auto const reply = reply_of(*outcome);
   fmt::print("{} ({}), {} bytes\n", efi_status_name(outcome->head.status), hex_number(outcome->head.status),
              reply.size());
-  for (std::size_t at = 0; at < reply.size(); at += 16) {
-    auto const row = reply.subspan(at, std::min<std::size_t>(16, reply.size() - at));
-    fmt::print("  {:08x}  {:<47}  {}\n", at, format_hex(row), printable(row));
-  }
+  fmt::print("{}", hex_dump(reply));
 }
 
 json to_json(std::vector<DriverReport> const& reports) {
