@@ -5,29 +5,23 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/abi/platform.hpp"
-#include "sim/machine/machine.hpp"
-#include "sim/scenario/run.hpp"
 #include "tools/runner/bench_drivers.hpp"
+#include "tools/runner/bench_machine.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
 namespace {
 
+using namespace mm::runner::bench;
 using scenario::Bytes;
-using Clock = std::chrono::steady_clock;
-template <typename T>
-using Result = std::expected<T, std::string>;
 
-constexpr u32 kRepeats = 5;
 constexpr u32 kMmis = 20'000;
 constexpr u32 kMachines = 15;
 constexpr u32 kResets = 500;
@@ -35,8 +29,6 @@ constexpr u32 kFuzzRuns = 30'000;
 constexpr u64 kDirtyPages = 64;
 constexpr u64 kTimedMmis = 2000;
 constexpr u64 kMessageBytes = 64;
-constexpr u64 kUserBuffer = platform::kUserCommBuffer;
-constexpr u64 kUserMailbox = platform::kUserCommStatus;
 /// Normal-world RAM that nothing uses, to be dirtied.
 constexpr u64 kScratch = 0x300'0000;
 
@@ -50,14 +42,6 @@ struct Row {
   std::optional<bool> met;
 };
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  auto const middle = values.size() / 2;
-  return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 Row at_least(std::string id, std::string title, double value, double goal) {
   return {std::move(id), std::move(title), value, "MMI/s", fmt::format(">= {:.0f}", goal), value >= goal};
 }
@@ -69,16 +53,12 @@ Row below(std::string id, std::string title, double value, std::string unit, dou
 /// A machine with one driver.
 Result<scenario::Prepared> machine_with(char const* driver, std::filesystem::path const& images,
                                         char const* supervisor) {
-  auto loaded =
-      scenario::parse_scenario(fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n", driver), "bench", images);
-  if (!loaded) {
-    return std::unexpected(loaded.error());
-  }
-  loaded->supervisor = supervisor;
-  return scenario::prepare(std::move(*loaded), images);
+  MM_TRY_ASSIGN(auto loaded, scenario_with(driver, "", images));
+  loaded.supervisor = supervisor;
+  return scenario::prepare(std::move(loaded), images);
 }
 
-/// A message of 64 letters to a driver that answers like Hello, with its header, and the reply to it.
+/// A message of 64 letters to a driver that answers like Hello, and the reply to it.
 struct Exchange {
   Bytes request;
   Bytes reply;
@@ -86,37 +66,19 @@ struct Exchange {
 
 Exchange exchange(char const* driver = "Hello") {
   Bytes const letters(kMessageBytes, std::byte{'a'});
-  auto const to = scenario::find_guid(driver);
-  auto const step = scenario::communicate_step(abi::Channel::User, to.value_or(Guid{}), letters);
-  Exchange out{step.data, step.data};
-  std::fill(out.reply.end() - kMessageBytes, out.reply.end(), std::byte{'A'});
-  return out;
+  return {request_of(scenario::find_guid(driver).value_or(Guid{}), letters), Bytes(kMessageBytes, std::byte{'A'})};
 }
 
 /// One message, as the normal world sends it; false when mailbox or reply are not what they must be.
-bool send(sim::Simulator& machine, Bytes const& request, Bytes const& reply) {
-  machine.write(PhysAddr{kUserBuffer}, request);
-  abi::CommBufferStatus mailbox;
-  mailbox.is_comm_buffer_valid = 1;
-  mailbox.return_status = static_cast<u64>(communication::kUntouched);
-  auto const raw_mailbox = std::as_writable_bytes(std::span{&mailbox, 1});
-  machine.write(PhysAddr{kUserMailbox}, raw_mailbox);
-  machine.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
-  machine.read(PhysAddr{kUserMailbox}, raw_mailbox);
-  std::array<std::byte, 256> got{};
-  auto const part = std::span{got}.first(reply.size());
-  machine.read(PhysAddr{kUserBuffer}, part);
-  return mailbox.is_comm_buffer_valid == 0 && mailbox.return_status == 0 &&
-         mailbox.return_buffer_size == reply.size() && std::memcmp(part.data(), reply.data(), reply.size()) == 0;
+bool answers(sim::Simulator& machine, Exchange const& x) {
+  auto const reply = send(machine, x.request);
+  return reply.status == 0 && reply.message == x.reply;
 }
 
-Result<std::unique_ptr<sim::Simulator>> create(scenario::Prepared const& p, u32 cpus) {
-  sim::MachineConfig config;
-  config.boot = p.scenario.boot;
+sim::MachineConfig config_with(scenario::Prepared const& p, u32 cpus) {
+  auto config = config_of(p);
   config.boot.cpus = cpus;
-  config.record_trace = false;
-  config.mmi_entry = p.mmi_entry;
-  return sim::Simulator::create(config);
+  return config;
 }
 
 /// The event that starts the drivers. It leaves no reply worth looking at.
@@ -125,14 +87,10 @@ void dispatch(sim::Simulator& machine, scenario::Prepared const& p) {
 }
 
 Result<std::unique_ptr<sim::Simulator>> ready(scenario::Prepared const& p, u32 cpus) {
-  auto machine = create(p, cpus);
-  if (!machine) {
-    return machine;
+  auto machine = boot(p, config_with(p, cpus));
+  if (machine) {
+    dispatch(**machine, p);
   }
-  if (auto const booted = (*machine)->boot(p.fv); !booted) {
-    return std::unexpected(booted.error());
-  }
-  dispatch(**machine, p);
   return machine;
 }
 
@@ -142,7 +100,7 @@ Result<double> rate(scenario::Prepared const& p, u32 cpus, bool with_reset) {
     return std::unexpected(machine.error());
   }
   auto const x = exchange();
-  if (!send(**machine, x.request, x.reply)) {
+  if (!answers(**machine, x)) {
     return std::unexpected(std::string{"Hello did not answer as it must"});
   }
   (*machine)->snapshot();
@@ -153,7 +111,7 @@ Result<double> rate(scenario::Prepared const& p, u32 cpus, bool with_reset) {
       if (with_reset) {
         (*machine)->reset();
       }
-      if (!send(**machine, x.request, x.reply)) {
+      if (!answers(**machine, x)) {
         return std::unexpected(fmt::format("wrong reply in MMI {} of repeat {}", i, repeat));
       }
     }
@@ -175,7 +133,7 @@ Result<Creation> creation(scenario::Prepared const& p) {
   std::vector<double> replied;
   for (u32 i = 0; i < kMachines; ++i) {
     auto const start = Clock::now();
-    auto machine = create(p, 1);
+    auto machine = sim::Simulator::create(config_with(p, 1));
     if (!machine) {
       return std::unexpected(machine.error());
     }
@@ -185,7 +143,7 @@ Result<Creation> creation(scenario::Prepared const& p) {
     }
     booted.push_back(seconds_since(start) * 1e3);
     dispatch(**machine, p);
-    if (!send(**machine, x.request, x.reply)) {
+    if (!answers(**machine, x)) {
       return std::unexpected(std::string{"Hello did not answer as it must"});
     }
     replied.push_back(seconds_since(start) * 1e3);

@@ -5,83 +5,31 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 #include "core/abi/guids.hpp"
-#include "core/abi/platform.hpp"
-#include "sim/machine/machine.hpp"
-#include "sim/scenario/run.hpp"
+#include "tools/runner/bench_machine.hpp"
 
 namespace mm::runner {
 namespace {
 
+using namespace mm::runner::bench;
 using scenario::Bytes;
-using Clock = std::chrono::steady_clock;
-template <typename T>
-using Result = std::expected<T, std::string>;
 
-constexpr u32 kRepeats = 5;
 constexpr u32 kVariableMmis = 10'000;
 constexpr u64 kPoolSteps = 100'000;
 constexpr u64 kBudget = 1'000'000'000;  ///< basic blocks: one MMI does the work of many here
-constexpr u64 kHeaderBytes = sizeof(abi::CommunicateHeader);
 constexpr Guid kProbe = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0090"_guid;
 constexpr Guid kVariable = "ED32D533-99E6-4209-9CC0-2D72CDD998A7"_guid;
 
-double milliseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
+double milliseconds_since(Clock::time_point start) { return seconds_since(start) * 1e3; }
 
-/// What one message to the user channel came back with.
-struct Reply {
-  u64 status = 0;
-  Bytes message;
-};
-
-Bytes request_of(Guid const& to, Bytes const& message) {
-  return scenario::communicate_step(abi::Channel::User, to, message).data;
-}
-
-Reply send(sim::Simulator& machine, Bytes const& request) {
-  machine.write(PhysAddr{platform::kUserCommBuffer}, request);
-  abi::CommBufferStatus mailbox;
-  mailbox.is_comm_buffer_valid = 1;
-  auto const raw = std::as_writable_bytes(std::span{&mailbox, 1});
-  machine.write(PhysAddr{platform::kUserCommStatus}, raw);
-  machine.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
-  machine.read(PhysAddr{platform::kUserCommStatus}, raw);
-  u64 const bytes = mailbox.return_buffer_size > kHeaderBytes ? mailbox.return_buffer_size - kHeaderBytes : 0;
-  Reply reply{mailbox.is_comm_buffer_valid == 0 ? mailbox.return_status : ~u64{0}, Bytes(bytes)};
-  machine.read(PhysAddr{platform::kUserCommBuffer + kHeaderBytes}, reply.message);
-  return reply;
-}
-
-Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p) {
-  sim::MachineConfig config;
-  config.boot = p.scenario.boot;
-  config.record_trace = false;
+Result<std::unique_ptr<sim::Simulator>> boot_with_budget(scenario::Prepared const& p) {
+  auto config = config_of(p);
   config.user_budget_blocks = kBudget;
-  config.mmi_entry = p.mmi_entry;
-  auto machine = sim::Simulator::create(config);
-  if (!machine) {
-    return machine;
-  }
-  if (auto const booted = (*machine)->boot(p.fv); !booted) {
-    return std::unexpected(booted.error());
-  }
-  return machine;
-}
-
-Result<scenario::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images) {
-  return scenario::parse_scenario(
-      fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n[machine]\n{}\n", driver, machine), "bench", images);
+  return boot(p, config);
 }
 
 /// Link n waits for the protocol of link n - 1, and comes before it in the volume.
@@ -130,7 +78,7 @@ Result<double> dispatch_ms(u32 count, std::filesystem::path const& images) {
   auto const message = request_of(guids::gEventMmDispatchGuid, Bytes(8, std::byte{0xFF}));
   std::vector<double> times;
   for (u32 i = 0; i < kRepeats; ++i) {
-    auto const machine = boot(*p);
+    auto const machine = boot_with_budget(*p);
     if (!machine) {
       return std::unexpected(machine.error());
     }
@@ -151,7 +99,7 @@ Result<std::unique_ptr<sim::Simulator>> ready(char const* driver, std::filesyste
   if (!p) {
     return std::unexpected(p.error());
   }
-  auto machine = boot(*p);
+  auto machine = boot_with_budget(*p);
   if (machine && send(**machine, request_of(guids::gEventMmDispatchGuid, Bytes(1))).status != 0) {
     return std::unexpected(fmt::format("{} was not started", driver));
   }
@@ -221,7 +169,7 @@ Result<double> get_variable_per_second(std::filesystem::path const& images) {
         return std::unexpected(std::string{"GetVariable gave another value"});
       }
     }
-    rates.push_back(kVariableMmis / (milliseconds_since(start) / 1e3));
+    rates.push_back(kVariableMmis / (seconds_since(start)));
   }
   return median(std::move(rates));
 }

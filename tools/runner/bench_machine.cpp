@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "tools/runner/bench_machine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/abi/platform.hpp"
+
+namespace mm::runner::bench {
+
+using scenario::Bytes;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  auto const middle = values.size() / 2;
+  return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+Result<scenario::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images) {
+  return scenario::parse_scenario(
+      fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n[machine]\n{}\n", driver, machine), "bench", images);
+}
+
+sim::MachineConfig config_of(scenario::Prepared const& p) {
+  sim::MachineConfig config;
+  config.boot = p.scenario.boot;
+  config.record_trace = false;
+  config.mmi_entry = p.mmi_entry;
+  return config;
+}
+
+Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p, sim::MachineConfig const& config) {
+  auto machine = sim::Simulator::create(config);
+  if (!machine) {
+    return machine;
+  }
+  if (auto const booted = (*machine)->boot(p.fv); !booted) {
+    return std::unexpected(booted.error());
+  }
+  return machine;
+}
+
+Bytes request_of(Guid const& to, Bytes const& message) {
+  return scenario::communicate_step(abi::Channel::User, to, message).data;
+}
+
+Reply send(sim::Simulator& machine, Bytes const& request) {
+  constexpr u64 kHeaderBytes = sizeof(abi::CommunicateHeader);
+  machine.write(PhysAddr{platform::kUserCommBuffer}, request);
+  abi::CommBufferStatus mailbox;
+  mailbox.is_comm_buffer_valid = 1;
+  mailbox.return_status = static_cast<u64>(communication::kUntouched);
+  auto const raw = std::as_writable_bytes(std::span{&mailbox, 1});
+  machine.write(PhysAddr{platform::kUserCommStatus}, raw);
+  machine.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
+  machine.read(PhysAddr{platform::kUserCommStatus}, raw);
+  u64 const bytes = mailbox.return_buffer_size > kHeaderBytes ? mailbox.return_buffer_size - kHeaderBytes : 0;
+  Reply reply{mailbox.is_comm_buffer_valid == 0 ? mailbox.return_status : ~u64{0}, Bytes(bytes)};
+  machine.read(PhysAddr{platform::kUserCommBuffer + kHeaderBytes}, reply.message);
+  return reply;
+}
+
+}  // namespace mm::runner::bench

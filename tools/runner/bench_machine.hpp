@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <chrono>
+#include <expected>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/machine/machine.hpp"
+#include "sim/scenario/run.hpp"
+
+/// What the measurements of `mmsim bench` share: a machine on the simulator, and messages to it.
+namespace mm::runner::bench {
+
+using Clock = std::chrono::steady_clock;
+/// Error: a sentence.
+template <typename T>
+using Result = std::expected<T, std::string>;
+
+/// So often is each measurement repeated.
+inline constexpr u32 kRepeats = 5;
+
+double seconds_since(Clock::time_point start);
+double median(std::vector<double> values);
+
+/// A scenario with one driver. `machine` is the text of its [machine].
+Result<scenario::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images);
+
+/// The configuration of `p` without a trace.
+sim::MachineConfig config_of(scenario::Prepared const& p);
+/// Made and booted; no driver has been started.
+Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p, sim::MachineConfig const& config);
+
+/// What one message to the user channel came back with; without its header.
+struct Reply {
+  u64 status = 0;
+  scenario::Bytes message;
+};
+/// What the normal world puts into the user buffer.
+scenario::Bytes request_of(Guid const& to, scenario::Bytes const& message);
+Reply send(sim::Simulator& machine, scenario::Bytes const& request);
+
+}  // namespace mm::runner::bench
