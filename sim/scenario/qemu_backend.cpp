@@ -14,8 +14,6 @@
 #include "core/abi/console.hpp"
 #include "sim/scenario/run.hpp"
 
-extern char** environ;
-
 namespace mm::scenario {
 namespace {
 
