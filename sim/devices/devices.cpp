@@ -28,12 +28,6 @@ void set_byte(T& v, unsigned index, u8 value) noexcept {
   v = static_cast<T>((v & ~(T{0xFF} << shift)) | (T{value} << shift));
 }
 
-void append(std::string& text, u8 value) {
-  if (text.size() < kTextLimit) {
-    text.push_back(static_cast<char>(value));
-  }
-}
-
 }  // namespace
 
 Devices::Devices(u64 ram_bytes, u64 tseg_bytes) noexcept : ram_bytes_(ram_bytes), tseg_bytes_(tseg_bytes) {}
@@ -215,8 +209,9 @@ PortEffect Devices::out_byte(u16 port, u8 value) noexcept {
     return PortEffect::None;
   }
   if (port >= kUart && port < kUart + 8) {
-    if (auto const sent = state_.uart.out(static_cast<u16>(port - kUart), value)) {
-      append(serial_, *sent);
+    auto const sent = state_.uart.out(static_cast<u16>(port - kUart), value);
+    if (sent && serial_.size() < kTextLimit) {
+      serial_.push_back(static_cast<char>(*sent));
     }
     return PortEffect::None;
   }
@@ -227,9 +222,6 @@ PortEffect Devices::out_byte(u16 port, u8 value) noexcept {
                                                                              : PortEffect::None;
     case platform::kPortApmSts:
       state_.apm_status = value;
-      break;
-    case platform::kPortDebugConsole:
-      append(debug_, value);
       break;
     case kCmosIndex:
       state_.cmos_index = value;

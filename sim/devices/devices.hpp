@@ -56,7 +56,6 @@ class Devices {
   void firmware_lock() noexcept;
 
   std::string const& serial() const noexcept { return serial_; }
-  std::string const& debug() const noexcept { return debug_; }
   DeviceState const& state() const noexcept { return state_; }
   void restore(DeviceState const& state) noexcept { state_ = state; }
 
@@ -69,7 +68,6 @@ class Devices {
   u64 tseg_bytes_;
   DeviceState state_{};
   std::string serial_;
-  std::string debug_;
 };
 
 }  // namespace mm::sim

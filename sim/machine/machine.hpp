@@ -120,10 +120,8 @@ class Simulator {
   std::vector<DoubleFetch> const& double_fetches() const noexcept;
   static constexpr std::size_t kMaxDoubleFetches = 64;
   std::vector<Frame> const& frames() const noexcept;
-  void clear_frames() noexcept;
-  /// Bytes written to the 16550 at 0x3F8 and to the debug console at 0x402.
+  /// Bytes written to the 16550 at 0x3F8.
   std::string const& serial_output() const noexcept;
-  std::string const& debug_output() const noexcept;
   std::optional<hal::HaltReason> halted() const noexcept;
   /// Where the loader put things; valid after boot() got that far.
   init::LoadResult const& layout() const noexcept;

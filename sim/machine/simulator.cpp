@@ -371,9 +371,7 @@ std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept {
   return impl_->machine.fetch_log().found();
 }
 std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->frames; }
-void Simulator::clear_frames() noexcept { impl_->frames.clear(); }
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
-std::string const& Simulator::debug_output() const noexcept { return impl_->machine.devices().debug(); }
 std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
 init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
 MachineConfig const& Simulator::config() const noexcept { return impl_->config; }
