@@ -168,7 +168,13 @@ class Lister {
   }
 
  private:
-  bool room() { return entries_ < kMaxEntries && ++entries_ != 0; }
+  bool room() {
+    if (entries_ == kMaxEntries) {
+      return false;
+    }
+    ++entries_;
+    return true;
+  }
 
   /// Header of a volume whose file system is not FFS: length and checksum are right.
   static bool plain_header(Span bytes) {
