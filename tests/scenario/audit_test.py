@@ -105,6 +105,13 @@ class Audit(TestCase):
         qemu = self.write("qemu.toml", 'schema = 1\ntargets = ["qemu"]\n')
         self.assertEqual(audit(qemu)[0], SKIPPED)
         self.assertEqual(audit(SMOKE / "rsm_refused.toml")[0], SKIPPED)
+        self.assertEqual(audit(SMOKE / "mseg_misplaced.toml")[0], SKIPPED)
+
+    def test_a_boot_that_fails_unasked(self):
+        path = self.write("hob.toml", 'schema = 1\n[[hob]]\ntype = 4\nlength = 3\nhex = "00"\n')
+        code, out, err = audit(path)
+        self.assertEqual(code, FAILED, out + err)
+        self.assertIn("a HOB has a bad length", out)
 
     def test_expectation_of_the_scenario(self):
         path = self.write("wrong.toml", 'schema = 1\n[expect]\nhalted = "RsmBreach"\n')

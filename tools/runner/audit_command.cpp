@@ -76,7 +76,8 @@ Audited audit_one(fs::path const& file, u32 defects) {
   if (!run->audited) {
     // The scenario may be about a boot that fails: then there is no machine to look at.
     one.problems = sentences(*prepared, *run);
-    return without_report(std::move(one), one.problems.empty() ? kSkipped : kFailed,
+    int const code = one.problems.empty() ? kSkipped : kFailed;
+    return without_report(std::move(one), code,
                           "the machine did not boot" + (run->text.empty() ? "" : ": " + run->text.back()));
   }
   one.report = std::move(run->audited);
