@@ -40,7 +40,7 @@ struct MmstThunks {
     t.mem_read = t.mem_write = t.io_read = t.io_write = no_io;
     t.allocate_pool = allocate_pool;
     t.free_pool = free_pool;
-    t.allocate_pages = allocate_pages_;
+    t.allocate_pages = allocate_pages;
     t.free_pages = free_pages;
     t.startup_this_ap = startup_this_ap;
     t.install_protocol = install_protocol;
@@ -87,7 +87,7 @@ struct MmstThunks {
   static Status MM_EFIAPI free_pool(void* buffer) noexcept {
     return on_bsp([&](auto& core) { return core.free_pool(buffer); });
   }
-  static Status MM_EFIAPI allocate_pages_(u32 type, u32 memory_type, u64 pages, u64* memory) noexcept {
+  static Status MM_EFIAPI allocate_pages(u32 type, u32 memory_type, u64 pages, u64* memory) noexcept {
     return on_bsp([&](auto& core) { return core.allocate_pages(type, memory_type, pages, memory); });
   }
   static Status MM_EFIAPI free_pages(u64 memory, u64 pages) noexcept {
