@@ -11,6 +11,7 @@ import formatting
 import freestanding
 import includes
 import scenario_files
+import scenario_page
 import storage
 import texts
 
@@ -21,6 +22,7 @@ CHECKS = {
     "paths": texts.check_paths,
     "readmes": texts.check_readmes,
     "scenarios": scenario_files.check,
+    "scenario_page": scenario_page.check,
     "format": formatting.check,
     "differences": differences.check,
 }

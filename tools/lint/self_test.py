@@ -11,6 +11,7 @@ import formatting
 import freestanding
 import includes
 import scenario_files
+import scenario_page
 import storage
 import texts
 
@@ -162,6 +163,16 @@ class Others(unittest.TestCase):
         text = f"mm_add_driver(A GUID {one})\nmm_add_driver(B\n  GUID {one} DEPEX \"TRUE\")\n"
         problems, _ = scenario_files.check(Tree().add("scenarios/drivers/CMakeLists.txt", text).root)
         self.assertEqual(problems, ["scenarios/drivers/CMakeLists.txt: B has the file GUID of A"])
+
+    def test_page_of_the_scenario_format(self):
+        reader = """only(root, {"schema", "step"}, "x"); only_step(t, {"cpu"}, "y"); keys.insert(keys.end(), {"kind"});
+                    constexpr std::pair<std::string_view, Build> kinds[] = {{"mmi", &Reader::mmi}};"""
+        page = "| `schema`, `[[step]]` | |\n| `kind` | |\n| `mmi` | `cpu` |\n"
+        for removed, added, wrong in (("", "", 0), ("`cpu`", "", 1), ("| `mmi` | `cpu` |\n", "", 2), ("", "| `nmi` | |\n", 1)):
+            text = page.replace(removed, "") + added
+            tree = Tree().add("sim/scenario/toml_reader.cpp", reader).add("scenarios/README.md", text)
+            problems, looked_at = scenario_page.check(tree.root)
+            self.assertEqual((len(problems), looked_at), (wrong, 5), problems)
 
     def test_format(self):
         tree = Tree().add(".clang-format", "BasedOnStyle: Google\n").add("core/a.cpp", "int  f( ) {return 1 ; }\n")
