@@ -177,8 +177,8 @@ class ImageScan {
   }
 
  private:
-  void add(Rule rule, std::string text, std::optional<u64> offset = {}, u32 bytes = 0) {
-    report_.findings.push_back({&kRules[rule], std::move(text), offset, bytes});
+  void add(Rule rule, std::string text, std::optional<u64> offset = {}, u32 bytes = 0, bool at_start = false) {
+    report_.findings.push_back({&kRules[rule], std::move(text), offset, bytes, at_start});
   }
 
   void headers() {
@@ -280,7 +280,7 @@ class ImageScan {
     add(rule,
         fmt::format("{} at {}+{:#x}{}", finding.text, section->name, finding.rva - section->rva,
                     counts_[rule] == kMostOfARule ? " (and more)" : ""),
-        finding.offset, finding.bytes);
+        finding.offset, finding.bytes, finding.at_start);
   }
 
   void foreign_guids() {
@@ -405,10 +405,36 @@ bool ScanReport::has(ScanLevel level) const {
   return std::ranges::any_of(findings, [level](ScanFinding const& f) { return f.rule->level == level; });
 }
 
+std::string_view ScanReport::verdict() const {
+  auto const any = [this](auto const& holds) {
+    return std::ranges::any_of(
+        findings, [&](ScanFinding const& f) { return holds(static_cast<Rule>(f.rule - kRules.data()), f); });
+  };
+  auto const faults = [](Rule rule) { return rule == kPolicy || rule == kPrivileged; };
+  if (any([](Rule rule, auto&) { return rule <= kRsm; })) {
+    return "does not run as it is: the loader refuses the image";
+  }
+  if (any([](Rule rule, auto&) { return rule == kDepex; })) {
+    return "does not run as it is: it is loaded, but never dispatched";
+  }
+  if (any([&](Rule rule, auto&) { return rule < kUmip && !faults(rule); })) {
+    return "does not run as it is: it is started, but misses what it asks of DXE";
+  }
+  if (any([&](Rule rule, auto& f) { return faults(rule) && f.at_start; })) {
+    return "is loaded and started; it faults when it comes to such an instruction, in its entry point already or with "
+           "a "
+           "message";
+  }
+  if (any([&](Rule rule, auto&) { return faults(rule); })) {
+    return "is loaded and starts; it faults when a message makes it execute such an instruction";
+  }
+  return "nothing that stands against a try";
+}
+
 std::expected<ScanReport, std::string> scan_image(ScanInput const& input) {
   if (load_le<u16>(input.image, 0) == 0x5A56) {
     ScanReport report{input.name, "unknown", {}};
-    report.findings.push_back({&kRules[kFormat], "TE image: MM loads PE32+ only", u64{0}, 2});
+    report.findings.push_back({&kRules[kFormat], "TE image: MM loads PE32+ only", u64{0}, 2, false});
     return report;
   }
   auto raw = read_raw(input.image);

@@ -35,6 +35,7 @@ struct ScanFinding {
   std::string text;
   std::optional<u64> offset;  ///< in the image file
   u32 bytes = 0;              ///< at `offset`; 0: the place is the whole file
+  bool at_start = false;      ///< of an instruction: the entry point may come to it without a call by pointer
 };
 
 /// One driver. The spans must outlive the scan.
@@ -51,6 +52,8 @@ struct ScanReport {
   std::vector<ScanFinding> findings;
 
   bool has(ScanLevel level) const;
+  /// What will happen when the driver is tried, and when: at load, at dispatch, at its start, or with a message.
+  std::string_view verdict() const;
 };
 
 /// Whether files of this EFI_FV_FILETYPE hold MM drivers: traditional, combined or standalone.

@@ -114,14 +114,16 @@ class CodeScan {
       State start;
       start.registers[kRdx] = {Tag::Table, 0};
       pending_ = {{entry, start}};
+      at_start_ = true;
+      walk_pending();
+      at_start_ = false;
       for (u32 const root : roots) {
         add_root(root);
       }
-      while (!pending_.empty()) {
-        Path path = std::move(pending_.front());
-        pending_.pop_front();
-        walk(path);
-      }
+      do {
+        pending_.swap(behind_pointers_);
+        walk_pending();
+      } while (!behind_pointers_.empty());
     }
   }
 
@@ -177,14 +179,14 @@ class CodeScan {
   void add(CodeKind kind, std::size_t section, std::size_t at, u32 bytes, std::string text) {
     u32 const rva = code_[section].rva + static_cast<u32>(at);
     if (found_.insert({kind, rva}).second) {
-      facts_.findings.push_back({kind, rva, code_[section].offset + at, bytes, std::move(text)});
+      facts_.findings.push_back({kind, rva, code_[section].offset + at, bytes, std::move(text), at_start_});
     }
   }
 
   /// Code that only a pointer leads to. Compilers put read-only data among the code: it must look like code.
   void add_root(u32 rva) {
     if (plausible(rva)) {
-      pending_.push_back({rva, State{}});
+      behind_pointers_.push_back({rva, State{}});
     }
   }
   bool plausible(u32 rva) {
@@ -211,6 +213,14 @@ class CodeScan {
       offset += d.instruction.length;
     }
     return false;
+  }
+
+  void walk_pending() {
+    while (!pending_.empty()) {
+      Path path = std::move(pending_.front());
+      pending_.pop_front();
+      walk(path);
+    }
   }
 
   void walk(Path& path) {
@@ -502,6 +512,8 @@ class CodeScan {
   std::vector<std::vector<u8>> visits_, covered_;
   std::map<u32, Value> globals_;
   std::deque<Path> pending_;
+  std::deque<Path> behind_pointers_;  ///< where only a pointer leads to: walked when nothing else is pending
+  bool at_start_ = true;              ///< what is walked now can be reached from the entry point without a pointer
   std::set<std::pair<CodeKind, u32>> found_;
   u64 steps_ = 0;
   CodeFacts facts_;

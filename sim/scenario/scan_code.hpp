@@ -36,7 +36,8 @@ struct CodeFinding {
   u32 rva = 0;
   u64 offset = 0;
   u32 bytes = 0;
-  std::string text;  ///< "rdmsr of 0x1A0"
+  std::string text;       ///< "rdmsr of 0x1A0"
+  bool at_start = false;  ///< branches and calls lead there from the entry point; else only a pointer does
 };
 
 /// Services called through the table that the entry point is given: byte offsets in their tables.

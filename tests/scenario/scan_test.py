@@ -38,7 +38,7 @@ class ExitCodes(ScanTest):
     def test_findings(self):
         code, out, err = scan(DIRTY)
         self.assertEqual((code, err), (FAILED, ""))
-        for word in ("error [boot-services]", "error [policy-instruction]", "does not run as it is"):
+        for word in ("error [boot-services]", "error [policy-instruction]", "does not run as it is: it is loaded, but never dispatched"):
             self.assertIn(word, out)
 
     def test_one_of_several(self):

@@ -93,7 +93,7 @@ void print(ScanReport const& report) {
     }
     fmt::print("    {}{}\n", f.text, f.offset ? fmt::format(" (file offset {:#x})", *f.offset) : "");
   }
-  fmt::print("  {}\n", report.has(ScanLevel::Error) ? "does not run as it is" : "nothing that stands against a try");
+  fmt::print("  {}\n", report.verdict());
 }
 
 json to_json(ScanReport const& report) {
@@ -106,7 +106,10 @@ json to_json(ScanReport const& report) {
                         {"bytes", f.bytes},
                         {"advice", f.rule->advice}});
   }
-  return {{"image", report.name}, {"module_type", report.module_type}, {"findings", std::move(findings)}};
+  return {{"image", report.name},
+          {"module_type", report.module_type},
+          {"verdict", report.verdict()},
+          {"findings", std::move(findings)}};
 }
 
 /// Says what keeps drivers from running as Standalone MM drivers in ring 3; kFailed when something does.

@@ -91,6 +91,28 @@ TEST(Scan, AFunctionThatOnlyAPointerLeadsTo) {
       scan(image(bytes_of({0x48, 0x8D, 0x05, 0x03, 0, 0, 0, 0xC3, 0x90, 0x90, 'n', 'o', 0, 0}))).findings.empty());
 }
 
+TEST(Scan, SaysWhenAnInstructionFaults) {
+  auto const verdict = [](std::initializer_list<int> code, Blob const& depex = bytes_of({6, 8})) {
+    return scan(image(bytes_of(code)), depex).verdict();
+  };
+  constexpr std::string_view kWithAMessage =
+      "is loaded and starts; it faults when a message makes it execute such an instruction";
+  constexpr std::string_view kMaybeAtStart =
+      "is loaded and started; it faults when it comes to such an instruction, in its entry point already or with a "
+      "message";
+  EXPECT_EQ(verdict({0xC3}), "nothing that stands against a try");
+  // lea rax, [rip+3]; ret; nop; nop; cli; ret
+  EXPECT_EQ(verdict({0x48, 0x8D, 0x05, 0x03, 0, 0, 0, 0xC3, 0x90, 0x90, 0xFA, 0xC3}), kWithAMessage);
+  // lea rax, [rip+6]; call +1; ret; cli; ret: the same function is called as well
+  EXPECT_EQ(verdict({0x48, 0x8D, 0x05, 0x06, 0, 0, 0, 0xE8, 0x01, 0, 0, 0, 0xC3, 0xFA, 0xC3}), kMaybeAtStart);
+  EXPECT_EQ(verdict({0xFA, 0xC3}), kMaybeAtStart);
+  EXPECT_EQ(verdict({0xFA, 0xC3}, bytes_of({6})), "does not run as it is: it is loaded, but never dispatched");
+  EXPECT_EQ(verdict({0x0F, 0xAA}), "does not run as it is: the loader refuses the image");
+  // mov rax, [rdx+60h]; call [rax+140h]; ret
+  EXPECT_EQ(verdict({0x48, 0x8B, 0x42, 0x60, 0xFF, 0x90, 0x40, 0x01, 0, 0, 0xC3}),
+            "does not run as it is: it is started, but misses what it asks of DXE");
+}
+
 TEST(Scan, Rsm) {
   EXPECT_EQ(rules(scan(image(bytes_of({0x0F, 0xAA})))), Rules{"rsm"});
   EXPECT_EQ(rules(scan(image(bytes_of({0xB8, 0x0F, 0xAA, 0, 0, 0xC3})))), Rules{"rsm-bytes"});
