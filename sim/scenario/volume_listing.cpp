@@ -411,6 +411,30 @@ Bytes volume_around(Span bytes, u64 file_bytes) {
 
 }  // namespace
 
+std::vector<ListedFile const*> mm_modules(std::vector<ListedVolume> const& volumes) {
+  constexpr u8 kMm = 0x0A, kCombinedMmDxe = 0x0C, kMmCore = 0x0D;
+  constexpr std::array kTypes{kMm, kCombinedMmDxe, kMmCore, image::file_type::kMmStandalone,
+                              image::file_type::kMmCoreStandalone};
+  std::vector<ListedFile const*> out;
+  for_each_file(volumes, [&](ListedFile const& f) {
+    if (std::ranges::find(kTypes, f.type) != kTypes.end()) {
+      out.push_back(&f);
+    }
+  });
+  return out;
+}
+
+std::size_t count_problems(std::vector<ListedVolume> const& volumes) {
+  std::size_t out = 0;
+  for (auto const& volume : volumes) {
+    out += volume.problems.size();
+    for (auto const& file : volume.files) {
+      out += file.problems.size() + count_problems(file.volumes);
+    }
+  }
+  return out;
+}
+
 std::string file_type_name(u8 type) {
   constexpr std::string_view kNames[] = {"type 0x00",
                                          "RAW",

@@ -94,6 +94,10 @@ void for_each_file(std::vector<ListedVolume> const& volumes, F&& f) {
   }
 }
 
+/// The MM drivers and MM cores, traditional and standalone, of all volumes, nested ones included.
+std::vector<ListedFile const*> mm_modules(std::vector<ListedVolume> const& volumes);
+/// How many problems the volumes have: their own, those of their files, those of what is nested.
+std::size_t count_problems(std::vector<ListedVolume> const& volumes);
 /// "MM_STANDALONE", "MM (traditional)", ...; "type 0x42" when unknown.
 std::string file_type_name(u8 type);
 std::string section_type_name(u8 type);

@@ -89,8 +89,16 @@ json to_json(std::vector<ListedVolume> const& volumes) {
   return out;
 }
 
-json to_json(fs::path const& path, Listing const& l) {
-  json out{{"file", path.string()}, {"kind", l.kind}, {"volumes", to_json(l.volumes)}, {"problems", l.problems}};
+json to_json(fs::path const& path, Listing const& l, bool mm_only) {
+  json out{{"file", path.string()}, {"kind", l.kind}, {"problems", l.problems}};
+  if (mm_only) {
+    out["modules"] = json::array();
+    for (auto const* module : mm_modules(l.volumes)) {
+      out["modules"].push_back(to_json(*module));
+    }
+  } else {
+    out["volumes"] = to_json(l.volumes);
+  }
   if (l.image) {
     out["image"] = to_json(*l.image);
   }
@@ -162,11 +170,42 @@ void print(std::vector<ListedVolume> const& volumes, std::string const& indent) 
   }
 }
 
+void print_modules(Listing const& l) {
+  auto const modules = mm_modules(l.volumes);
+  for (auto const* module : modules) {
+    print(*module, "  ");
+  }
+  fmt::print("  {} MM module{}\n", modules.size(), modules.size() == 1 ? "" : "s");
+  if (auto const problems = count_problems(l.volumes); problems != 0) {
+    fmt::print("  {} problems in the volumes: without --mm each is listed\n", problems);
+  }
+}
+
+void print(fs::path const& path, Listing const& l, bool mm_only) {
+  fmt::print("{}: {}\n", path.string(), l.kind);
+  if (l.image) {
+    print(*l.image, "  ");
+  } else if (mm_only) {
+    print_modules(l);
+  } else {
+    print(l.volumes, "  ");
+  }
+  for (auto const& p : l.problems) {
+    fmt::print("  problem: {}\n", p);
+  }
+}
+
+struct ImagesOptions {
+  std::vector<std::filesystem::path> files;
+  bool mm_only = false;  ///< of a volume list the MM modules alone
+  bool json = false;
+};
+
 /// Lists what is in volumes, flash images and PE images.
-int images_command(std::vector<fs::path> const& files, bool as_json) {
+int images_command(ImagesOptions const& o) {
   int code = kPassed;
   json results = json::array();
-  for (auto const& path : files) {
+  for (auto const& path : o.files) {
     auto const bytes = read_file(path);
     auto const listing = bytes ? list_images(*bytes) : std::unexpected(bytes.error());
     if (!listing) {
@@ -174,20 +213,13 @@ int images_command(std::vector<fs::path> const& files, bool as_json) {
       code = kBadInput;
       continue;
     }
-    if (as_json) {
-      results.push_back(to_json(path, *listing));
-      continue;
-    }
-    fmt::print("{}: {}\n", path.string(), listing->kind);
-    if (listing->image) {
-      print(*listing->image, "  ");
-    }
-    print(listing->volumes, "  ");
-    for (auto const& p : listing->problems) {
-      fmt::print("  problem: {}\n", p);
+    if (o.json) {
+      results.push_back(to_json(path, *listing, o.mm_only));
+    } else {
+      print(path, *listing, o.mm_only);
     }
   }
-  if (as_json) {
+  if (o.json) {
     std::cout << json{{"schema", 1}, {"results", results}}.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
   }
   return code;
@@ -196,19 +228,18 @@ int images_command(std::vector<fs::path> const& files, bool as_json) {
 }  // namespace
 
 Command add_images_command(CLI::App& app) {
-  struct Arguments {
-    std::vector<fs::path> files;
-    bool json = false;
-  };
-  auto const o = std::make_shared<Arguments>();
+  auto const o = std::make_shared<ImagesOptions>();
   auto* images = app.add_subcommand("images", "List what is in firmware volumes, flash images and PE images");
   images->add_option("FILE", o->files, "Volumes (.fv), flash images (.fd), files of a volume (.ffs), images (.efi)")
       ->required();
+  images->add_flag("--mm", o->mm_only, "Of volumes only the MM modules: drivers and cores, traditional and standalone");
   images->add_flag("--json", o->json, "One JSON object on standard output instead of text");
   images->footer(
       "Exit code 2: a file is malformed; what and where is in the list.\n"
-      "Example: mmsim images /usr/share/OVMF/OVMF_CODE_4M.secboot.fd");
-  return {images, [o] { return images_command(o->files, o->json); }};
+      "Examples:\n"
+      "  mmsim images /usr/share/OVMF/OVMF_CODE_4M.secboot.fd         everything, nested and compressed volumes too\n"
+      "  mmsim images --mm /usr/share/OVMF/OVMF_CODE_4M.secboot.fd    its MM modules");
+  return {images, [o] { return images_command(*o); }};
 }
 
 }  // namespace mm::runner

@@ -117,6 +117,24 @@ TEST(VolumeListing, FindsVolumesInsideAFlashImage) {
   EXPECT_EQ(listing->volumes[0].where, "at 0x1000");
 }
 
+TEST(VolumeListing, MmModulesAreDriversAndCores) {
+  std::vector<FvFileSpec> files;
+  for (u8 const type : {0x05, 0x07, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F}) {
+    Guid name = kName;
+    name.data1 = type;
+    files.push_back({.name = name, .type = type, .depex = {}, .pe32 = Bytes(100), .raw = {}, .ui = {}});
+  }
+  auto const fv = volume_around(section(0x17, *write_fv(files)));
+  auto const listing = list_images(fv);
+  ASSERT_TRUE(listing.has_value()) << listing.error();
+  std::vector<u8> types;
+  for (auto const* module : mm_modules(listing->volumes)) {
+    types.push_back(module->type);
+  }
+  EXPECT_EQ(types, (std::vector<u8>{0x0A, 0x0C, 0x0D, 0x0E, 0x0F}));
+  EXPECT_EQ(count_problems(listing->volumes), files.size()) << "each image is 100 zero bytes";
+}
+
 TEST(VolumeListing, OpensNestedAndCompressedVolumes) {
   auto const plain = volume_around(section(0x17, driver_volume()));
   auto const packed = volume_around(guided(kLzma, lzma_alone(section(0x17, driver_volume()))));
