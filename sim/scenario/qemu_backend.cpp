@@ -18,8 +18,7 @@ namespace mm::scenario {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr auto kTimeout = std::chrono::seconds{60};
-constexpr auto kNoTimeout = std::chrono::hours{24 * 365};
+constexpr std::chrono::seconds kNoTimeout = std::chrono::hours{24 * 365};
 constexpr int kTimedOut = -1;
 
 /// A folder of this run, removed at the end.
@@ -217,7 +216,7 @@ std::expected<MachineRun, std::string> run_on_qemu(Prepared const& p) {
   if (!pid) {
     return std::unexpected(pid.error());
   }
-  int const code = wait_for(*pid, p.os ? kNoTimeout : kTimeout);
+  int const code = wait_for(*pid, p.os ? kNoTimeout : p.qemu_limit);
   auto const console = read_file(folder.path() / "console");
   MachineRun run = parse_console(console ? *console : Bytes{});
   if (auto const serial = read_file(folder.path() / "serial")) {
@@ -225,7 +224,7 @@ std::expected<MachineRun, std::string> run_on_qemu(Prepared const& p) {
   }
   if (code == kTimedOut) {
     run.halted = hal::HaltReason::UserBudget;
-    run.text.push_back("killed after 60 seconds");
+    run.text.push_back(fmt::format("killed after {} seconds", p.qemu_limit.count()));
   } else if (p.os && code == 0) {
     run.complete = true;  // switched off by the operating system
   } else if (code != 1 && code != 3 && !run.boot_failed) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <filesystem>
 #include <optional>
@@ -32,6 +33,7 @@ struct Prepared {
   std::string refused_image;
   std::vector<std::string> warnings;
   std::vector<std::string> qemu_options;  ///< at the end of QEMU's command line
+  std::chrono::seconds qemu_limit{60};    ///< QEMU is killed after this time; with an `os` it is not
   std::optional<OsBoot> os;               ///< QEMU only
   u32 defects = 0;                        ///< supervisor::Check bits, simulator only
   bool audit = false;                     ///< audit the page tables after every MMI, simulator only

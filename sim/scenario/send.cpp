@@ -88,6 +88,9 @@ std::expected<std::vector<Message>, std::string> parse_messages(std::string_view
     }
     out.push_back(std::move(*message));
   }
+  if (out.empty()) {
+    return std::unexpected(fmt::format("{}:1: no message in it; it takes one JSON object a line", file));
+  }
   return out;
 }
 
@@ -108,6 +111,21 @@ StepOutcome const* outcome_of(Prepared const& p, MachineRun const& run, std::siz
   auto const wanted = static_cast<u32>(p.program.last_of_step.at(index));
   auto const at = std::ranges::find(run.results, wanted, [](StepOutcome const& r) { return r.head.index; });
   return at == run.results.end() ? nullptr : &*at;
+}
+
+std::string where_it_stopped(Prepared const& p, MachineRun const& run) {
+  std::size_t const steps = p.scenario.steps.size();
+  std::size_t answered = 0;
+  while (answered < steps && outcome_of(p, run, answered) != nullptr) {
+    ++answered;
+  }
+  if (answered == steps) {
+    return "behind the last message";
+  }
+  if (answered == 0 && run.results.size() < p.program.first_step) {
+    return run.trace.empty() ? "while it booted" : "while the drivers were dispatched";
+  }
+  return fmt::format("while message {} of {} was served, a {}", answered + 1, steps, p.scenario.steps[answered].title);
 }
 
 }  // namespace mm::scenario

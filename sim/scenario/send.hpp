@@ -34,6 +34,8 @@ std::expected<ScenarioStep, std::string> message_step(Message const& message);
 
 /// The result of scenario step `index`, or null when the machine stopped before.
 StepOutcome const* outcome_of(Prepared const& prepared, MachineRun const& run, std::size_t index);
+/// Of a run that did not reach its end: "while message 2 of 3 was served, a message to Hello", or what was before.
+std::string where_it_stopped(Prepared const& prepared, MachineRun const& run);
 /// "SUCCESS", "NOT_FOUND", ...; hexadecimal when unknown.
 std::string efi_status_name(u64 status);
 

@@ -2,18 +2,21 @@
 """`mmsim send` with images, dependency expressions and HOBs of the shapes that edk2 builds leave."""
 
 import json
+import os
+import pty
 import struct
 import subprocess
 import unittest
 import uuid
 
-from support import BAD_INPUT, IMAGES, MMSIM, PASSED, TestCase, run
+from support import BAD_INPUT, FAILED, IMAGES, MMSIM, PASSED, TestCase, run
 
 HELLO = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0001"
 RSC_HANDLER = "2FF29FA7-5E80-4ED9-B380-017D3C554FF4"
 USE_SERIAL = "BB55AA97-C7F2-4F60-ACC3-16F6E8B50779"
 RAW_IN = struct.pack("<QQQ", 3, 0x80, 0).hex()
 WILD_JUMP = struct.pack("<QQQ", 2, 0xF008000, 0).hex()
+LOOP = struct.pack("<QQQ", 13, 0, 0).hex()
 DENIED_PORT = struct.pack("<QQQ", 11, 0xCFC, 0x55).hex()
 
 
@@ -153,6 +156,35 @@ class Messages(Send):
         self.assertRegex(errors, r"the steps need \d+ bytes, the platform has 4194304: split them")
 
 
+    def test_none(self):
+        self.refused(send("--image", IMAGES / "Hello.efi", "--messages", self.write("m.jsonl", "\n")), "m.jsonl:1:", "no message")
+
+
+class Loops(Send):
+    """A driver that does not come back, on the machine that gives ring 3 no budget."""
+
+    def arguments(self):
+        line = '{{"to": "{}", "data_hex": "{}"}}\n'
+        messages = self.write("m.jsonl", line.format("Hello", "48") + line.format("Attacker", LOOP))
+        return ["--image", IMAGES / "Hello.efi", "--image", IMAGES / "Attacker.efi", "--messages", messages, "--target",
+                "qemu", "--seconds", "5"]
+
+    def test_names_the_message(self):
+        code, out, errors = send(*self.arguments())
+        self.assertEqual(code, FAILED, errors)
+        self.assertIn("halted while message 2 of 2 was served, a message to Attacker: UserBudget, killed after 5 seconds", errors)
+        self.assertEqual([json.loads(line)["status"] for line in out.splitlines()], ["SUCCESS", "HALTED"])
+        self.assertNotIn("QEMU runs", errors)
+
+    def test_progress_on_a_terminal(self):
+        ours, its = pty.openpty()
+        with subprocess.Popen([MMSIM, "send", *map(str, self.arguments())], stdout=subprocess.DEVNULL, stderr=its) as process:
+            os.close(its)
+            self.assertEqual(process.wait(60), FAILED)
+            self.assertIn(b"QEMU runs for 3 of at most 5 seconds", os.read(ours, 1 << 16))
+        os.close(ours)
+
+
 class Files(Send):
     """One file of a volume, as GenFfs leaves it in an FFS folder."""
 
@@ -197,6 +229,14 @@ class Files(Send):
         refused('drivers = "bad.toml"', "bad.toml", "neither a PE image nor")
         refused('drivers = "File.ffs", copies = 2', "unknown key 'copies'")
         refused('drivers = "File.ffs", path = "x.efi"', "unknown key 'path'")
+
+    def test_is_listed_as_an_mm_module(self):
+        file = self.ffs("Hello", 0xF8)
+        def images(*options):
+            return subprocess.run([MMSIM, "images", "--mm", *options, file], capture_output=True, text=True, timeout=60,
+                                  check=True).stdout
+        self.assertRegex(images(), rf"File.ffs: firmware file\n  {HELLO} MM_STANDALONE Named, \d+ bytes\n(.|\n)*\n  1 MM module\n$")
+        self.assertEqual([module["name"] for module in json.loads(images("--json"))["results"][0]["modules"]], ["Named"])
 
     def test_is_no_image(self):
         self.refused(send("--image", self.ffs("Hello", 0xF8), "--to", HELLO), "File.ffs: a firmware file", "--fv")

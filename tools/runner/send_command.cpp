@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "sim/policy/policy_file.hpp"
 #include "sim/policy/xml.hpp"
@@ -33,8 +38,34 @@ struct SendOptions {
   u32 cpus = 1;
   std::string fault_policy = "contain";
   std::string target = "sim";
+  u32 seconds = 60;  ///< that QEMU may run
   bool json = false;
   bool verbose = false;
+};
+
+/// Tells a terminal each second how long QEMU has run, from the second one on; gone when it ends.
+class Waiting {
+ public:
+  explicit Waiting(u32 limit) {
+    if (::isatty(STDERR_FILENO) == 1) {
+      thread_ = std::jthread{[limit](std::stop_token const& stop) { tell(stop, limit); }};
+    }
+  }
+
+ private:
+  static void tell(std::stop_token const& stop, u32 limit) {
+    std::mutex mutex;
+    std::condition_variable_any ended;
+    std::unique_lock lock{mutex};
+    for (u32 seconds = 1; !stop.stop_requested(); ++seconds) {
+      ended.wait_for(lock, stop, std::chrono::seconds{1}, [] { return false; });
+      if (seconds > 1 && !stop.stop_requested()) {
+        std::cerr << fmt::format("\r\x1b[KQEMU runs for {} of at most {} seconds", seconds, limit) << std::flush;
+      }
+    }
+    std::cerr << "\r\x1b[K" << std::flush;
+  }
+  std::jthread thread_;
 };
 
 int complain(std::string const& what, int code = kBadInput) {
@@ -194,7 +225,8 @@ void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
     }
   }
   if (run.halted) {
-    fmt::print(stderr, "the machine halted: {}\n", halt_name(*run.halted));
+    fmt::print(stderr, "the machine halted {}: {}{}\n", where_it_stopped(p, run), halt_name(*run.halted),
+               run.text.empty() ? "" : ", " + run.text.back());
   } else if (run.boot_failed) {
     fmt::print(stderr, "the boot failed{}\n", run.text.empty() ? "" : ": " + run.text.back());
   }
@@ -213,10 +245,20 @@ void print_results(SendOptions const& o, Prepared const& p, MachineRun const& ru
     out["drivers"] = to_json(drivers);
     out["serial"] = run.serial;
     out["halted"] = run.halted ? json(halt_name(*run.halted)) : json(nullptr);
+    out["stopped"] = run.complete ? json(nullptr) : json(where_it_stopped(p, run));
     dump(out);
   } else {
     print_reply(outcome_of(p, run, 0));
   }
+}
+
+std::expected<MachineRun, std::string> run_on(SendOptions const& o, Prepared& p) {
+  if (o.target == "sim") {
+    return run_on_sim(p);
+  }
+  p.qemu_limit = std::chrono::seconds{o.seconds};
+  Waiting const waiting{o.seconds};
+  return run_on_qemu(p);
 }
 
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
@@ -239,11 +281,11 @@ int send_command(SendOptions const& o) {
   }
   auto scenario = scenario_of(o, *set, *messages, std::move(*policy));
   scenario.hobs = std::move(*hobs);
-  auto const prepared = prepare(std::move(scenario), images_folder());
+  auto prepared = prepare(std::move(scenario), images_folder());
   if (!prepared) {
     return complain(prepared.error());
   }
-  auto const run = o.target == "qemu" ? run_on_qemu(*prepared) : run_on_sim(*prepared);
+  auto const run = run_on(o, *prepared);
   if (!run) {
     return complain(run.error(), kEnvironment);
   }
@@ -280,6 +322,9 @@ Command add_send_command(CLI::App& app) {
   send->add_option("--fault-policy", o->fault_policy, "What a fault of a driver does")
       ->check(CLI::IsMember({"contain", "fail-stop"}));
   send->add_option("--target", o->target, "Machine: sim or qemu")->check(CLI::IsMember({"sim", "qemu"}));
+  send->add_option("--seconds", o->seconds, "Stop QEMU after so many seconds")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
   send->add_flag("--json", o->json, "One JSON object on standard output instead of text");
   send->add_flag("-v,--verbose", o->verbose, "Print what the drivers write to the serial port, and every event");
   send->footer(

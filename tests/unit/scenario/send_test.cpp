@@ -31,6 +31,14 @@ TEST(Messages, OneALine) {
   EXPECT_EQ((*m)[2].channel, abi::Channel::Supervisor);
 }
 
+TEST(Messages, AFileWithoutAny) {
+  for (auto const* text : {"", "\n", " \r\n\t\n"}) {
+    auto const m = parse_messages(text, "m.jsonl");
+    ASSERT_FALSE(m.has_value());
+    EXPECT_EQ(m.error(), "m.jsonl:1: no message in it; it takes one JSON object a line");
+  }
+}
+
 TEST(Messages, ALineWithoutARecipientGoesToTheOther) {
   Guid const other = "11111111-2222-3333-4444-555555555555"_guid;
   auto const m = parse_messages("{\"data_hex\":\"00\"}\n{\"to\":\"Hello\",\"data_hex\":\"01\"}", "m.jsonl", other);
