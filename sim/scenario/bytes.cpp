@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <numeric>
 #include <utility>
@@ -167,7 +169,7 @@ std::expected<Bytes, std::string> read_file(std::filesystem::path const& path) {
   std::ifstream in{path, std::ios::binary};
   std::string const text{std::istreambuf_iterator<char>{in}, {}};
   if (!in && !in.eof()) {
-    return std::unexpected(fmt::format("{}: cannot be read", path.string()));
+    return std::unexpected(fmt::format("{}: cannot be read: {}", path.string(), std::strerror(errno)));
   }
   auto const bytes = std::as_bytes(std::span{text});
   return Bytes{bytes.begin(), bytes.end()};
@@ -181,7 +183,7 @@ std::expected<void, std::string> write_file(std::filesystem::path const& path, s
   out.write(text.data(), static_cast<std::streamsize>(text.size()));
   out.close();
   if (!out) {
-    return std::unexpected(fmt::format("{}: cannot be written", path.string()));
+    return std::unexpected(fmt::format("{}: cannot be written: {}", path.string(), std::strerror(errno)));
   }
   return {};
 }

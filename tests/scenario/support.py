@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "scenarios" / "smoke"
 MMSIM = pathlib.Path(os.environ.get("MMSIM", "mmsim"))
 IMAGES = pathlib.Path(os.environ.get("MM_IMAGES", MMSIM.parent / "../../images"))
-PASSED, FAILED, BAD_INPUT = 0, 1, 2
+PASSED, FAILED, BAD_INPUT, ENVIRONMENT = 0, 1, 2, 3
 
 
 def run(*arguments):

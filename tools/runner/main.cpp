@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
@@ -61,6 +62,16 @@ int run(int argc, char** argv) {
   return std::ranges::find_if(commands, [](Command const& c) { return c.app->parsed(); })->run();
 }
 
+/// The exit code, unless what was printed did not arrive: 0 would say that it has.
+int unless_output_was_lost(int code) {
+  std::cout.flush();
+  bool const lost = std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout;
+  if (lost) {
+    std::cerr << "mmsim: standard output cannot be written\n";
+  }
+  return lost && code == kPassed ? int{kEnvironment} : code;
+}
+
 }  // namespace
 
 std::filesystem::path images_folder() {
@@ -76,7 +87,7 @@ std::filesystem::path images_folder() {
 
 int main(int argc, char** argv) {
   try {
-    return mm::runner::run(argc, argv);
+    return mm::runner::unless_output_was_lost(mm::runner::run(argc, argv));
   } catch (std::exception const& e) {
     std::cerr << "mmsim: " << e.what() << '\n';
     return mm::runner::kEnvironment;

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "sim/audit/markup.hpp"
 
@@ -280,8 +280,8 @@ nlohmann::json to_json(Outcome const& o) {
   return out;
 }
 
-bool write_junit(std::vector<Outcome> const& outcomes, std::filesystem::path const& file) {
-  std::ofstream out{file};
+std::string junit(std::vector<Outcome> const& outcomes) {
+  std::ostringstream out;
   auto const count = [&](std::string_view what) { return std::ranges::count(outcomes, what, &Outcome::outcome); };
   out << fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"mmsim\" tests=\"{}\" failures=\"{}\" "
@@ -311,7 +311,18 @@ bool write_junit(std::vector<Outcome> const& outcomes, std::filesystem::path con
     out << "</testcase>\n";
   }
   out << "</testsuite>\n";
-  return static_cast<bool>(out);
+  return out.str();
+}
+
+std::string transcripts(std::vector<Outcome> const& outcomes) {
+  std::string out;
+  for (auto const& o : outcomes) {
+    out += fmt::format("# {} [{}]\n", o.scenario, o.target);
+    for (auto const& line : o.events) {
+      out += line + "\n";
+    }
+  }
+  return out;
 }
 
 }  // namespace mm::runner

@@ -66,7 +66,8 @@ class Progress {
 void print(Outcome const& outcome, Detail detail);
 void print_summary(std::vector<Outcome> const& outcomes);
 nlohmann::json to_json(Outcome const& outcome);
-/// False: the file cannot be written.
-bool write_junit(std::vector<Outcome> const& outcomes, std::filesystem::path const& file);
+std::string junit(std::vector<Outcome> const& outcomes);
+/// Every event of every scenario, below a line that names it.
+std::string transcripts(std::vector<Outcome> const& outcomes);
 
 }  // namespace mm::runner

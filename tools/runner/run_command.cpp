@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -161,6 +160,16 @@ int exit_code(std::vector<Outcome> const& outcomes) {
   return kSkipped;
 }
 
+/// True: written, or not asked for.
+bool write_report(fs::path const& file, std::string const& text) {
+  auto const done =
+      file.empty() ? std::expected<void, std::string>{} : write_file(file, std::as_bytes(std::span{text}));
+  if (!done) {
+    std::cerr << "mmsim: " << done.error() << '\n';
+  }
+  return done.has_value();
+}
+
 int run_command(RunOptions const& options) {
   if (!options.defect.empty() && (defects_of(options.defect) == 0 || options.target != "sim")) {
     std::cerr << fmt::format("mmsim: --defect {}: no such check, or not on this target\n", options.defect);
@@ -197,18 +206,8 @@ int run_command(RunOptions const& options) {
     }
     std::cout << nlohmann::json{{"schema", 1}, {"results", results}}.dump() << '\n';
   }
-  if (!options.junit.empty() && !write_junit(outcomes, options.junit)) {
-    std::cerr << fmt::format("mmsim: --junit {}: cannot be written\n", options.junit.string());
+  if (!write_report(options.junit, junit(outcomes)) || !write_report(options.transcript, transcripts(outcomes))) {
     return kBadInput;
-  }
-  if (!options.transcript.empty()) {
-    std::ofstream out{options.transcript};
-    for (auto const& o : outcomes) {
-      out << "# " << o.scenario << " [" << o.target << "]\n";
-      for (auto const& line : o.events) {
-        out << line << '\n';
-      }
-    }
   }
   return exit_code(outcomes);
 }
@@ -231,10 +230,15 @@ std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs:
       return std::unexpected(path.string() + ": no such file or folder");
     }
     std::vector<fs::path> found;
-    for (auto const& entry : fs::recursive_directory_iterator{path}) {
-      if (entry.is_regular_file() && entry.path().extension() == ".toml") {
-        found.push_back(entry.path());
+    std::error_code error;
+    for (fs::recursive_directory_iterator at{path, error}, end; !error && at != end; at.increment(error)) {
+      std::error_code ignored;
+      if (at->is_regular_file(ignored) && at->path().extension() == ".toml") {
+        found.push_back(at->path());
       }
+    }
+    if (error) {
+      return std::unexpected(fmt::format("{}: cannot be read: {}", path.string(), error.message()));
     }
     if (found.empty()) {
       return std::unexpected(path.string() + ": no scenario (.toml) in this folder");
