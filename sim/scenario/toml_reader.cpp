@@ -292,12 +292,34 @@ std::expected<Scenario, std::string> parse_scenario(std::string_view text, fs::p
   }
 }
 
+namespace {
+
+/// What a file is that is no scenario, when its first bytes say so, and who takes it; else null.
+char const* other_kind(std::string_view text) {
+  if (text.starts_with("MZ") || text.starts_with("VZ")) {
+    return "an image, which `mmsim send --image` and `mmsim scan` take";
+  }
+  if (text.size() >= 44 && text.substr(40, 4) == "_FVH") {
+    return "a firmware volume, which `mmsim images` and `mmsim send --fv` take";
+  }
+  if (text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size())).starts_with('<')) {
+    return "XML; policies are for `mmsim policy`";
+  }
+  return text.find('\0') != std::string_view::npos ? "binary data" : nullptr;
+}
+
+}  // namespace
+
 std::expected<Scenario, std::string> load_scenario(fs::path const& file, fs::path const& images) {
   auto const bytes = read_file(file);
   if (!bytes) {
     return std::unexpected(bytes.error());
   }
-  return parse_scenario({reinterpret_cast<char const*>(bytes->data()), bytes->size()}, file, images);
+  std::string_view const text{reinterpret_cast<char const*>(bytes->data()), bytes->size()};
+  if (auto const* const kind = other_kind(text)) {
+    return std::unexpected(fmt::format("{}: not a scenario (TOML) but {}", file.string(), kind));
+  }
+  return parse_scenario(text, file, images);
 }
 
 }  // namespace mm::scenario

@@ -32,6 +32,11 @@ class Scenarios(BadInput):
         self.refused(b"\xff\xfe\x00\x00", "bad.toml")
         self.refused("", "bad.toml", "schema")
 
+    def test_files_of_other_kinds(self):
+        for content, kind in (((IMAGES / "Hello.efi").read_bytes(), "an image, which"), ("\n<Policy/>", "XML; policies"),
+                              (bytes(40) + b"_FVH" + bytes(20), "a firmware volume, which"), (b"a\0b", "binary data")):
+            self.refused(content, "bad.toml: not a scenario (TOML) but " + kind)
+
     def test_schema(self):
         self.refused("images = []\n", "bad.toml", "schema")
         self.refused_lines([("schema = 2\n", 1, "schema"), ('schema = "one"\n', 1, "schema")])
@@ -126,7 +131,7 @@ class Scenarios(BadInput):
         self.assertIn("no scenario", text)
 
     def test_usage(self):
-        for arguments in ([], ["--bogus"], ["x.toml", "--cpus", "9"], ["x.toml", "--target", "bochs"]):
+        for arguments in ([], ["--bogus"], ["x.toml", "--cpus", "9"], ["x.toml", "--seed", "-1"], ["x.toml", "--target", "bochs"]):
             with self.subTest(arguments=arguments):
                 self.assertEqual(run(*arguments)[0], BAD_INPUT)
 

@@ -294,8 +294,9 @@ Command add_fuzz_command(CLI::App& app) {
   fuzz->add_option("TARGET", o->target, "What to fuzz")->required()->check(CLI::IsMember(targets));
   auto* time = fuzz->add_option("--time", o->seconds, "Seconds; 0: until Ctrl-C. Default 60, 0 with --runs")
                    ->check(CLI::Range(0u, 10'000'000u));
-  fuzz->add_option("--runs", o->runs, "Most executions");
-  fuzz->add_option("--seed", o->seed, "Seed of the mutations; the same seed and --runs do the same again");
+  fuzz->add_option("--runs", o->runs, "Most executions")->check(CLI::NonNegativeNumber);
+  fuzz->add_option("--seed", o->seed, "Seed of the mutations; the same seed and --runs do the same again")
+      ->check(CLI::NonNegativeNumber);
   fuzz->add_option("--jobs", o->jobs, "Processes")->check(CLI::Range(1, 64));
   fuzz->add_option("--corpus", o->corpus, "Folder that keeps inputs which reach something new");
   fuzz->add_option("--findings", o->findings, "Folder that keeps inputs which broke something");

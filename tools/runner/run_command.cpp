@@ -256,7 +256,7 @@ Command add_run_command(CLI::App& app) {
   run->add_option("--target", o->target, "Machine: sim, qemu, or both (and compare)")
       ->check(CLI::IsMember({"sim", "qemu", "both"}));
   run->add_option("--cpus", o->cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
-  run->add_option("--seed", o->seed, "Seed of the scheduler instead of the scenario's");
+  run->add_option("--seed", o->seed, "Seed of the scheduler instead of the scenario's")->check(CLI::NonNegativeNumber);
   run->add_option("--defect", o->defect, "Remove one check of the simulated machine")->group("");  // for tests
   run->add_flag("--audit", o->audit, "Audit the simulator's page tables after every MMI");
   run->add_flag("--json", o->json, "One JSON object on standard output instead of text");
