@@ -159,7 +159,8 @@ void print(ListedFile const& f, std::string const& indent) {
 
 void print(std::vector<ListedVolume> const& volumes, std::string const& indent) {
   for (auto const& v : volumes) {
-    fmt::print("{}volume {}: {}, {:#x} bytes, {} files", indent, v.where, v.file_system, v.bytes, v.files.size());
+    fmt::print("{}volume {}: {}, {:#x} bytes, {} file{}", indent, v.where, v.file_system, v.bytes, v.files.size(),
+               v.files.size() == 1 ? "" : "s");
     fmt::print("{}\n", v.pads == 0 ? "" : fmt::format(" and {} pad files", v.pads));
     for (auto const& f : v.files) {
       print(f, indent + "  ");

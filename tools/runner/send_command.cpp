@@ -182,8 +182,8 @@ void print_reply(StepOutcome const* outcome) {
     return;
   }
   auto const reply = reply_of(*outcome);
-  fmt::print("{} ({}), {} bytes\n", efi_status_name(outcome->head.status), hex_number(outcome->head.status),
-             reply.size());
+  fmt::print("{} ({}), {} byte{}\n", efi_status_name(outcome->head.status), hex_number(outcome->head.status),
+             reply.size(), reply.size() == 1 ? "" : "s");
   fmt::print("{}", hex_dump(reply));
 }
 
