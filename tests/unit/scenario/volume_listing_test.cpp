@@ -119,10 +119,11 @@ TEST(VolumeListing, FindsVolumesInsideAFlashImage) {
 
 TEST(VolumeListing, MmModulesAreDriversAndCores) {
   std::vector<FvFileSpec> files;
-  for (u8 const type : {0x05, 0x07, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F}) {
+  for (int const type : {0x05, 0x07, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F}) {
     Guid name = kName;
-    name.data1 = type;
-    files.push_back({.name = name, .type = type, .depex = {}, .pe32 = Bytes(100), .raw = {}, .ui = {}});
+    name.data1 = static_cast<u32>(type);
+    files.push_back(
+        {.name = name, .type = static_cast<u8>(type), .depex = {}, .pe32 = Bytes(100), .raw = {}, .ui = {}});
   }
   auto const fv = volume_around(section(0x17, *write_fv(files)));
   auto const listing = list_images(fv);
@@ -132,7 +133,7 @@ TEST(VolumeListing, MmModulesAreDriversAndCores) {
     types.push_back(module->type);
   }
   EXPECT_EQ(types, (std::vector<u8>{0x0A, 0x0C, 0x0D, 0x0E, 0x0F}));
-  EXPECT_EQ(count_problems(listing->volumes), files.size()) << "each image is 100 zero bytes";
+  EXPECT_EQ(count_problems(listing->volumes), 2u) << "the standalone ones are looked into: 100 zero bytes";
 }
 
 TEST(VolumeListing, OpensNestedAndCompressedVolumes) {
