@@ -20,8 +20,6 @@
 #include "tools/runner/commands.hpp"
 #include "tools/runner/fuzz_status.hpp"
 
-extern char** environ;
-
 namespace mm::runner {
 namespace {
 
