@@ -155,6 +155,11 @@ class Messages(Send):
         self.assertEqual(code, BAD_INPUT)
         self.assertRegex(errors, r"the steps need \d+ bytes, the platform has 4194304: split them")
 
+    def test_without_a_driver_the_cores_answer(self):
+        code, out, errors = send("--to", HELLO, "--hex", "41")
+        self.assertEqual(code, PASSED, errors)
+        self.assertIn("NOT_FOUND", out)
+        self.assertIn("no driver was given", errors)
 
     def test_none(self):
         self.refused(send("--image", IMAGES / "Hello.efi", "--messages", self.write("m.jsonl", "\n")), "m.jsonl:1:", "no message")

@@ -275,6 +275,9 @@ int send_command(SendOptions const& o) {
   if (!set) {
     return complain(set.error());
   }
+  if (set->images.empty() && set->not_run.empty()) {
+    std::cerr << "mmsim: send: no driver was given (--image, --fv): only the cores can answer\n";
+  }
   auto hobs = hobs_of(o);
   if (!hobs) {
     return complain(hobs.error());
