@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/communication/answer.hpp"
 #include "core/communication/sw_mmi.hpp"
 
 /// Sending a message to MM and taking its answer (user-core-and-communication.md 6.4, 7.2, 7.3, 7.5).
@@ -11,16 +12,18 @@ inline constexpr Status kUntouched = Status::NotStarted;
 
 /// Why communicate() gave no answer.
 enum class CommunicateError : u8 {
+  CallInProgress,            ///< another call, or an answer that somebody still holds; nothing was touched
   NoCommBuffer,              ///< the configuration has no buffer
   InvalidDataBuffer,         ///< the message is empty
   SwMmiServiceNotAvailable,  ///< there is no executor
   CommBufferNotFound,        ///< no buffer has this id
   CommBufferTooSmall,        ///< header and message do not fit
   CommBufferInitError,       ///< what was written does not read back
-  CommBufferBusy,            ///< the mailbox says that a message is already on its way
-  SwMmiFailed,               ///< the executor failed, or MM did not take the message
+  CommBufferBusy,            ///< the mailbox says that a message of somebody else is already on its way
+  SwMmiFailed,               ///< the executor failed; the message was withdrawn
+  MmDidNotAnswer,            ///< the MMI was raised and MM did not take the message, which was withdrawn
   MmFailed,                  ///< MM answered with an error: Communicator::answer()
-  InvalidResponse,           ///< the header changed, or the answer's size cannot be
+  InvalidResponse,           ///< the header or the mailbox is no answer, or the answer's size cannot be
   ReplyTooLong,              ///< the caller's span is shorter than the answer
 };
 
@@ -33,6 +36,7 @@ constexpr Status efi_status(CommunicateError error, Status mm) noexcept {
     case CommunicateError::InvalidDataBuffer:
     case CommunicateError::CommBufferBusy:
       return Status::InvalidParameter;
+    case CommunicateError::CallInProgress:
     case CommunicateError::SwMmiServiceNotAvailable:
       return Status::NotReady;
     case CommunicateError::CommBufferTooSmall:
@@ -41,6 +45,8 @@ constexpr Status efi_status(CommunicateError error, Status mm) noexcept {
       return Status::DeviceError;
     case CommunicateError::SwMmiFailed:
       return Status::Unsupported;
+    case CommunicateError::MmDidNotAnswer:
+      return kUntouched;
     case CommunicateError::MmFailed:
       return is_error(mm) ? mm : static_cast<Status>(static_cast<u64>(mm) | u64{1} << 63);
     case CommunicateError::InvalidResponse:
@@ -85,7 +91,9 @@ struct CommBufferUpdate {
 };
 static_assert(sizeof(CommBufferUpdate) == 32);
 
-/// Sends messages one at a time. Not reentrant: a caller that can be interrupted by offer_update() holds it off.
+/// Sends messages one at a time, over one buffer memory for which there is no other communicator. A call that finds
+/// another under way - an interrupt, a callback of the executor, another processor - is refused with CallInProgress and
+/// changes nothing. A caller that can be interrupted by offer_update() holds it off.
 template <NormalWorld N, MmExecutor E, Log L = NullLog>
 class MmCommunicator {
  public:
@@ -96,20 +104,24 @@ class MmCommunicator {
   /// Sends `message` through the buffer `id`; copies the answer's message to the start of `reply`. Returns its bytes.
   /// The errors are looked for in the order of CommunicateError; before the MMI nothing but the buffer was touched.
   std::expected<u64, CommunicateError> communicate(u8 id, Message const& message, std::span<std::byte> reply) noexcept {
-    MM_TRY_ASSIGN(u64 const bytes, communicate_in_place(id, message));
-    if (bytes > reply.size()) {
-      return refuse(CommunicateError::ReplyTooLong, bytes);
+    MM_TRY_ASSIGN(Answer<N> const& answer, communicate_in_place(id, message));
+    if (answer.bytes() > reply.size()) {
+      return refuse(CommunicateError::ReplyTooLong, answer.bytes());
     }
-    if (!find(id)->get_message(world_, 0, reply.first(static_cast<std::size_t>(bytes))).has_value()) {
-      return refuse(CommunicateError::InvalidResponse, bytes);
+    if (!answer.read(0, reply.first(static_cast<std::size_t>(answer.bytes()))).has_value()) {
+      return refuse(CommunicateError::InvalidResponse, answer.bytes());
     }
-    return bytes;
+    return answer.bytes();
   }
 
-  /// The same, but the answer stays in the buffer. Returns the bytes of its message.
-  std::expected<u64, CommunicateError> communicate_in_place(u8 id, Message const& message) noexcept {
+  /// The same, but the answer stays in the buffer, and the buffer belongs to whoever holds the answer.
+  std::expected<Answer<N>, CommunicateError> communicate_in_place(u8 id, Message const& message) noexcept {
+    Turn turn{in_progress_};
+    if (!turn.is_mine()) {
+      return refuse(CommunicateError::CallInProgress, id);
+    }
     answer_ = {};
-    apply_update();
+    apply_pending();
     MM_TRY_ASSIGN(CommunicateBuffer* const buffer, prepare(id, message));
     if (buffer->has_mailbox()) {
       abi::CommBufferStatus mailbox;
@@ -120,9 +132,11 @@ class MmCommunicator {
       log_.log(LogTarget::MmComm, LogLevel::Warning, "no mailbox, buffer", id);
     }
     if (auto const done = executor_->execute_mm(*buffer); !done.has_value()) {
+      withdraw(*buffer);
       return refuse(CommunicateError::SwMmiFailed, static_cast<u64>(done.error()));
     }
-    return take_answer(*buffer);
+    MM_TRY_ASSIGN(u64 const bytes, take_answer(*buffer));
+    return Answer<N>{static_cast<Turn&&>(turn), world_, *buffer, bytes};
   }
 
   /// What the mailbox said after the last MMI of communicate(); all zero when there was none.
@@ -151,8 +165,25 @@ class MmCommunicator {
     pending_ = update;
     return {};
   }
-  /// Puts the pending buffer in the place of the one with the updatable id. False: none is pending.
+  /// Puts the pending buffer in the place of the one with the updatable id. False: none is pending, or a call is under
+  /// way, and the next one does it.
   bool apply_update() noexcept {
+    Turn const turn{in_progress_};
+    return turn.is_mine() && apply_pending();
+  }
+
+  /// The buffer with this id, or null.
+  CommunicateBuffer* find(u8 id) noexcept {
+    for (auto& slot : config_.comm_buffers) {
+      if (slot.has_value() && slot->id() == id) {
+        return &*slot;
+      }
+    }
+    return nullptr;
+  }
+
+ private:
+  bool apply_pending() noexcept {
     if (!pending_.has_value()) {
       return false;
     }
@@ -170,17 +201,6 @@ class MmCommunicator {
     return true;
   }
 
-  /// The buffer with this id, or null.
-  CommunicateBuffer* find(u8 id) noexcept {
-    for (auto& slot : config_.comm_buffers) {
-      if (slot.has_value() && slot->id() == id) {
-        return &*slot;
-      }
-    }
-    return nullptr;
-  }
-
- private:
   std::unexpected<CommunicateError> refuse(CommunicateError error, u64 value) noexcept {
     log_.log(LogTarget::MmComm, LogLevel::Error, "communicate failed", value);
     return std::unexpected(error);
@@ -234,6 +254,14 @@ class MmCommunicator {
     return buffer;
   }
 
+  /// Takes back a message whose sender is told that nobody served it: the MMI of somebody else must not serve it later.
+  void withdraw(CommunicateBuffer& buffer) noexcept {
+    answer_ = {};
+    answer_.return_status = static_cast<u64>(kUntouched);
+    (void)buffer.write_mailbox(world_, answer_);
+    buffer.reset(world_);
+  }
+
   /// Steps 10 and 11: the mailbox, then the header against the record. Without a mailbox the answer is as long as the
   /// message was.
   std::expected<u64, CommunicateError> take_answer(CommunicateBuffer& buffer) noexcept {
@@ -243,7 +271,10 @@ class MmCommunicator {
       total = answer_.return_buffer_size;
       buffer.note_used(total);
       if (answer_.is_comm_buffer_valid != 0) {
-        return refuse(CommunicateError::SwMmiFailed, answer_.return_status);
+        bool const touched = answer_.return_status != static_cast<u64>(kUntouched);
+        withdraw(buffer);
+        return refuse(touched ? CommunicateError::InvalidResponse : CommunicateError::MmDidNotAnswer,
+                      answer_.return_status);
       }
       if (answer_.return_status != static_cast<u64>(Status::Success)) {
         return refuse(CommunicateError::MmFailed, answer_.return_status);
@@ -261,6 +292,7 @@ class MmCommunicator {
   [[no_unique_address]] L log_;
   abi::CommBufferStatus answer_;
   std::optional<CommBufferUpdate> pending_;
+  std::atomic<bool> in_progress_{false};
 };
 
 }  // namespace mm::communication

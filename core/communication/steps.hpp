@@ -50,8 +50,8 @@ enum class StepOp : u16 {
   ReadMsr = 10,   ///< a = MSR -> status, value
   WriteMsr = 11,  ///< a = MSR, b = value -> status
   /// a = repetitions, b = port (0xB2, or another to see the cost of the instruction alone), data = user-channel buffer,
-  /// made valid before each repetition (none: no message) -> value = least, detail = mean ticks of the OUT; status
-  /// Unsupported where the normal world has no clock.
+  /// made valid before each repetition and withdrawn when MM does not take it (none: no message) -> value = least,
+  /// detail = mean ticks of the OUT; status Unsupported where the normal world has no clock.
   TimedMmi = 12,
   /// Through MmCommunicator: a = abi::Channel, b = 1 for a V3 header, c = most reply bytes to fetch; data = GUID of the
   /// recipient and the message. In the result, byte 1 of detail is 0 or 1 + CommunicateError; status is that error's
@@ -287,6 +287,10 @@ class StepRunner {
       sum += ticks;
       result_.value = ticks < result_.value ? ticks : result_.value;
       nw_.read(comm_mailbox(abi::Channel::User), raw_mailbox);
+      if (mailbox.is_comm_buffer_valid != 0) {  // MM did not take it: nobody else's MMI may serve it later
+        mailbox.is_comm_buffer_valid = 0;
+        nw_.write(comm_mailbox(abi::Channel::User), raw_mailbox);
+      }
       if (step.b == platform::kPortApmCnt && !data.empty() && mailbox.return_status != 0) {
         result_.status = mailbox.return_status;
       }

@@ -40,9 +40,8 @@ constexpr UnblockMessage unblock_message(abi::UnblockMemoryParams const& params)
 template <typename Communicator, NormalWorld N>
 class SupervisorClient {
  public:
-  /// `buffer`: id of the supervisor channel's buffer. The client keeps both references.
-  SupervisorClient(N& world, Communicator& communicator, u8 buffer) noexcept
-      : world_(world), communicator_(communicator), buffer_(buffer) {}
+  /// `buffer`: id of the supervisor channel's buffer. The client keeps the reference.
+  SupervisorClient(Communicator& communicator, u8 buffer) noexcept : communicator_(communicator), buffer_(buffer) {}
 
   /// SecurityViolation: the supervisor says version 0, as the launchers of the reference see it.
   Expected<abi::VersionInfo> version() noexcept {
@@ -61,17 +60,22 @@ class SupervisorClient {
     CommUpdateMessage message{request_header(abi::SupervisorRequest::CommUpdate), params};
     return exchange(message);
   }
-  /// Fetches the policy, which locks MM. Returns the bytes of the blob; it starts at `offset` kPolicyOffset of the
-  /// message in the buffer. Offers the supervisor the whole buffer, since only it knows the size.
-  Expected<u64> fetch_policy() noexcept {
+  /// Fetches the policy, which locks MM. Copies the blob to the start of `into` and returns its bytes. BufferTooSmall:
+  /// it does not fit, and MM is locked nonetheless. Offers the supervisor the whole buffer, since only it knows the
+  /// size.
+  Expected<u64> fetch_policy(std::span<std::byte> into) noexcept {
     abi::SupervisorRequestHeader header = request_header(abi::SupervisorRequest::FetchPolicy);
     CommunicateBuffer const* const buffer = communicator_.find(buffer_);
     u64 const room = buffer == nullptr ? 0 : buffer->capacity(MessageFormat::V1);
-    MM_TRY_ASSIGN(u64 const bytes, send(object_bytes(header), room));
-    MM_TRY(check(bytes, header, sizeof header));
-    return bytes - sizeof header;
+    MM_TRY_ASSIGN(Reply const& reply, send(object_bytes(header), room));
+    MM_TRY(check(reply, header, sizeof header));
+    u64 const bytes = reply.bytes() - sizeof header;
+    if (bytes > into.size()) {
+      return std::unexpected(Status::BufferTooSmall);
+    }
+    MM_TRY(read(reply, sizeof header, into.first(static_cast<std::size_t>(bytes))));
+    return bytes;
   }
-  static constexpr u64 kPolicyOffset = sizeof(abi::SupervisorRequestHeader);
 
   /// Tells an event: a message of one zero byte to its GUID (user-core-and-communication.md 9.5). Also through a user
   /// buffer, when the client was made for that. NotFound: nobody listens.
@@ -82,6 +86,8 @@ class SupervisorClient {
   }
 
  private:
+  using Reply = Answer<N>;
+
   template <typename T>
   static std::span<std::byte const> object_bytes(T const& object) noexcept {
     return std::as_bytes(std::span<T const, 1>{&object, 1});
@@ -89,19 +95,21 @@ class SupervisorClient {
   Status status_of(CommunicateError error) const noexcept {
     return efi_status(error, static_cast<Status>(communicator_.answer().return_status));
   }
-  Expected<u64> send(std::span<std::byte const> data, u64 length = 0) noexcept {
-    auto const done =
-        communicator_.communicate_in_place(buffer_, {guids::gMmSupervisorRequestHandlerGuid, data, length});
+  Expected<Reply> send(std::span<std::byte const> data, u64 length = 0) noexcept {
+    auto done = communicator_.communicate_in_place(buffer_, {guids::gMmSupervisorRequestHandlerGuid, data, length});
     if (!done.has_value()) {
       return std::unexpected(status_of(done.error()));
     }
-    return *done;
+    return static_cast<Reply&&>(*done);
   }
-  /// Reads an answer of at least `least` bytes and checks the envelope against what was sent.
-  Expected<void> check(u64 bytes, abi::SupervisorRequestHeader const& sent, u64 least) noexcept {
+  /// Checks that the answer has at least `least` bytes and the envelope of what was sent.
+  static Expected<void> check(Reply const& reply, abi::SupervisorRequestHeader const& sent, u64 least) noexcept {
     abi::SupervisorRequestHeader got;
-    if (bytes < least || !read(0, std::as_writable_bytes(std::span<abi::SupervisorRequestHeader, 1>{&got, 1})) ||
-        got.signature != sent.signature || got.revision != sent.revision || got.request != sent.request) {
+    if (reply.bytes() < least) {
+      return std::unexpected(Status::CompromisedData);
+    }
+    MM_TRY(read(reply, 0, std::as_writable_bytes(std::span<abi::SupervisorRequestHeader, 1>{&got, 1})));
+    if (got.signature != sent.signature || got.revision != sent.revision || got.request != sent.request) {
       return std::unexpected(Status::CompromisedData);
     }
     if (got.result != static_cast<u64>(Status::Success)) {
@@ -109,25 +117,21 @@ class SupervisorClient {
     }
     return {};
   }
-  bool read(u64 offset, std::span<std::byte> into) noexcept {
-    CommunicateBuffer const* const buffer = communicator_.find(buffer_);
-    return buffer != nullptr && buffer->get_message(world_, offset, into).has_value();
+  static Expected<void> read(Reply const& reply, u64 offset, std::span<std::byte> into) noexcept {
+    return reply.read(offset, into).has_value() ? Expected<void>{} : std::unexpected(Status::CompromisedData);
   }
   /// Sends `message`, checks the answer and takes its payload.
   template <typename Payload>
   Expected<void> exchange(SupervisorMessage<Payload>& message) noexcept {
-    MM_TRY_ASSIGN(u64 const bytes, send(object_bytes(message)));
+    MM_TRY_ASSIGN(Reply const& reply, send(object_bytes(message)));
     u64 const least = sizeof message.header;
-    MM_TRY(check(bytes, message.header, least));
-    u64 const payload = bytes - least < sizeof message.payload ? bytes - least : sizeof message.payload;
+    MM_TRY(check(reply, message.header, least));
+    u64 const rest = reply.bytes() - least;
+    u64 const payload = rest < sizeof message.payload ? rest : sizeof message.payload;
     auto const into = std::as_writable_bytes(std::span<Payload, 1>{&message.payload, 1});
-    if (!read(least, into.first(static_cast<std::size_t>(payload)))) {
-      return std::unexpected(Status::CompromisedData);
-    }
-    return {};
+    return read(reply, least, into.first(static_cast<std::size_t>(payload)));
   }
 
-  N& world_;
   Communicator& communicator_;
   u8 buffer_;
 };

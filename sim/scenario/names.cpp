@@ -21,11 +21,19 @@ std::string_view status_name(u64 status) { return name_in(kStatusNames, static_c
 std::string_view event_name(hal::TraceKind kind) { return name_in(kEventNames, kind); }
 std::string_view halt_name(hal::HaltReason reason) { return name_in(kHaltNames, reason); }
 std::string_view communicate_error_name(u64 error) {
-  constexpr std::array<std::string_view, 11> kNames{
-      "NoCommBuffer",       "InvalidDataBuffer",  "SwMmiServiceNotAvailable",
-      "CommBufferNotFound", "CommBufferTooSmall", "CommBufferInitError",
-      "CommBufferBusy",     "SwMmiFailed",        "MmFailed",
-      "InvalidResponse",    "ReplyTooLong"};
+  constexpr std::array<std::string_view, 13> kNames{"CallInProgress",
+                                                    "NoCommBuffer",
+                                                    "InvalidDataBuffer",
+                                                    "SwMmiServiceNotAvailable",
+                                                    "CommBufferNotFound",
+                                                    "CommBufferTooSmall",
+                                                    "CommBufferInitError",
+                                                    "CommBufferBusy",
+                                                    "SwMmiFailed",
+                                                    "MmDidNotAnswer",
+                                                    "MmFailed",
+                                                    "InvalidResponse",
+                                                    "ReplyTooLong"};
   return error < kNames.size() ? kNames[error] : "";
 }
 

@@ -10,6 +10,7 @@
 #include "sim/scenario/bytes.hpp"
 #include "sim/scenario/names.hpp"
 #include "tools/linux/comm_region.hpp"
+#include "tools/linux/file_lock.hpp"
 #include "tools/linux/linux_world.hpp"
 
 /// mmcomm: messages to MM from Linux, through the same component that firmware would use.
@@ -40,6 +41,7 @@ struct Options {
   std::string out;
   std::string event, base, guid;
   u64 pages = 1, bytes = 16, count = 10'000;
+  double wait = 30;  ///< seconds, for another mmcomm to end
 };
 
 std::string describe(Status status) {
@@ -71,7 +73,15 @@ using Executor = RealMmExecutor<Trigger>;
 using Communicator = MmCommunicator<LinuxWorld, Executor>;
 using Client = SupervisorClient<Communicator, LinuxWorld>;
 
-/// The component, over this machine.
+/// What every mmcomm opens and locks: there is one set of communicate buffers in the machine, and the answer in it
+/// belongs to whoever sent the message until it was read.
+constexpr char kMemory[] = "/dev/mem";
+
+std::chrono::milliseconds wait_limit(Options const& options) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::duration<double>(options.wait));
+}
+
+/// The component, over this machine. Nobody else has it meanwhile.
 class Mm {
  public:
   static Result<std::unique_ptr<Mm>> open(Options const& options) {
@@ -79,7 +89,11 @@ class Mm {
     if (!world) {
       return stop(kEnvironment, world.error());
     }
-    std::unique_ptr<Mm> mm{new Mm{std::move(*world), options}};
+    auto lock = FileLock::take(kMemory, wait_limit(options));
+    if (!lock) {
+      return stop(kEnvironment, lock.error());
+    }
+    std::unique_ptr<Mm> mm{new Mm{std::move(*world), std::move(*lock), options}};
     CommunicationConfig config;
     for (auto const& [id, option, channel] : {std::tuple{kUserBuffer, &options.user, "user"},
                                               std::tuple{kSupervisorBuffer, &options.supervisor, "supervisor"}}) {
@@ -94,12 +108,13 @@ class Mm {
   }
 
   Communicator& communicator() { return *communicator_; }
-  Client client(u8 buffer = kSupervisorBuffer) { return Client{world, *communicator_, buffer}; }
+  Client client(u8 buffer = kSupervisorBuffer) { return Client{*communicator_, buffer}; }
   LinuxWorld world;
 
  private:
-  Mm(LinuxWorld w, Options const& options)
+  Mm(LinuxWorld w, FileLock lock, Options const& options)
       : world(std::move(w)),
+        lock_(std::move(lock)),
         trigger_(world, AcpiBase{}, MmiPort::smi(options.port), MmiPort::smi(options.data_port)),
         executor_(trigger_) {}
 
@@ -110,9 +125,22 @@ class Mm {
       }
     }
     auto const made = CommunicateBuffer::make(world, region.address, region.bytes(), id, region.mailbox);
-    return made ? Result<CommunicateBuffer>{*made} : stop(kUsage, "the communicate buffer cannot be used");
+    if (!made) {
+      return stop(kUsage, "the communicate buffer cannot be used");
+    }
+    withdraw_what_is_left(*made);
+    return *made;
+  }
+  /// We have the lock, so the sender of a message that is still on its way died before MM took it.
+  void withdraw_what_is_left(CommunicateBuffer const& buffer) {
+    auto const mailbox = buffer.read_mailbox(world);
+    if (mailbox && mailbox->is_comm_buffer_valid != 0) {
+      std::cerr << "mmcomm: note: withdrew a message that was sent and never served\n";
+      (void)buffer.write_mailbox(world, {});
+    }
   }
 
+  FileLock lock_;
   Trigger trigger_;
   Executor executor_;
   std::optional<Communicator> communicator_;
@@ -169,14 +197,12 @@ Result<> version(Mm& mm, Options const&) {
 }
 
 Result<> policy(Mm& mm, Options const& options) {
-  auto const bytes = mm.client().fetch_policy();
+  Bytes blob(mm.communicator().find(kSupervisorBuffer)->size());
+  auto const bytes = mm.client().fetch_policy(blob);
   if (!bytes) {
     return refused(bytes.error());
   }
-  Bytes blob(*bytes);
-  if (!mm.communicator().find(kSupervisorBuffer)->get_message(mm.world, Client::kPolicyOffset, blob)) {
-    return stop(kRefused, "the policy is longer than the buffer");
-  }
+  blob.resize(*bytes);
   fmt::print("policy of {} bytes; MM is locked\n", blob.size());
   if (options.out.empty()) {
     return {};
@@ -293,6 +319,9 @@ int run(int argc, char** argv) {
   app.add_option("--supervisor", options.supervisor, "Supervisor buffer; default: mm_comm.supervisor= of the kernel");
   app.add_option("--port", options.port, "I/O port of the command")->capture_default_str();
   app.add_option("--data-port", options.data_port, "I/O port of the data")->capture_default_str();
+  app.add_option("--wait", options.wait, "Seconds to wait for another mmcomm to end")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
   auto const commands = add_commands(app, options);
   try {
     app.parse(argc, argv);

@@ -87,6 +87,19 @@ TEST(Steps, ACallGoesThroughTheClient) {
   EXPECT_EQ(world.result(0).data_bytes, 100u);
 }
 
+/// A world that measures MMIs which never reach MM.
+struct DeafWorld : FakeWorld {
+  u64 timed_out(u16, u8) noexcept { return 7; }
+};
+
+TEST(Steps, AMeasuredMessageThatNobodyTookIsWithdrawn) {
+  DeafWorld world;
+  auto const bytes = program({12, 0, 25, 3, platform::kPortApmCnt, 0}, 25);
+  EXPECT_EQ(run_steps(world, bytes), 1u);
+  EXPECT_EQ(world.result(0).status, static_cast<u64>(Status::NotStarted));
+  EXPECT_EQ(world.memory[raw(comm_mailbox(abi::Channel::User))], std::byte{0});
+}
+
 TEST(Steps, EveryTruncationGivesOneErrorResult) {
   auto const whole = program({6, 0, 24, platform::kScratch, 0, 0}, 24);
   for (std::size_t n = 0; n < whole.size(); ++n) {

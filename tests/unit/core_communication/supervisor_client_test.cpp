@@ -22,7 +22,7 @@ class SupervisorClientTest : public testing::Test {
     config_.comm_buffers[0] = CommunicateBuffer::make(world_, kBuffer, 2 * kPageSize, 0, kMailbox).value();
     EXPECT_TRUE(trigger_.start().has_value());
     communicator_.emplace(world_, config_, &executor_);
-    client_.emplace(world_, *communicator_, u8{0});
+    client_.emplace(*communicator_, u8{0});
   }
   /// Answers the next messages with `result` and a message of `bytes`.
   void supervisor(Status result, u64 bytes, u64 mailbox = 0) {
@@ -81,7 +81,7 @@ TEST_F(SupervisorClientTest, TheMailboxStatusIsTheErrorOfAMessageThatNobodyServe
   EXPECT_EQ(client_->version().error(), Status::NotFound);
   world_.mm = nullptr;
   world_.put(kMailbox, abi::CommBufferStatus{});
-  EXPECT_EQ(client_->version().error(), Status::Unsupported);
+  EXPECT_EQ(client_->version().error(), Status::NotStarted);
 }
 
 TEST_F(SupervisorClientTest, AnotherEnvelopeIsCompromised) {
@@ -98,9 +98,16 @@ TEST_F(SupervisorClientTest, AnotherEnvelopeIsCompromised) {
 
 TEST_F(SupervisorClientTest, FetchPolicyOffersTheWholeBuffer) {
   supervisor(Status::Success, 24 + 600);
-  EXPECT_EQ(client_->fetch_policy(), 600u);
+  std::vector<std::byte> blob(600);
+  world_.mm = [answers = world_.mm](FakeWorld& w) {
+    answers(w);
+    w.put(kMessage + 24 + 599, u8{0x7E});
+  };
+  EXPECT_EQ(client_->fetch_policy(blob), 600u);
+  EXPECT_EQ(blob.back(), std::byte{0x7E});
   EXPECT_EQ(seen_.request, 2u);
   EXPECT_EQ(sent_.message_length, 2 * kPageSize - 24);
+  EXPECT_EQ(client_->fetch_policy(std::span{blob}.first(599)).error(), Status::BufferTooSmall);
 }
 
 TEST_F(SupervisorClientTest, EventsAreOneZeroByte) {
@@ -118,9 +125,9 @@ TEST_F(SupervisorClientTest, EventsAreOneZeroByte) {
 }
 
 TEST_F(SupervisorClientTest, AClientWithoutABuffer) {
-  SupervisorClient<Communicator, FakeWorld> lost{world_, *communicator_, u8{9}};
+  SupervisorClient<Communicator, FakeWorld> lost{*communicator_, u8{9}};
   EXPECT_EQ(lost.version().error(), Status::NotFound);
-  EXPECT_EQ(lost.fetch_policy().error(), Status::NotFound);
+  EXPECT_EQ(lost.fetch_policy({}).error(), Status::NotFound);
 }
 
 // --- unblock by phase ---------------------------------------------------------------------------------------------

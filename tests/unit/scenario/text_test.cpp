@@ -42,7 +42,9 @@ TEST(Text, ASectionNameIsPrintableAndEndsAtZeroOrEightBytes) {
 
 TEST(Text, EveryErrorOfTheClientHasAName) {
   using communication::CommunicateError;
+  EXPECT_EQ(communicate_error_name(static_cast<u64>(CommunicateError::CallInProgress)), "CallInProgress");
   EXPECT_EQ(communicate_error_name(static_cast<u64>(CommunicateError::NoCommBuffer)), "NoCommBuffer");
+  EXPECT_EQ(communicate_error_name(static_cast<u64>(CommunicateError::MmDidNotAnswer)), "MmDidNotAnswer");
   EXPECT_EQ(communicate_error_name(static_cast<u64>(CommunicateError::MmFailed)), "MmFailed");
   EXPECT_EQ(communicate_error_name(static_cast<u64>(CommunicateError::ReplyTooLong)), "ReplyTooLong");
   EXPECT_EQ(communicate_error_name(static_cast<u64>(CommunicateError::ReplyTooLong) + 1), "");
