@@ -41,8 +41,9 @@ kind = "mmi"
   EXPECT_EQ(on_qemu.halted, hal::HaltReason::RsmBreach);
   ASSERT_FALSE(on_sim.results.empty());
   ASSERT_EQ(on_sim.results.size(), on_qemu.results.size());
-  EXPECT_EQ(on_sim.results.back().head.detail & 0xFF, 1u) << "valid byte of the mailbox";
-  EXPECT_EQ(on_qemu.results.back().head.detail & 0xFF, 1u);
+  constexpr u64 kNobodyFinishedIt = 1 + static_cast<u64>(communication::CommunicateError::MmDidNotAnswer);
+  EXPECT_EQ(on_sim.results.back().head.detail, kNobodyFinishedIt << 8) << "the message was withdrawn";
+  EXPECT_EQ(on_qemu.results.back().head.detail, kNobodyFinishedIt << 8);
 }
 
 }  // namespace
