@@ -32,6 +32,7 @@ inline constexpr Guid gEfiHobMemoryAllocModuleGuid = "F8E21975-0899-4F58-A4BE-55
 inline constexpr Guid gEfiMemoryTypeInformationGuid = "4C19049F-4137-4DD3-9C10-8B97A83FFDFA"_guid;
 inline constexpr Guid gEfiHobListGuid = "7739F24C-93D7-11D4-9A3A-0090273FC14D"_guid;
 inline constexpr Guid gEfiMmCommunicateHeaderV3Guid = "68E8C853-2BA9-4DD7-9AC0-91E16155C935"_guid;
+inline constexpr Guid gEfiLoadedImageProtocolGuid = "5B1B31A1-9562-11D2-8E3F-00A0C969723B"_guid;
 inline constexpr Guid gEfiMmCpuProtocolGuid = "EB346B97-975F-4A9F-8B22-F8E92BB3D569"_guid;
 inline constexpr Guid gSmmExceptionTestProtocolGuid = "B76383A1-0E70-4A3F-86B4-C6134C8E5723"_guid;
 inline constexpr Guid gEfiMmCpuIoProtocolGuid = "3242A9D8-CE70-4AA0-955D-5E7B140DE4D2"_guid;

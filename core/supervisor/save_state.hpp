@@ -81,14 +81,14 @@ class Reader {
   IoRecord io() noexcept { return amd_ ? decode_amd(get<u32>(0x2C0)) : decode_intel(get<u32>(0x3A4)); }
   u64 rax() noexcept { return get<u64>(amd_ ? 0x3F8 : 0x35C); }
   bool long_mode() noexcept { return amd_ || (get<u64>(0x3E0) >> 10 & 1) != 0; }
-  /// Offset and native bytes; Unsupported when the layout does not record the register.
+  /// Offset and native bytes; NotFound when the layout does not record the register.
   Expected<Register> find(u64 number) const noexcept {
     for (Register const& r : kRegisters) {
       if (r.number == number && (amd_ ? r.amd_bytes : r.intel_bytes) != 0) {
         return Register{r.number, amd_ ? r.amd : r.intel, amd_ ? r.amd_bytes : r.intel_bytes, 0, 0};
       }
     }
-    return std::unexpected(Status::Unsupported);
+    return std::unexpected(Status::NotFound);
   }
 
  private:
@@ -112,7 +112,8 @@ SyscallResult Supervisor<M>::save_state_stage(Cpu& cpu, u32 index, u64 token, u6
 
 /// Phase 2. Refused: no token (InvalidParameter), a buffer that is not ring 3's to write (SecurityViolation). In RAX:
 /// NotStarted without phase 1 or with another token, AccessDenied from another CPU or by policy, NotFound without an
-/// I/O trap, InvalidParameter for a width of 0 or too small, Unsupported for a width or register that cannot be read.
+/// I/O trap or for a register that the save state does not hold, InvalidParameter for a width of 0, beyond the
+/// register, or other than the one that a special register has (PI 1.8 vol. 4, 4.3).
 template <hal::Machine M>
 SyscallResult Supervisor<M>::save_state_read(Cpu& cpu, u32 index, u64 token, u64 width, u64 buffer) noexcept {
   SaveStateHolder const holder = holder_;
@@ -146,8 +147,8 @@ Expected<void> Supervisor<M>::gate_save_state(u32 index, policy::SaveStateField 
   return {};
 }
 
-/// At most 8 bytes of one register, or the I/O record. The policy's field RAX is the data of the trapped I/O: what a
-/// wider read has beyond it is, as every other register, without a field.
+/// The first 1 to 8 bytes of one register, or the I/O record. The policy's field RAX is the data of the trapped I/O:
+/// what a wider read has beyond it is, as every other register, without a field.
 template <hal::Machine M>
 Expected<void> Supervisor<M>::save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 target, u64 width,
                                               u64 buffer) noexcept {
@@ -177,8 +178,8 @@ Expected<void> Supervisor<M>::save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 
       MM_TRY(gate_save_state(index, policy::SaveStateField::Other, save_state::trap_of(io)));
     }
     MM_TRY_ASSIGN(auto const found, reader.find(reg));
-    if ((width != 1 && width != 2 && width != 4 && width != 8) || width > found.amd_bytes) {
-      return std::unexpected(Status::Unsupported);
+    if (width > found.amd_bytes) {
+      return std::unexpected(Status::InvalidParameter);
     }
     cpu.read(PhysAddr{slots_[target].smbase + save_state::kOffset + found.amd},
              std::as_writable_bytes(std::span(&value, 1)).first(width));

@@ -24,6 +24,7 @@ enum class DriverState : u8 {
 struct Driver {
   Guid file;
   Range image;
+  u64 handle = 0;  ///< of the image in the handle database; what its entry point gets
   u64 entry = 0;
   u64 depex = 0;           ///< address of the expression
   u64 depex_bytes = 0;     ///< 0: no dependency
@@ -136,6 +137,13 @@ class Dispatcher {
     return false;
   }
 
+  /// In the order of discovery.
+  template <typename F>
+  void for_each_driver(F&& f) noexcept {
+    for (Driver& driver : drivers_) {
+      f(driver);
+    }
+  }
   u64 count() const noexcept { return drivers_.size(); }
   Driver const& driver(u64 index) const noexcept { return drivers_[index]; }
 

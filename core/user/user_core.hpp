@@ -7,6 +7,7 @@
 
 #include "core/abi/comm.hpp"
 #include "core/user/dispatcher.hpp"
+#include "core/user/loaded_image.hpp"
 #include "core/user/mmi_database.hpp"
 #include "core/user/mmst.hpp"
 #include "core/user/page_ledger.hpp"
@@ -28,7 +29,8 @@ class UserCore {
         protocols_(pool_),
         mmis_(pool_),
         dispatcher_(pool_),
-        tables_(pool_) {}
+        tables_(pool_),
+        images_(pool_) {}
   UserCore(UserCore const&) = delete;
   UserCore& operator=(UserCore const&) = delete;
 
@@ -183,15 +185,7 @@ class UserCore {
   bool on_ap() const noexcept { return ap_procedure_runs_.load(std::memory_order_acquire); }
 
   Status install_protocol(Handle* handle, Guid const* protocol, u32 type, void* interface) noexcept {
-    if (protocol != nullptr) {
-      dispatcher_.protocol_changed(*protocol);
-    }
-    return protocols_.install(handle, protocol, type, interface, current_image_,
-                              [this](NotifyFn function, u64 owner, Guid const* guid, void* what, Handle on) {
-                                u64 const caller = enter_image(owner);
-                                function(guid, what, on);
-                                leave_image(caller);
-                              });
+    return install_for(current_image_, handle, protocol, type, interface);
   }
   Status uninstall_protocol(Handle handle, Guid const* protocol, void* interface) noexcept {
     if (protocol != nullptr) {
@@ -292,6 +286,9 @@ class UserCore {
     if (status == Status::Success) {
       status = install_event(guids::gMmRing3HandlerReadyProtocol);
     }
+    if (status == Status::Success) {
+      status = publish_images();
+    }
     struct Event {
       CoreHandler handler;
       Guid type;
@@ -310,6 +307,34 @@ class UserCore {
     return status;
   }
 
+  /// Gives each image its handle, before any driver is entered: a dependency on the protocol holds from the start. It
+  /// goes with what the image registered when the driver fails or is cut off.
+  Status publish_images() noexcept {
+    if (!images_.reserve(dispatcher_.count()).has_value()) {
+      return Status::OutOfResources;
+    }
+    Status status = Status::Success;
+    dispatcher_.for_each_driver([&](Driver& driver) {
+      static_cast<void>(images_.push_back(loaded_image_of(driver)));
+      if (status == Status::Success) {
+        status = install_for(driver.image.base, &driver.handle, &guids::gEfiLoadedImageProtocolGuid, 0,
+                             &images_[images_.size() - 1]);
+      }
+    });
+    return status;
+  }
+
+  Status install_for(u64 owner, Handle* handle, Guid const* protocol, u32 type, void* interface) noexcept {
+    if (protocol != nullptr) {
+      dispatcher_.protocol_changed(*protocol);
+    }
+    return protocols_.install(handle, protocol, type, interface, owner,
+                              [this](NotifyFn function, u64 image, Guid const* guid, void* what, Handle on) {
+                                u64 const caller = enter_image(image);
+                                function(guid, what, on);
+                                leave_image(caller);
+                              });
+  }
   Status install_event(Guid const& protocol, void* interface = nullptr) noexcept {
     Handle handle = 0;
     return install_protocol(&handle, &protocol, 0, interface);
@@ -432,7 +457,7 @@ class UserCore {
     u64 const base = driver.image.base;
     u64 const caller = enter_image(base);
     note(abi::UserNote::DriverEntered, base);
-    Status const status{ring3_.call_driver(driver.entry, 0, address_of(mmst_))};
+    Status const status{ring3_.call_driver(driver.entry, driver.handle, address_of(mmst_))};
     note(abi::UserNote::DriverReturned, base, static_cast<u64>(status));
     leave_image(caller);
     return status;
@@ -567,6 +592,7 @@ class UserCore {
   MmiDatabase<R> mmis_;
   Dispatcher<R> dispatcher_;
   PoolVector<ConfigurationTable, R> tables_;
+  PoolVector<LoadedImageProtocol, R> images_;  ///< one a driver; drivers hold pointers to them, so they never move
   MmSystemTable* mmst_ = nullptr;
   Range comm_;          ///< internal copy of the user communicate buffer; empty when there is none
   u64 cleared_to_ = 0;  ///< bytes of it from here on are zero

@@ -90,6 +90,69 @@ TEST_F(Core, StartInstallsWhatDriversWaitFor) {
   EXPECT_FALSE(installed(guids::gEfiMmEndOfDxeProtocolGuid));
 }
 
+TEST_F(Core, CountsProcessorsOfTheFirstKindOfHobOnly) {
+  constexpr Guid kMpInformation2 = "417A7F64-F4E9-4B32-846A-5CC4D8621879"_guid;
+  m.hobs.add_guid_object(kMpInformation2, std::array<u64, 4>{9, 0, 0, 0});
+  ASSERT_EQ(m.boot(), Status::Success);
+  EXPECT_EQ(m.mmst()->number_of_cpus, 4u);
+}
+
+TEST_F(Core, EachImageHasItsLoadedImageBeforeTheFirstIsStarted) {
+  constexpr u64 kImages = 120;
+  std::vector<u64> seen;
+  for (u64 i = 0; i < kImages; ++i) {
+    u64 const base = kImageA + i * kPageSize;
+    Guid file = kFileA;
+    file.data1 += static_cast<u32>(i);
+    m.hobs.add_driver(file, base);
+    if (i % 3 == 0) {
+      m.hobs.add_depex(file, Depex{}.op(DepexOp::Push, guids::gEfiLoadedImageProtocolGuid).op(DepexOp::End).bytes);
+    }
+    m.ring3.entries[base + 0x10] = [&seen, base, i](Handle handle, MmSystemTable* table) {
+      // What edk2's entry point with an unload function does: it writes through the pointer without a look at the
+      // status.
+      void* interface = nullptr;
+      EXPECT_EQ(table->handle_protocol(handle, &guids::gEfiLoadedImageProtocolGuid, &interface), Status::Success);
+      auto* const image = static_cast<LoadedImageProtocol*>(interface);
+      EXPECT_EQ(image->image_base, base);
+      EXPECT_EQ(image->image_size, kPageSize);
+      EXPECT_EQ(image->revision, 0x1000u);
+      EXPECT_EQ(image->unload, 0u) << "nobody else writes here";
+      image->unload = base + 0x40;
+      seen.push_back(base);
+      return i % 4 == 1 ? Status::DeviceError : Status::Success;
+    };
+  }
+  ASSERT_EQ(m.boot(), Status::Success);
+  m.send(guids::gEventMmDispatchGuid, std::vector<u8>(8));
+  EXPECT_EQ(seen.size(), kImages);
+  u64 size = 0;
+  EXPECT_EQ(m.mmst()->locate_handle(kSearchByProtocol, &guids::gEfiLoadedImageProtocolGuid, nullptr, &size, nullptr),
+            Status::BufferTooSmall);
+  EXPECT_EQ(size / sizeof(Handle), kImages * 3 / 4) << "a driver that failed has none any more";
+}
+
+TEST_F(Core, WithoutMemoryForTheImagesNothingStarts) {
+  for (u64 i = 0; i < 400; ++i) {
+    m.hobs.add_driver(kFileA, kImageA + i * kPageSize);
+  }
+  u64 pages = 0;
+  while (pages < 200) {
+    Machine other;
+    for (u64 i = 0; i < 400; ++i) {
+      other.hobs.add_driver(kFileA, kImageA + i * kPageSize);
+    }
+    other.ring3.page_limit = ++pages;
+    Status const status = other.boot();
+    if (status == Status::Success) {
+      break;
+    }
+    ASSERT_EQ(status, Status::OutOfResources) << pages;
+  }
+  EXPECT_GT(pages, 20u);
+  EXPECT_LT(pages, 200u);
+}
+
 TEST_F(Core, MessageReachesItsHandlerAndTheReplyIsReported) {
   ASSERT_EQ(m.boot(), Status::Success);
   on(type, doubles);
