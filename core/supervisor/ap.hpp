@@ -11,18 +11,8 @@ template <hal::Machine M>
 void Supervisor<M>::enter_ap(Cpu& cpu, u32 index) noexcept {
   CpuSlot& slot = slots_[index];
   u32 const generation = load(release_generation_);
-  bool alone = false;
-  u64 since = 0;
+  Wait wait(cpu, kRendezvousUs);
   while (load(release_generation_) == generation && !stopped()) {
-    if (load(bsp_inside_) != 0) {
-      alone = false;
-    } else if (!alone) {
-      alone = true;
-      since = machine_.now_us();
-    } else if (machine_.now_us() - since >= kRendezvousUs) {
-      halt(index, hal::HaltReason::RendezvousTimeout, 1, cpu_count_);
-      return;
-    }
     if (load(init_done_) != 0) {
       if (slot.initialised == 0 && !register_cpu(cpu, index)) {
         return;
@@ -33,7 +23,13 @@ void Supervisor<M>::enter_ap(Cpu& cpu, u32 index) noexcept {
         continue;
       }
     }
-    cpu.pause();
+    if (load(bsp_inside_) != 0) {
+      wait.restart();
+      cpu.pause();
+    } else if (!wait.go_on()) {
+      halt(index, hal::HaltReason::RendezvousTimeout, 1, cpu_count_);
+      return;
+    }
   }
   store(slot.in_pen, 0);
   increment(released_);
@@ -44,13 +40,18 @@ void Supervisor<M>::run_mailbox(Cpu& cpu, u32 index) noexcept {
   CpuSlot& slot = slots_[index];
   cpu.flush_tlb();  // the BSP may have changed the tables since this CPU entered
   emit(index, hal::TraceKind::ApProcedure, slot.procedure, slot.argument, slot.caller);
-  demote(cpu, index, abi::UserCommand::UserApProcedure, slot.procedure, slot.argument);
-  store(slot.mailbox, static_cast<u32>(Mailbox::Done));
+  u64 rax = 0;
+  bool const ended = run_command(cpu, index, abi::UserCommand::UserApProcedure, slot.procedure, slot.argument, rax);
+  if (!stopped()) {
+    store(slot.mailbox, static_cast<u32>(ended ? Mailbox::Done : Mailbox::Faulted));
+  }
 }
 
-/// START_AP_PROC: returns when the procedure has returned, or was contained.
+/// START_AP_PROC: returns when the procedure has returned.
 /// AccessDenied: not the BSP. InvalidParameter: no such AP, or an address that is not mapped. SecurityViolation: an
-/// address that is not ring 3's. Timeout: the procedure did not end within kApProcedureUs.
+/// address that is not ring 3's. Timeout: the procedure did not end within kApProcedureUs; nothing can stop ring 3 on
+/// another CPU, so that this stops the machine under either fault policy. Aborted: it faulted and was contained; the
+/// caller does not go on either, and the user core is told of the fault on this CPU.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::start_ap(Cpu& cpu, u32 index, u64 procedure, u64 target, u64 argument) noexcept {
   if (index != bsp_index_) {
@@ -73,15 +74,19 @@ SyscallResult Supervisor<M>::start_ap(Cpu& cpu, u32 index, u64 procedure, u64 ta
   slot.argument = argument;
   slot.caller = index;
   store(slot.mailbox, static_cast<u32>(Mailbox::Pending));
-  u64 const start = machine_.now_us();
-  while (load(slot.mailbox) != static_cast<u32>(Mailbox::Done) && !stopped()) {
-    if (machine_.now_us() - start >= kApProcedureUs) {
+  Wait wait(cpu, kApProcedureUs);
+  while (load(slot.mailbox) == static_cast<u32>(Mailbox::Pending) && !stopped()) {
+    if (!wait.go_on()) {
       return refuse(Status::Timeout);
     }
-    cpu.pause();
   }
+  bool const faulted = load(slot.mailbox) == static_cast<u32>(Mailbox::Faulted);
   store(slot.mailbox, static_cast<u32>(Mailbox::Empty));
-  return answer(Status::Success);
+  if (!faulted) {
+    return answer(Status::Success);
+  }
+  slots_[index].fault = slot.fault;
+  return {0, Status::Aborted, true};
 }
 
 }  // namespace mm::supervisor

@@ -19,7 +19,9 @@ void Supervisor<M>::enter(Cpu& cpu, u32 cpu_index, PhysAddr hob_list) noexcept {
     halt(cpu_index, hal::HaltReason::RsmBreach);
     return;
   }
-  if (cpu.is_bsp()) {
+  // Who is the BSP is decided once: the normal world can move the BSP flag afterwards.
+  bool const is_bsp = load(init_done_) != 0 ? cpu_index == bsp_index_ : cpu.is_bsp();
+  if (is_bsp) {
     enter_bsp(cpu, cpu_index, hob_list);
   } else {
     enter_ap(cpu, cpu_index);
@@ -137,9 +139,8 @@ bool Supervisor<M>::rendezvous(Cpu& cpu, u32 index) noexcept {
   };
   u32 arrived = arrivals();
   if (arrived < cpu_count_ && enforced(Check::Rendezvous)) {
-    u64 const start = machine_.now_us();
-    while ((arrived = arrivals()) < cpu_count_ && !stopped() && machine_.now_us() - start < kRendezvousUs) {
-      cpu.pause();
+    Wait wait(cpu, kRendezvousUs);
+    while ((arrived = arrivals()) < cpu_count_ && !stopped() && wait.go_on()) {
     }
   }
   if (stopped()) {
@@ -161,13 +162,12 @@ void Supervisor<M>::release(Cpu& cpu, u32 index) noexcept {
   if (cpu_count_ == 1) {
     return;
   }
-  u64 const start = machine_.now_us();
+  Wait wait(cpu, kRendezvousUs);
   while (load(released_) + 1 < cpu_count_ && !stopped()) {
-    if (machine_.now_us() - start >= kRendezvousUs) {
+    if (!wait.go_on()) {
       halt(index, hal::HaltReason::RendezvousTimeout, u64{load(released_)} + 1, cpu_count_);
       return;
     }
-    cpu.pause();
   }
 }
 

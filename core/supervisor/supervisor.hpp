@@ -17,6 +17,7 @@
 #include "core/supervisor/cpu_protection.hpp"
 #include "core/supervisor/handover.hpp"
 #include "core/supervisor/types.hpp"
+#include "core/supervisor/wait.hpp"
 #include "hal/roles/machine.hpp"
 
 namespace mm::supervisor {
@@ -56,8 +57,8 @@ class Supervisor {
   }
   void halt(u32 cpu, hal::HaltReason why, u64 b = 0, u64 c = 0, u64 d = 0) noexcept {
     emit(cpu, hal::TraceKind::Halt, static_cast<u64>(why), b, c, d);
-    store(stopped_, 1);
     machine_.halt(why);
+    store(stopped_, 1);  // not before: a CPU that saw it would leave MM
   }
   void halt_init(u32 cpu, InitError why) noexcept {
     halt(cpu, hal::HaltReason::InitFailed, static_cast<u64>(status_of(why.problem)), static_cast<u64>(why.problem),
@@ -174,7 +175,8 @@ class Supervisor {
   u32 image_count_ = 0;
 
   u64 root_ = 0;
-  Range core_;  ///< the supervisor image
+  u64 address_limit_ = memory::kAddressLimit;  ///< no page above it is opened
+  Range core_;                                 ///< the supervisor image
   memory::PageAllocator allocator_;
   memory::UnblockTracker unblocked_;
   std::array<CommChannel, 2> channels_{};  ///< by abi::Channel

@@ -18,6 +18,7 @@ inline constexpr u64 kHomeSpace = 0x20;
 inline constexpr u64 kUserCodeSelector = 0x5B;
 inline constexpr u64 kUserDataSelector = 0x53;
 inline constexpr u64 kSupervisorCodeSelector = 0x38;
+inline constexpr u64 kVectorMachineCheck = 18;
 /// Vectors of a UserFaultRecord beyond those of the CPU.
 inline constexpr u64 kVectorRefusedSyscall = 0x100;  ///< error_code = system call, cr2 = Status
 inline constexpr u64 kVectorBudget = 0x101;          ///< simulator: ring 3 ran longer than its budget
@@ -27,7 +28,8 @@ inline u32 load(u32 const& word) noexcept { return __atomic_load_n(&word, __ATOM
 inline void store(u32& word, u32 value) noexcept { __atomic_store_n(&word, value, __ATOMIC_RELEASE); }
 inline void increment(u32& word) noexcept { __atomic_fetch_add(&word, 1u, __ATOMIC_ACQ_REL); }
 
-enum class Mailbox : u32 { Empty = 0, Pending = 1, Done = 2 };
+/// Of one AP. Faulted: the procedure did not return, its fault was contained and is in the AP's slot.
+enum class Mailbox : u32 { Empty = 0, Pending = 1, Done = 2, Faulted = 3 };
 
 /// State of one CPU.
 struct CpuSlot {
@@ -73,10 +75,11 @@ struct SaveStateHolder {
 struct SyscallResult {
   u64 rax = 0;
   Status status = Status::Success;
+  bool contained = false;  ///< what refused it is a fault that the caller's slot has already
 };
-constexpr SyscallResult refuse(Status s) noexcept { return {0, s}; }
-constexpr SyscallResult answer(u64 rax) noexcept { return {rax, Status::Success}; }
-constexpr SyscallResult answer(Status s) noexcept { return {static_cast<u64>(s), Status::Success}; }
+constexpr SyscallResult refuse(Status s) noexcept { return {0, s, false}; }
+constexpr SyscallResult answer(u64 rax) noexcept { return {rax, Status::Success, false}; }
+constexpr SyscallResult answer(Status s) noexcept { return {static_cast<u64>(s), Status::Success, false}; }
 
 /// FNV-1a-64, continued from `hash`.
 inline constexpr u64 kFnvBasis = 0xCBF2'9CE4'8422'2325;

@@ -31,12 +31,12 @@ UserImage Supervisor<M>::image_of(u64 rip) const noexcept {
   return {};
 }
 
-/// Runs a command in ring 3 and gives its RAX. After a contained fault: Status::Aborted, and the user core was told
-/// (on an AP it is not: the procedure just ends).
+/// Runs a command of the BSP in ring 3 and gives its RAX. After a contained fault: Status::Aborted, and the user core
+/// was told.
 template <hal::Machine M>
 u64 Supervisor<M>::demote(Cpu& cpu, u32 index, abi::UserCommand command, u64 a1, u64 a2) noexcept {
   u64 rax = static_cast<u64>(Status::Aborted);
-  if (!run_command(cpu, index, command, a1, a2, rax) && !stopped() && command != abi::UserCommand::UserApProcedure) {
+  if (!run_command(cpu, index, command, a1, a2, rax) && !stopped()) {
     report_fault(cpu, index);
   }
   return rax;
@@ -53,6 +53,7 @@ bool Supervisor<M>::run_command(Cpu& cpu, u32 index, abi::UserCommand command, u
   user.rdx = a1;
   user.r8 = a2;
   user.r15 = kUserReturnGate;
+  cpu.clean_user_state();
   emit(index, hal::TraceKind::UserEnter, static_cast<u64>(command), a1);
   CpuSlot& slot = slots_[index];
   for (;;) {
@@ -91,6 +92,10 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
   if (result.status == Status::Success) {
     return true;
   }
+  if (result.contained) {
+    slots_[index].fault.command = static_cast<u64>(command);
+    return false;
+  }
   u64 const status = static_cast<u64>(result.status);
   user.rax = number;  // as ring 3 left it
   abi::UserFaultRecord const fault{kVectorRefusedSyscall, number, user.rip, status, static_cast<u64>(command), 0};
@@ -103,12 +108,15 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
   return false;
 }
 
-/// Whether a fault or a refused system call stops the machine. One of the user core while it cleans up does under
-/// either policy.
+/// Whether a fault or a refused system call stops the machine. Under either policy do one of the user core while it
+/// cleans up, and a procedure of an AP that has not ended: it would run on beside everything else.
 template <hal::Machine M>
 bool Supervisor<M>::fails_stop(abi::UserFaultRecord const& fault) const noexcept {
   bool const cleans_up = fault.command == static_cast<u64>(abi::UserCommand::UserFault);
-  return options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain) ||
+  bool const ap_runs_on = fault.vector == kVectorRefusedSyscall &&
+                          fault.error_code == static_cast<u64>(abi::Syscall::StartApProc) &&
+                          fault.cr2 == static_cast<u64>(Status::Timeout);
+  return options_.fault_policy != static_cast<u32>(abi::FaultPolicy::Contain) || ap_runs_on ||
          (cleans_up && image_of(user_entry_).range.contains({fault.rip, 1}));
 }
 
@@ -166,6 +174,10 @@ void Supervisor<M>::write_telemetry(Cpu& cpu, u32 index, u64 offset, abi::Teleme
 template <hal::Machine M>
 void Supervisor<M>::handle_fault(Cpu& cpu, u32 index, abi::UserCommand command, hal::UserExit const& exit,
                                  hal::UserContext const& user) noexcept {
+  if (exit.kind == hal::UserExitKind::Fault && exit.vector == kVectorMachineCheck) {
+    supervisor_fault(cpu, exit.vector, exit.error_code, user.rip, exit.cr2);  // of the CPU, whoever it interrupted
+    return;
+  }
   bool const budget = exit.kind == hal::UserExitKind::Budget;
   u64 const vector = budget ? kVectorBudget : exit.vector;
   emit(index, hal::TraceKind::Fault, vector, exit.error_code, user.rip, exit.cr2, user.rsp, static_cast<u64>(command));

@@ -111,10 +111,7 @@ class UserCore {
     }
     auto const record = load<abi::UserFaultRecord>(page + abi::kUserFaultOffset);
     Driver* const culprit = dispatcher_.find_image(record.rip);
-    if (record.command == static_cast<u64>(abi::UserCommand::UserApProcedure)) {
-      contain(culprit);
-      return Status::Success;
-    }
+    ap_procedure_runs_.store(false, std::memory_order_release);  // START_AP_PROC may be what did not come back
     contain(culprit != nullptr ? culprit : dispatcher_.find_image(current_image_));
     abandon();
     return resume();

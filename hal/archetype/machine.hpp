@@ -29,9 +29,12 @@ class Cpu {
   void flush_tlb() noexcept;
   void set_write_protect(bool on) noexcept;
   void set_user_access(bool on) noexcept;
+  void clean_user_state() noexcept;
   UserExit run_user(UserContext& user) noexcept;
+  u64 now_us() noexcept;
   bool is_bsp() noexcept;
   u32 apic_id() noexcept;
+  u32 physical_address_bits() noexcept;
 };
 static_assert(hal::Cpu<Cpu>);
 
@@ -44,7 +47,6 @@ class Machine {
   Machine& operator=(Machine const&) = delete;
 
   void trace(TraceEvent const& event) noexcept;
-  u64 now_us() noexcept;
   Range mmram() noexcept;
   u64 own_code() noexcept;
   void halt(HaltReason why) noexcept;

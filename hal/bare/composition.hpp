@@ -19,6 +19,7 @@ class Composition {
       stop_cpu();
     }
     Cpu& cpu = cpus_[cpu_index];
+    clock_.measure();
     cpu.begin_mmi();
     supervisor_.enter(cpu, static_cast<u32>(cpu_index), PhysAddr{hob_list});
     cpu.end_mmi();
@@ -44,8 +45,10 @@ class Composition {
 
   StopFlag stop_;
   Machine<Traced> machine_{stop_};
-  std::array<Cpu, platform::kMaxCpus> cpus_{Cpu{stop_}, Cpu{stop_}, Cpu{stop_}, Cpu{stop_},
-                                            Cpu{stop_}, Cpu{stop_}, Cpu{stop_}, Cpu{stop_}};
+  Clock clock_;
+  std::array<Cpu, platform::kMaxCpus> cpus_{Cpu{stop_, clock_}, Cpu{stop_, clock_}, Cpu{stop_, clock_},
+                                            Cpu{stop_, clock_}, Cpu{stop_, clock_}, Cpu{stop_, clock_},
+                                            Cpu{stop_, clock_}, Cpu{stop_, clock_}};
   supervisor::Supervisor<Machine<Traced>> supervisor_{machine_};
 };
 

@@ -35,6 +35,7 @@ hal::UserExit Cpu::run_user(hal::UserContext& user) noexcept {
     return {hal::UserExitKind::Fault, kVectorGeneralProtection, 0, 0};
   }
   mm_bare_enter_user(&gate_, &user, user.rcx == user.rip && user.r11 == user.rflags ? 1 : 0);
+  stop_if_raised();  // what ring 3 asks for now is not served any more
   hal::UserExit const& exit = gate_.exit;
   if (exit.kind != hal::UserExitKind::Fault) {
     return {exit.kind, 0, 0, 0};
@@ -42,22 +43,28 @@ hal::UserExit Cpu::run_user(hal::UserContext& user) noexcept {
   return {exit.kind, exit.vector, exit.error_code, exit.vector == kVectorPageFault ? exit.cr2 : 0};
 }
 
+void Cpu::clean_user_state() noexcept {
+  struct alignas(16) FxImage {
+    u16 fcw = 0x037F;
+    std::array<u16, 11> rest{};
+    u32 mxcsr = 0x1F80;
+    u32 mxcsr_mask = 0;
+    std::array<std::byte, 480> registers{};
+  };
+  static_assert(sizeof(FxImage) == 512 && offsetof(FxImage, mxcsr) == 24);
+  static constexpr FxImage kClean;
+  fxrstor(&kClean);
+}
+
 void Cpu::begin_mmi() noexcept {
-  normal_ = {read_known_msr(kMsrStar),         read_known_msr(kMsrLstar),      read_known_msr(kMsrFmask),
-             read_known_msr(kMsrKernelGsBase), read_known_msr(kMsrSysenterCs), read_cr2()};
+  entered_ = read_tsc();
+  border_.enter();
   u64 const efer = read_known_msr(kMsrEfer);
   if ((efer & kEferSce) == 0) {
     write_known_msr(kMsrEfer, efer | kEferSce);  // another MMI entry than ours; RSM brings the old one back
   }
-  write_known_msr(kMsrStar, kStarSelectors | (normal_.star & 0xFFFF'FFFF));
-  write_known_msr(kMsrLstar, reinterpret_cast<u64>(&mm_bare_syscall_entry));
-  write_known_msr(kMsrFmask, kFmask);
   write_known_msr(kMsrGsBase, reinterpret_cast<u64>(&gate_));
-  write_known_msr(kMsrKernelGsBase, 0);
-  // Two more ways into ring 0 that the normal world has set up: SYSENTER, and the call gates of its LDT (RSM brings
-  // that back).
-  write_known_msr(kMsrSysenterCs, 0);
-  load_null_ldt();
+  load_null_ldt();  // its call gates were another way into ring 0; RSM brings it back
   u64 const cr4 = read_cr4();
   smap_ = (cr4 & kCr4Smap) != 0;
   if (!tables_ready_) {
@@ -68,12 +75,8 @@ void Cpu::begin_mmi() noexcept {
 }
 
 void Cpu::end_mmi() noexcept {
-  write_known_msr(kMsrStar, normal_.star);
-  write_known_msr(kMsrLstar, normal_.lstar);
-  write_known_msr(kMsrFmask, normal_.fmask);
-  write_known_msr(kMsrKernelGsBase, normal_.kernel_gs);
-  write_known_msr(kMsrSysenterCs, normal_.sysenter_cs);
-  write_cr2(normal_.cr2);
+  stop_if_raised();
+  border_.leave();
 }
 
 void Cpu::fill_tables() noexcept {
@@ -85,8 +88,12 @@ void Cpu::fill_tables() noexcept {
     store_gate(idt + vector * 16, interrupt_gate(stubs + vector * 16, stack_of_vector(vector)));
   }
   store_gate(gdt + kGdtCallGate, call_gate(reinterpret_cast<u64>(&mm_bare_return_gate)));
-  u64 const stack_end = reinterpret_cast<u64>(gate_.stack.data() + gate_.stack.size());
-  store<u64>(tss_base(gdt + kGdtTss) + kTssRsp0, stack_end);
+  u64 const tss = tss_base(gdt + kGdtTss);
+  store<u64>(tss + kTssRsp0, reinterpret_cast<u64>(gate_.stack.data() + gate_.stack.size()));
+  for (u64 i = 0; i < gate_.exception_stacks.size(); ++i) {
+    auto& stack = gate_.exception_stacks[i];
+    store<u64>(tss + kTssIst1 + (i + 1) * 8, reinterpret_cast<u64>(stack.data() + stack.size()));
+  }
 }
 
 }  // namespace mm::bare

@@ -9,9 +9,13 @@ namespace mm::bare {
 
 inline constexpr u32 kMsrApicBase = 0x1B;
 inline constexpr u32 kMsrSysenterCs = 0x174;
+inline constexpr u32 kMsrSysenterEsp = 0x175;
+inline constexpr u32 kMsrSysenterEip = 0x176;
+inline constexpr u32 kMsrPat = 0x277;
 inline constexpr u32 kMsrEfer = 0xC000'0080;
 inline constexpr u32 kMsrStar = 0xC000'0081;
 inline constexpr u32 kMsrLstar = 0xC000'0082;
+inline constexpr u32 kMsrCstar = 0xC000'0083;
 inline constexpr u32 kMsrFmask = 0xC000'0084;
 inline constexpr u32 kMsrGsBase = 0xC000'0101;
 inline constexpr u32 kMsrKernelGsBase = 0xC000'0102;
@@ -25,10 +29,31 @@ inline constexpr u16 kSelectorCode64 = 0x38;
 inline constexpr u64 kGdtCallGate = 0x60;
 inline constexpr u64 kGdtTss = 0x70;
 inline constexpr u64 kTssRsp0 = 4;
+inline constexpr u64 kTssIst1 = 36;                          ///< IST2 to IST7 follow, 8 bytes each
 inline constexpr u64 kStarSelectors = 0x004B'0038ull << 32;  ///< SYSRET base 0x4B, SYSCALL base 0x38
 inline constexpr u64 kFmask = 0x5'7700;                      ///< IF TF DF AC NT RF IOPL
 /// Flags that ring 3 owns: CF PF AF ZF SF TF DF OF AC ID. IF stays clear, IOPL 0.
 inline constexpr u64 kUserFlags = 0x24'0DD5;
+
+/// Vectors that must not run on the stack of whom they interrupt: #DB (on a SYSCALL edge), NMI, #DF, #MC. Each has one
+/// of its own, because one of them can come while another is handled: an NMI in the first instruction of #DB's stub.
+/// Within a vector nothing nests: NMI is blocked until IRETQ, #DB clears TF, #DF and #MC do not return.
+enum class ExceptionStack : u8 { None = 0, DoubleFault = 1, Debug = 2, Nmi = 3, MachineCheck = 4 };
+inline constexpr u64 kOwnExceptionStacks = 3;  ///< IST2 to IST4; IST1 is the loader's
+constexpr ExceptionStack stack_of_vector(u32 vector) noexcept {
+  switch (vector) {
+    case 1:
+      return ExceptionStack::Debug;
+    case 2:
+      return ExceptionStack::Nmi;
+    case 8:
+      return ExceptionStack::DoubleFault;
+    case 18:
+      return ExceptionStack::MachineCheck;
+    default:
+      return ExceptionStack::None;
+  }
+}
 
 /// A gate as two words: interrupt gate (type 0xE, DPL 0) or call gate (type 0xC, DPL 3).
 struct Gate {
@@ -40,12 +65,9 @@ constexpr Gate make_gate(u64 target, u8 ist, u8 access) noexcept {
               (target >> 16 & 0xFFFF) << 48,
           target >> 32};
 }
-constexpr Gate interrupt_gate(u64 target, u8 ist) noexcept { return make_gate(target, ist, 0x8E); }
-constexpr Gate call_gate(u64 target) noexcept { return make_gate(target, 0, 0xEC); }
-
-/// Vectors that must not run on the stack of whom they interrupt: #DB (on a SYSCALL edge), NMI, #DF, #MC.
-constexpr u8 stack_of_vector(u32 vector) noexcept {
-  return vector == 1 || vector == 2 || vector == 8 || vector == 18 ? u8{1} : u8{0};
+constexpr Gate interrupt_gate(u64 target, ExceptionStack stack) noexcept {
+  return make_gate(target, static_cast<u8>(stack), 0x8E);
 }
+constexpr Gate call_gate(u64 target) noexcept { return make_gate(target, 0, 0xEC); }
 
 }  // namespace mm::bare

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "hal/bare/descriptors.hpp"
 #include "hal/roles/machine.hpp"
 
 namespace mm::bare {
@@ -15,7 +16,10 @@ struct alignas(64) GateBlock {
   hal::UserExit exit;
   u64 pad = 0;
   std::array<u64, 64> stack{};  ///< TSS.RSP0 = its end: holds one hardware frame, never nested
+  /// IST2 to IST4: each holds a hardware frame and what the stubs push. A fault that is fatal moves on to IST1.
+  std::array<std::array<u64, 32>, kOwnExceptionStacks> exception_stacks{};
 };
+static_assert(offsetof(GateBlock, exception_stacks) % 16 == 0);
 static_assert(offsetof(GateBlock, user) == 0x08 && offsetof(GateBlock, scratch) == 0x10);
 static_assert(offsetof(GateBlock, exit) == 0x18 && offsetof(hal::UserExit, cr2) == 0x18);
 static_assert(offsetof(hal::UserContext, rsp) == 0x20 && offsetof(hal::UserContext, r8) == 0x40);

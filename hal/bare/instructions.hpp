@@ -77,6 +77,31 @@ inline u64 read_known_msr(u32 msr) noexcept {
 inline void write_known_msr(u32 msr, u64 value) noexcept {
   asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)) : "memory");
 }
+inline u64 read_tsc() noexcept {
+  u32 low;
+  u32 high;
+  asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+  return static_cast<u64>(high) << 32 | low;
+}
+/// CPUID.80000008H:EAX[7:0], 36 where the leaf is not there (Intel SDM vol. 3, 4.1.4).
+inline u32 physical_address_bits() noexcept {
+  u32 a = 0x8000'0000;
+  u32 b;
+  u32 c = 0;
+  u32 d;
+  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  if (a < 0x8000'0008) {
+    return 36;
+  }
+  a = 0x8000'0008;
+  c = 0;
+  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  return a & 0xFF;
+}
+/// x87 and SSE state from a 512-byte image, 16-byte aligned.
+inline void fxrstor(void const* image) noexcept {
+  asm volatile("fxrstor64 %0" : : "m"(*static_cast<std::byte const(*)[512]>(image)) : "memory");
+}
 /// CPUID.1:EBX[31:24].
 inline u32 initial_apic_id() noexcept {
   u32 a = 1;

@@ -6,7 +6,9 @@
 
 #include "core/abi/console.hpp"
 #include "core/abi/platform.hpp"
+#include "hal/bare/border.hpp"
 #include "hal/bare/chipset.hpp"
+#include "hal/bare/clock.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/bare/gate_block.hpp"
 #include "hal/bare/instructions.hpp"
@@ -60,7 +62,7 @@ inline void stop_cpu() noexcept {
 /// hal::Cpu on the CPU that executes it.
 class Cpu {
  public:
-  constexpr explicit Cpu(StopFlag& stop) noexcept : stop_(stop) {}
+  constexpr Cpu(StopFlag& stop, Clock& clock) noexcept : stop_(stop), clock_(clock) {}
   Cpu(Cpu const&) = delete;
   Cpu& operator=(Cpu const&) = delete;
 
@@ -118,9 +120,7 @@ class Cpu {
   void wbinvd() noexcept { bare::wbinvd(); }
   void speculation_barrier() noexcept { lfence(); }
   void pause() noexcept {
-    if (stop_.is_raised()) {
-      stop_cpu();
-    }
+    stop_if_raised();
     bare::pause();
   }
   u64 read_cr3() noexcept { return bare::read_cr3(); }
@@ -135,15 +135,18 @@ class Cpu {
     }
   }
 
+  void clean_user_state() noexcept;
   hal::UserExit run_user(hal::UserContext& user) noexcept;
 
+  u64 now_us() noexcept { return clock_.microseconds(read_tsc() - entered_); }
   bool is_bsp() noexcept { return (read_known_msr(kMsrApicBase) >> 8 & 1) != 0; }
   u32 apic_id() noexcept { return initial_apic_id(); }
+  u32 physical_address_bits() noexcept { return bare::physical_address_bits(); }
 
   /// Start of an MMI: keeps what the normal world has in the registers that RSM does not restore, and sets ours. On
   /// the first call also fills the IDT (shared, the same bytes from every CPU) and this CPU's call gate and TSS.RSP0.
   void begin_mmi() noexcept;
-  /// End of an MMI: gives the normal world its registers back.
+  /// End of an MMI: gives the normal world its registers back. Does not return when the machine was stopped meanwhile.
   void end_mmi() noexcept;
   /// Whether `gs_base` is the gate block of this CPU.
   bool owns(u64 gs_base) const noexcept { return gs_base == reinterpret_cast<u64>(&gate_); }
@@ -158,14 +161,17 @@ class Cpu {
     }
   }
   void fill_tables() noexcept;
-
-  struct NormalWorldRegisters {
-    u64 star = 0, lstar = 0, fmask = 0, kernel_gs = 0, sysenter_cs = 0, cr2 = 0;
-  };
+  void stop_if_raised() const noexcept {
+    if (stop_.is_raised()) {
+      stop_cpu();
+    }
+  }
 
   StopFlag& stop_;
+  Clock& clock_;
   GateBlock gate_;
-  NormalWorldRegisters normal_;
+  Border border_;
+  u64 entered_ = 0;  ///< TSC at the start of this MMI
   bool tables_ready_ = false;
   bool smap_ = false;
 };
@@ -193,15 +199,6 @@ class Machine {
     }
   }
 
-  /// Microseconds of PM timer since the first call, wraps of its 24 bits counted as long as one call comes every 4.6 s.
-  u64 now_us() noexcept {
-    Locked const hold(clock_);
-    u32 const now = in32(platform::kPortPmTimer) & kTimerMask;
-    ticks_ += (now - last_) & kTimerMask;
-    last_ = now;
-    return ticks_ / platform::kPmTimerHz * 1'000'000 + ticks_ % platform::kPmTimerHz * 1'000'000 / platform::kPmTimerHz;
-  }
-
   Range mmram() noexcept { return locked_tseg(); }
   u64 own_code() noexcept { return reinterpret_cast<u64>(&mm_bare_syscall_entry); }
 
@@ -214,14 +211,10 @@ class Machine {
   }
 
  private:
-  static constexpr u32 kTimerMask = 0xFF'FFFF;
   static constexpr u32 kExitHalted = 1;  ///< the emulator's exit code becomes 3
 
   StopFlag& stop_;
   SpinLock console_;
-  SpinLock clock_;
-  u64 ticks_ = 0;
-  u32 last_ = 0;
 };
 static_assert(hal::Machine<Machine<true>> && hal::Machine<Machine<false>>);
 

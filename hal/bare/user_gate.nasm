@@ -47,6 +47,9 @@ default rel
 %define VECTOR_GP  13
 %define RFLAGS_TF  0x100
 
+%define GDT_TSS    0x70
+%define TSS_IST1   36
+
 extern mm_bare_supervisor_fault
 global mm_bare_enter_user
 global mm_bare_syscall_entry
@@ -234,6 +237,21 @@ interrupt:
   mov rdx, [rsp + 8]
   mov r8, [rsp + 16]
   mov r9, cr2
+  ; The stacks of #DB, NMI and #MC hold one frame: go on upon IST1 of this CPU's TSS. Nothing returns from here.
+  sub rsp, 16
+  sgdt [rsp + 6]
+  mov rbx, [rsp + 8]
+  mov eax, [rbx + GDT_TSS + 2]
+  and eax, 0x00FFFFFF
+  movzx esi, byte [rbx + GDT_TSS + 7]
+  shl esi, 24
+  or eax, esi
+  mov esi, [rbx + GDT_TSS + 8]
+  shl rsi, 32
+  or rax, rsi
+  mov rax, [rax + TSS_IST1]
+  test rax, rax
+  cmovnz rsp, rax
   and rsp, -16
   sub rsp, 32
   call mm_bare_supervisor_fault

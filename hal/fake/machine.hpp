@@ -96,7 +96,7 @@ struct PortWrite {
 /// One CPU. `user` is ring 3: it gets the context of each entry and resume, changes it, and says why it came back.
 class Cpu {
  public:
-  Cpu(Machine& machine, u32 apic, bool bsp) : machine_(machine), apic_(apic), bsp_(bsp) {}
+  Cpu(Machine& machine, u32 apic, bool is_bsp) : bsp(is_bsp), machine_(machine), apic_(apic) {}
 
   std::function<hal::UserExit(hal::UserContext&)> user;
   std::function<void()> on_pause;
@@ -104,7 +104,9 @@ class Cpu {
   std::map<u16, u32> ports;
   std::vector<PortWrite> port_writes;
   u64 cr3 = 0;
-  u32 cli_count = 0, hlt_count = 0, wbinvd_count = 0, barrier_count = 0;
+  bool bsp;  ///< IA32_APIC_BASE bit 8
+  u32 cli_count = 0, hlt_count = 0, wbinvd_count = 0, barrier_count = 0, flush_count = 0, clean_count = 0;
+  u32 address_bits = 47;                   ///< MAXPHYADDR
   int user_access = 0, write_windows = 0;  ///< open windows: 0 whenever ring 3 runs
 
   void read(PhysAddr at, std::span<std::byte> in) noexcept;
@@ -132,17 +134,19 @@ class Cpu {
   void speculation_barrier() noexcept { ++barrier_count; }
   void pause() noexcept;
   u64 read_cr3() noexcept { return cr3; }
-  void flush_tlb() noexcept {}
+  void flush_tlb() noexcept { ++flush_count; }
   void set_write_protect(bool on) noexcept { write_windows += on ? -1 : 1; }
   void set_user_access(bool on) noexcept { user_access += on ? 1 : -1; }
+  void clean_user_state() noexcept { ++clean_count; }
   hal::UserExit run_user(hal::UserContext& context) noexcept { return user(context); }
-  bool is_bsp() noexcept { return bsp_; }
+  u64 now_us() noexcept;
+  bool is_bsp() noexcept { return bsp; }
   u32 apic_id() noexcept { return apic_; }
+  u32 physical_address_bits() noexcept { return address_bits; }
 
  private:
   Machine& machine_;
   u32 apic_;
-  bool bsp_;
 };
 
 /// Reads of normal-world addresses by the supervisor are logged, so that a test can see a double fetch.
@@ -158,7 +162,6 @@ class Machine {
     return (defects >> static_cast<u32>(check) & 1) != 0;
   }
   void trace(hal::TraceEvent const& e) noexcept { events.push_back(e); }
-  u64 now_us() noexcept { return clock_us; }
   Range mmram() noexcept { return protected_mmram; }
   u64 own_code() noexcept { return code; }
   void halt(hal::HaltReason why) noexcept {
@@ -205,6 +208,7 @@ inline void Cpu::copy(PhysAddr to, PhysAddr from, u64 bytes) noexcept {
   machine_.memory.read(raw(from), bounce);
   machine_.memory.write(raw(to), bounce);
 }
+inline u64 Cpu::now_us() noexcept { return machine_.clock_us; }
 inline void Cpu::pause() noexcept {
   machine_.clock_us += machine_.pause_us;
   if (on_pause) {

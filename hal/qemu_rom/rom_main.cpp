@@ -73,7 +73,7 @@ void set_up_idt() noexcept {
   } const pointer;
   u64 const stubs = reinterpret_cast<u64>(&rom_exception_stubs);
   for (u64 vector = 0; vector < 32; ++vector) {
-    bare::Gate gate = bare::interrupt_gate(stubs + vector * 16, 0);
+    bare::Gate gate = bare::interrupt_gate(stubs + vector * 16, bare::ExceptionStack::None);
     gate.low = (gate.low & ~0xFFFF'0000ull) | static_cast<u64>(kSelectorCode64) << 16;
     bare::copy_bytes(kIdt + vector * 16, reinterpret_cast<u64>(&gate), sizeof gate);
   }

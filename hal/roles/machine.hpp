@@ -11,7 +11,8 @@
 /// What the supervisor demands of a machine. Every operation is noexcept and acts on the CPU whose handle is used.
 namespace mm::hal {
 
-/// Ring-3 register file at an exit, and what the next entry starts with. FX state stays in the CPU: ring 0 uses none.
+/// Ring-3 register file at an exit, and what the next entry starts with. FX state stays in the CPU: ring 0 uses none,
+/// and Cpu::clean_user_state() sets it before each demotion.
 struct UserContext {
   u64 rax = 0, rcx = 0, rdx = 0, rbx = 0, rsp = 0, rbp = 0, rsi = 0, rdi = 0;
   u64 r8 = 0, r9 = 0, r10 = 0, r11 = 0, r12 = 0, r13 = 0, r14 = 0, r15 = 0;
@@ -66,27 +67,35 @@ concept Cpu = requires(C& c, u32 msr, u64 v, u16 port, abi::IoWidth w, u32 io, U
   { c.set_write_protect(bool{}) } noexcept;
   /// STAC/CLAC: true opens user pages to read/write/copy/zero; never across run_user(). No-op where SMAP is off.
   { c.set_user_access(bool{}) } noexcept;
+  /// Before each demotion: the x87 as FNINIT leaves it, MXCSR 1F80H, ST0-7 and XMM0-15 zero. Ring 3 sees nothing there
+  /// that the normal world or an earlier demotion left.
+  { c.clean_user_state() } noexcept;
   /// Enters ring 3 with `user` (RSP mod 16 == 8 is the caller's business) and returns when it comes back; `user` is
   /// updated. On kind Fault and Budget the context is that of the faulting instruction. Not re-entrant per CPU.
   { c.run_user(user) } noexcept -> std::same_as<UserExit>;
-  { c.is_bsp() } noexcept -> std::same_as<bool>;  ///< IA32_APIC_BASE bit 8
+  /// Microseconds on a clock of this CPU that starts at 0 with each MMI and only grows. The normal world can neither
+  /// move nor stop its source. Differences between two CPUs mean nothing.
+  { c.now_us() } noexcept -> std::same_as<u64>;
+  /// IA32_APIC_BASE bit 8. The normal world can write it: asked in the first MMI only.
+  { c.is_bsp() } noexcept -> std::same_as<bool>;
   { c.apic_id() } noexcept -> std::same_as<u32>;
+  /// MAXPHYADDR (CPUID 80000008H:EAX[7:0]): a page-table entry with a higher address bit is a fault of its own.
+  { c.physical_address_bits() } noexcept -> std::same_as<u32>;
 };
 
-/// The machine: CPUs, clock, trace, end.
+/// The machine: CPUs, trace, end.
 template <typename M>
 concept Machine = requires(M& m, TraceEvent const& e, HaltReason why, u64 v) {
   requires Cpu<typename M::Cpu>;
   /// Null on a release build (kTraced false): then events are not even built.
   { M::kTraced } -> std::convertible_to<bool>;
   { m.trace(e) } noexcept;
-  /// Monotonic microseconds, by the PM timer (bare) or virtual time (simulator).
-  { m.now_us() } noexcept -> std::same_as<u64>;
   /// MMRAM as the chipset's own registers give it; empty while it is not closed and locked. Never what a loader says.
   { m.mmram() } noexcept -> std::same_as<Range>;
   /// An address inside the supervisor image that runs.
   { m.own_code() } noexcept -> std::same_as<u64>;
-  /// Stops every CPU for ever. Emits nothing: the caller has traced Halt.
+  /// Stops every CPU for ever: none leaves MM, none gets one more system call served. Emits nothing: the caller has
+  /// traced Halt. Returns on a fake machine only.
   { m.halt(why) } noexcept;
 };
 

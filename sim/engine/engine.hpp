@@ -72,6 +72,8 @@ class Engine {
   /// After the host changed code that ring 3 may have run. Also scans executable user pages for encodings that the
   /// engine cannot translate and hides them.
   void flush_code() noexcept;
+  /// The x87 as FNINIT leaves it, MXCSR 1F80H, ST0-7 and XMM0-15 zero.
+  void clean_vector_state() noexcept;
   /// Remembers and brings back what is not in UserContext (x87, SSE).
   void save_state() noexcept;
   void restore_state() noexcept;

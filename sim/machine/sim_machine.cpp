@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "sim/engine/cpuid.hpp"
+
 namespace mm::sim {
 namespace {
 
@@ -79,9 +81,13 @@ void SimMachine::trace(hal::TraceEvent const& event) noexcept {
   }
 }
 
-u64 SimMachine::now_us() noexcept {
-  time_ns_ += kNsPerClockRead;
-  return time_ns_ / 1000;
+u32 SimMachine::Cpu::physical_address_bits() noexcept {
+  return cpuid(0x8000'0008, 0, machine_.cpus(), index_).eax & 0xFF;
+}
+
+u64 SimMachine::Cpu::now_us() noexcept {
+  machine_.time_ns_ += kNsPerClockRead;
+  return machine_.time_ns_ / 1000;
 }
 
 void SimMachine::halt(hal::HaltReason why) noexcept {

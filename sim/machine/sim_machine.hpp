@@ -56,7 +56,6 @@ class SimMachine {
 
   // hal::Machine
   void trace(hal::TraceEvent const& event) noexcept;
-  u64 now_us() noexcept;
   Range mmram() noexcept { return devices_.smram_locked() && devices_.tseg_closed() ? devices_.tseg() : Range{}; }
   u64 own_code() noexcept { return placement_.supervisor_entry; }
   void halt(hal::HaltReason why) noexcept;
@@ -161,8 +160,11 @@ class SimMachine::Cpu {
   void set_write_protect(bool on) noexcept { write_protect_ = on; }
   void set_user_access(bool on) noexcept { user_access_ = on && !machine_.defect(supervisor::Check::UserAccessWindow); }
   hal::UserExit run_user(hal::UserContext& user) noexcept;
+  void clean_user_state() noexcept { engine_->clean_vector_state(); }
+  u64 now_us() noexcept;
   bool is_bsp() noexcept { return index_ == 0; }
   u32 apic_id() noexcept { return index_; }
+  u32 physical_address_bits() noexcept;
 
   u32 index() const noexcept { return index_; }
   Engine& engine() noexcept { return *engine_; }

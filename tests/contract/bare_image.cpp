@@ -34,6 +34,7 @@ class Harness {
 
   /// False: ring 3 cannot be given its pages.
   bool set_up() noexcept {
+    clock_.measure();
     cpu_.begin_mmi();
     struct {
       Expected<PhysAddr> take_page() noexcept { return std::unexpected(Status::OutOfResources); }
@@ -61,7 +62,8 @@ class Harness {
 
   bare::StopFlag stop_;
   bare::Machine<true> machine_{stop_};
-  bare::Cpu cpu_{stop_};
+  bare::Clock clock_;
+  bare::Cpu cpu_{stop_, clock_};
   std::array<Page, 4> pages_;
 };
 constinit Harness g_harness;

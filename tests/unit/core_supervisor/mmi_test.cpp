@@ -389,6 +389,30 @@ TEST_F(Mmi, FaultStopsByDefault) {
   EXPECT_TRUE(w.machine.of(TraceKind::Contained).empty());
 }
 
+/// A machine check is the CPU's, whoever it interrupts: no driver pays, and nothing goes on.
+TEST(Containment, AMachineCheckStops) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  w.request(Channel::User, kSomeGuid, {1});
+  s.steps = {Script::fault(18, kDriver + 0x1010)};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::SupervisorFault);
+  EXPECT_TRUE(w.machine.of(TraceKind::Contained).empty());
+}
+
+/// Also the one that tells the user core of a fault: what was on the x87 stack then is gone.
+TEST(Containment, EveryDemotionStartsFromACleanState) {
+  World w(1, 1);
+  Script s(*w.cpu[0]);
+  w.boot();
+  w.request(Channel::User, kSomeGuid, {1});
+  u32 const before = w.cpu[0]->clean_count;
+  s.steps = {Script::fault(16, kDriver + 0x1010), reply(w, 0, 0)};
+  w.mmi();
+  EXPECT_EQ(w.cpu[0]->clean_count - before, 2u);
+}
+
 TEST(Containment, UserCoreIsToldAndAnswers) {
   World w(1, 1);
   Script s(*w.cpu[0]);
