@@ -46,6 +46,12 @@ inline constexpr u64 kTable = kPresent | kWritable | kUser | kAccessed;  ///< ri
 /// Identity mapping reaches the lower canonical half only.
 inline constexpr u64 kAddressLimit = 1ull << 47;
 
+/// The first address that a CPU with `physical_bits` (MAXPHYADDR) cannot map to itself: a higher bit in an entry is
+/// reserved, and the access a page fault with RSVD set (Intel SDM vol. 3, 4.5).
+constexpr u64 address_limit(u32 physical_bits) noexcept {
+  return physical_bits < 47 ? 1ull << physical_bits : kAddressLimit;
+}
+
 /// The leaf entry that maps the page at `addr` to itself with the rights of `attr`; 0 when not present.
 constexpr u64 leaf_entry(u64 addr, PageAttr attr) noexcept {
   if (!attr.present) {

@@ -64,13 +64,22 @@ Expected<void> enable_code_check(C& cpu) noexcept {
   return cpu.write_msr(kMsrSmmFeatureControl, control | kSmmCodeCheck);
 }
 
-/// Tells a CPU with VMX where MSEG is; 0: nowhere.
+/// Whether an SMM-transfer monitor lies in MSEG: its header has a GDT (Intel SDM vol. 3, 32.15.5.1). An MSEG that is
+/// protected and empty is all zeros.
+template <hal::Cpu C>
+bool has_monitor(C& cpu, u64 mseg) noexcept {
+  constexpr u64 kGdtrLimit = 8;
+  return hal::read_object<u32>(cpu, PhysAddr{mseg + kGdtrLimit}) != 0;
+}
+
+/// Tells a CPU with VMX where MSEG is, and that it is VALID when a monitor lies there: without one, VMCALL of the
+/// normal world would load the state of MM from zeros. 0: nowhere.
 template <hal::Cpu C>
 Expected<void> program_mseg(C& cpu, u64 mseg) noexcept {
   if (mseg == 0 || cpu.read_msr(kMsrVmxBasic).value_or(0) == 0) {
     return {};
   }
-  return cpu.write_msr(kMsrSmmMonitorControl, mseg | kMonitorValid);
+  return cpu.write_msr(kMsrSmmMonitorControl, mseg | (has_monitor(cpu, mseg) ? kMonitorValid : 0));
 }
 
 /// All of it. An error: the CPU reports a protection and refuses its registers.

@@ -20,8 +20,9 @@ namespace mm::supervisor {
 
 /// What the hand-over is held against. None of it comes from the loader.
 struct Ground {
-  Range mmram;   ///< that the chipset protects, locked; empty when it does not
-  u64 code = 0;  ///< an address inside the supervisor that runs
+  Range mmram;                                ///< that the chipset protects, locked; empty when it does not
+  u64 code = 0;                               ///< an address inside the supervisor that runs
+  u64 address_limit = memory::kAddressLimit;  ///< of the CPU, and of identity mapping
 };
 
 /// One channel as its HOB describes it.
@@ -705,8 +706,9 @@ Checked<void> HandoverReader<Mem>::check_channels() noexcept {
 // --- stage 2
 // -----------------------------------------------------------------------------------------------------------
 
-/// Nothing is writable and executable, nothing outside MMRAM is code, page 0 is absent, and the tables themselves are
-/// read-only supervisor pages of MMRAM.
+/// Nothing is writable and executable, nothing outside MMRAM is code, page 0 is absent, no page of MMRAM that is called
+/// free is in use, no page is beyond the CPU's addresses, and the tables themselves are read-only supervisor pages of
+/// MMRAM.
 template <hal::PhysMemory Mem>
 Checked<void> HandoverReader<Mem>::check_tables() noexcept {
   Checked<void> result{};
@@ -731,6 +733,12 @@ Checked<void> HandoverReader<Mem>::check_tables() noexcept {
     }
     if (attr.executable && !out_.mmram.contains(leaf)) {
       note(InitProblem::CodeOutsideMmram, leaf.base);
+    }
+    if (touches_free_mmram(leaf)) {
+      note(InitProblem::FreePages, leaf.base);
+    }
+    if (leaf.end() > ground_.address_limit) {
+      note(InitProblem::AddressBits, leaf.base);
     }
   });
   return result;
@@ -773,6 +781,9 @@ Checked<void> HandoverReader<Mem>::check_data() noexcept {
     if (!mapped_as(stack, memory::kUserData) || (guard && !(*guard == memory::kUserData))) {
       return init_error(InitProblem::StackPages, lowest);
     }
+  }
+  if (touches_free_mmram({p.cpl3_stack_base, p.cpl3_per_core_stack_size * count})) {  // a guard is not mapped
+    return init_error(InitProblem::FreePages, p.cpl3_stack_base);
   }
   auto const array = tables_.query_uniform({p.smbase, count * 8});
   auto const bytes = tables_.query_uniform({p.mm_initialized, count});
@@ -832,9 +843,6 @@ Checked<void> HandoverReader<Mem>::check_windows() noexcept {
   }
   if (out_.mseg.size != 0 && !mapped_as(out_.mseg, memory::kSupervisorReadOnly)) {
     return init_error(InitProblem::MsegPages, out_.mseg.base);
-  }
-  if (touches_free_mmram(out_.mseg)) {
-    return init_error(InitProblem::MsegFree, out_.mseg.base);
   }
   return each([this](Hob const& hob) noexcept -> Checked<void> {
     if (!hob.is_guid(guids::gMmProtectedRegionHobGuid)) {

@@ -124,7 +124,8 @@ bool Supervisor<M>::register_cpu(Cpu& cpu, u32 index) noexcept {
 template <hal::Machine M>
 Checked<void> Supervisor<M>::initialise(Cpu& cpu, PhysAddr hob_list) noexcept {
   root_ = cpu.read_cr3() & memory::pte::kAddress;
-  Ground const ground{machine_.mmram(), machine_.own_code()};
+  address_limit_ = memory::address_limit(cpu.physical_address_bits());
+  Ground const ground{machine_.mmram(), machine_.own_code(), address_limit_};
   HandoverReader<Cpu> reader(cpu, PhysAddr{root_}, ground, images_);
   MM_TRY_ASSIGN(Handover const handover, reader.read(hob_list));
   image_count_ = handover.images;

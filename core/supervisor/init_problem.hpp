@@ -81,6 +81,8 @@ enum class InitProblem : u64 {
   WritableCode,
   CodeOutsideMmram,
   NullPage,
+  FreePages,
+  AddressBits,
   TablePages,
   StackPages,
   DataPages,
@@ -92,7 +94,6 @@ enum class InitProblem : u64 {
   ProtectedRegionPages,
   UnblockPages,
   MsegPages,
-  MsegFree,
   // beyond the hand-over
   AllocatorMemory,
   BufferMemory,
@@ -199,6 +200,8 @@ inline constexpr InitProblemText kInitProblems[] = {
     {InitProblem::WritableCode, Status::SecurityViolation, "a page is writable and executable"},
     {InitProblem::CodeOutsideMmram, Status::SecurityViolation, "a page outside MMRAM is executable"},
     {InitProblem::NullPage, Status::SecurityViolation, "the first page of memory is present"},
+    {InitProblem::FreePages, Status::SecurityViolation, "a region of MMRAM that is called free holds a page in use"},
+    {InitProblem::AddressBits, Status::SecurityViolation, "a page lies beyond the physical addresses of the CPU"},
     {InitProblem::TablePages, Status::SecurityViolation, "a page table is outside MMRAM, writable or ring 3's"},
     {InitProblem::StackPages, Status::SecurityViolation, "a page of the ring-3 stacks is not ring-3 data"},
     {InitProblem::DataPages, Status::SecurityViolation, "hand-over data is on a page that is absent or ring 3's"},
@@ -217,7 +220,6 @@ inline constexpr InitProblemText kInitProblems[] = {
     {InitProblem::UserListMemory, Status::OutOfResources, "MMRAM has no room for the HOB list of ring 3"},
     {InitProblem::MsegTwice, Status::CompromisedData, "there are two MSEG HOBs"},
     {InitProblem::MsegPages, Status::SecurityViolation, "MSEG is not mapped read-only for ring 0"},
-    {InitProblem::MsegFree, Status::SecurityViolation, "MSEG is in MMRAM that is for allocation"},
     {InitProblem::CpuProtection, Status::DeviceError, "a CPU reports a protection of MMRAM and refuses its registers"},
     {InitProblem::SmrrRange, Status::Unsupported, "MMRAM is no aligned power of two, as the SMRR of a CPU needs it"},
 };

@@ -101,13 +101,14 @@ Expected<void> Supervisor<M>::unblock(Cpu& cpu, u32, abi::UnblockMemoryParams co
   return open_region(cpu, range, (params.descriptor.attribute & abi::kMemorySp) != 0);
 }
 
-/// Whether `range` may be opened: no page of it is mapped or tracked. Errors as of unblock().
+/// Whether `range` may be opened: no page of it is mapped or tracked, none beyond the CPU's addresses
+/// (InvalidParameter). Errors as of unblock().
 template <hal::Machine M>
 Expected<void> Supervisor<M>::check_closed(Cpu& cpu, Range range) noexcept {
   if (range.base < kPageSize || unblocked_.overlaps(range)) {
     return std::unexpected(Status::SecurityViolation);
   }
-  if (range.base >= memory::kAddressLimit || range.size > memory::kAddressLimit - range.base) {
+  if (range.base >= address_limit_ || range.size > address_limit_ - range.base) {
     return std::unexpected(Status::InvalidParameter);
   }
   // Page by page up to what the pool of table pages could ever map.

@@ -62,6 +62,9 @@ TEST_F(CpuProtection, CodeCheckAndMseg) {
       {kMsrSmmMcaCap, kSmmCodeAccessCap}, {kMsrSmmFeatureControl, 0x10}, {kMsrVmxBasic, 1}, {kMsrSmmMonitorControl, 0}};
   EXPECT_TRUE(protect_mmram(cpu, mmram, kMmram + 0x1000));
   EXPECT_EQ(cpu.msrs[kMsrSmmFeatureControl], 0x15u);
+  EXPECT_EQ(cpu.msrs[kMsrSmmMonitorControl], kMmram + 0x1000) << "an empty MSEG is not VALID";
+  hal::write_object(cpu, PhysAddr{kMmram + 0x1008}, u32{0x3F});
+  EXPECT_TRUE(protect_mmram(cpu, mmram, kMmram + 0x1000));
   EXPECT_EQ(cpu.msrs[kMsrSmmMonitorControl], (kMmram + 0x1000) | 1);
 }
 
@@ -78,7 +81,7 @@ TEST(CpuProtectionInMmi, EveryCpuInItsFirstMmi) {
   w.boot();
   EXPECT_FALSE(w.machine.halted);
   EXPECT_EQ(w.cpu[0]->msrs[kMsrSmrrBase], kMmram | 6);
-  EXPECT_EQ(w.cpu[0]->msrs[kMsrSmmMonitorControl], (kData + 0x3000) | 1);
+  EXPECT_EQ(w.cpu[0]->msrs[kMsrSmmMonitorControl], kData + 0x3000);
 }
 
 TEST(CpuProtectionInMmi, MmramThatSmrrCannotCoverHalts) {

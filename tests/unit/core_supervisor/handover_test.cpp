@@ -281,6 +281,57 @@ TEST(Handover, Tables) {
   EXPECT_EQ(problem_of([](World& w) { w.map(kTables, kPageSize, memory::kUserReadOnly); }), InitProblem::TablePages);
 }
 
+TEST(Handover, PagesBeyondTheAddressesOfTheCpu) {
+  for (u32 const bits : {36u, 40u, 46u}) {
+    auto const problem = [bits](u64 at) {
+      return problem_of([&](World& w) {
+        w.cpu[0]->address_bits = bits;
+        w.map(at, kPageSize, memory::kUserData);
+      });
+    };
+    EXPECT_EQ(problem(1ull << bits), InitProblem::AddressBits);
+    EXPECT_EQ(problem(memory::kAddressLimit - kPageSize), InitProblem::AddressBits);
+    World w;
+    w.cpu[0]->address_bits = bits;
+    w.map((1ull << bits) - kPageSize, kPageSize, memory::kUserData);
+    w.boot();
+    EXPECT_FALSE(w.machine.halted);
+  }
+}
+
+/// The page is cut out of a region in use and called free: whatever is mapped there would be given to ring 3.
+void call_free(World& w, u64 page) {
+  struct {
+    u32 count = 4;
+    u32 pad = 0;
+    abi::MmramDescriptor regions[4];
+  } mmram;
+  mmram.regions[0] = {kMmram, kMmram, page - kMmram, 0x1A};
+  mmram.regions[1] = {page, page, kPageSize, 0x0A};
+  mmram.regions[2] = {page + kPageSize, page + kPageSize, kFree - page - kPageSize, 0x1A};
+  mmram.regions[3] = {kFree, kFree, kMmram + kMmramBytes - kFree, 0x0A};
+  auto const index = w.hob_of(guids::gEfiSmmSmramMemoryGuid);
+  w.hobs.erase(w.hobs.begin() + static_cast<std::ptrdiff_t>(index));
+  w.add(guids::gEfiSmmSmramMemoryGuid, mmram);
+}
+
+TEST(Handover, NoPageInUseIsFree) {
+  for (u64 page = kMmram + kPageSize; page + kPageSize < kFree; page += kPageSize) {
+    ASSERT_EQ(problem_of([page](World& w) { call_free(w, page); }), InitProblem::FreePages) << std::hex << page;
+  }
+}
+
+/// Ring 3 would be given the page that ends the stack of another CPU.
+TEST(Handover, AGuardPageIsNotFree) {
+  EXPECT_EQ(problem_of(
+                [](World& w) {
+                  w.map(kStacks + kStackBytes, kPageSize, {});
+                  call_free(w, kStacks + kStackBytes);
+                },
+                2),
+            InitProblem::FreePages);
+}
+
 TEST(Handover, Resources) {
   EXPECT_EQ(with_hob(resource(~0xFFFull, 0x2000)), InitProblem::ResourceRange);
   for (u32 const type : {0u, 2u}) {
@@ -480,11 +531,6 @@ TEST(Handover, Mseg) {
             }),
             InitProblem::MsegTwice);
   EXPECT_EQ(with_hob(name, D{kData, kData, 0x1000, 0}), InitProblem::MsegPages);
-  EXPECT_EQ(problem_of([&](World& w) {
-              w.map(kFree, 0x1000, memory::kSupervisorReadOnly);
-              w.add(name, D{kFree, kFree, 0x1000, 0});
-            }),
-            InitProblem::MsegFree);
   for (D const d : {D{}, D{kData, kData + 8, 0x1000, 0}, D{0x1000, 0x1000, 0x1000, 0}, D{kData, kData, 0x1800, 0}}) {
     World w;
     w.add(name, d);
