@@ -111,8 +111,8 @@ class UserCore {
     }
     auto const record = load<abi::UserFaultRecord>(page + abi::kUserFaultOffset);
     Driver* const culprit = dispatcher_.find_image(record.rip);
-    ap_procedure_runs_.store(false, std::memory_order_release);  // START_AP_PROC may be what did not come back
     contain(culprit != nullptr ? culprit : dispatcher_.find_image(current_image_));
+    ap_procedure_runs_.store(false, std::memory_order_release);  // START_AP_PROC may be what did not come back
     abandon();
     return resume();
   }

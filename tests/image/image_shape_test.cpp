@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/types.hpp"
@@ -110,6 +111,15 @@ TEST(Images, NeedNothingFromALoaderBeyondRelocations) {
           << section.name;
     }
   }
+}
+
+/// A strict loader takes no image with the bytes of RSM, by chance or not: a displacement was once 0F AA. Whatever moves
+/// a function of the user core makes them go.
+TEST(Images, TheUserCoreHasNoBytesOfRsm) {
+  Bytes const file = load_file(fs::path(MM_TEST_IMAGE_DIR) / "MmUserCore.efi");
+  ASSERT_FALSE(file.empty());
+  std::string_view const bytes(file.data(), file.size());
+  EXPECT_EQ(bytes.find("\x0F\xAA"), std::string_view::npos);
 }
 
 TEST(MmiEntry, EndsWithAVersion5Trailer) {
