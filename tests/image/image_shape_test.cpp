@@ -113,8 +113,8 @@ TEST(Images, NeedNothingFromALoaderBeyondRelocations) {
   }
 }
 
-/// A strict loader takes no image with the bytes of RSM, by chance or not: a displacement was once 0F AA. Whatever moves
-/// a function of the user core makes them go.
+/// A strict loader takes no image with the bytes of RSM, by chance or not: a displacement was once 0F AA. Whatever
+/// moves a function of the user core makes them go.
 TEST(Images, TheUserCoreHasNoBytesOfRsm) {
   Bytes const file = load_file(fs::path(MM_TEST_IMAGE_DIR) / "MmUserCore.efi");
   ASSERT_FALSE(file.empty());
