@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/base/types.hpp"
+#include "core/image/bytes.hpp"
 #include "hal/qemu_rom/fw_cfg.hpp"
 
 /// QEMU's ACPI tables: files of the configuration device, and a script, etc/table-loader, that says how to place and
@@ -66,15 +67,10 @@ class AcpiTables {
   };
 
   static u64 address(Placed const& file) noexcept { return reinterpret_cast<u64>(file.bytes.data()); }
-  template <typename T>
-  static T field(std::span<std::byte const> command, std::size_t at) noexcept {
-    T value;
-    __builtin_memcpy(&value, command.data() + at, sizeof value);
-    return value;
-  }
   /// A name in a command; empty when it has no end.
   static std::array<char, kNameBytes> name(std::span<std::byte const> command, std::size_t at) noexcept {
-    auto const found = field<std::array<char, kNameBytes>>(command, at);
+    std::array<char, kNameBytes> found;
+    __builtin_memcpy(found.data(), command.data() + at, found.size());
     return found.back() == 0 ? found : std::array<char, kNameBytes>{};
   }
   static bool same(char const* a, char const* b) noexcept {
@@ -95,7 +91,7 @@ class AcpiTables {
   }
 
   char const* run(std::span<std::byte const> command) noexcept {
-    switch (static_cast<Command>(field<u32>(command, 0))) {
+    switch (static_cast<Command>(image::load_le<u32>(command, 0))) {
       case Command::Allocate:
         return allocate(command);
       case Command::AddPointer:
@@ -108,7 +104,7 @@ class AcpiTables {
   /// file[56] @4, alignment @60.
   char const* allocate(std::span<std::byte const> command) noexcept {
     auto const called = name(command, 4);
-    u64 const alignment = field<u32>(command, 60);
+    u64 const alignment = image::load_le<u32>(command, 60);
     auto const file = files_.find(called.data());
     if (!file.has_value() || count_ == kMaxFiles) {
       return "etc/table-loader: a table is missing, or one too many";
@@ -130,8 +126,8 @@ class AcpiTables {
   char const* add_pointer(std::span<std::byte const> command) noexcept {
     Placed const* const destination = find(name(command, 4).data());
     Placed const* const source = find(name(command, 60).data());
-    u64 const offset = field<u32>(command, 116);
-    u64 const size = field<u8>(command, 120);
+    u64 const offset = image::load_le<u32>(command, 116);
+    u64 const size = image::load_le<u8>(command, 120);
     if (destination == nullptr || source == nullptr || (size != 1 && size != 2 && size != 4 && size != 8) ||
         offset > destination->bytes.size() || size > destination->bytes.size() - offset) {
       return "etc/table-loader: a pointer outside its table";
@@ -145,9 +141,9 @@ class AcpiTables {
   /// file[56] @4, offset @60, start @64, length @68: makes the bytes from start sum up to zero.
   char const* add_checksum(std::span<std::byte const> command) noexcept {
     Placed const* const file = find(name(command, 4).data());
-    u64 const offset = field<u32>(command, 60);
-    u64 const start = field<u32>(command, 64);
-    u64 const length = field<u32>(command, 68);
+    u64 const offset = image::load_le<u32>(command, 60);
+    u64 const start = image::load_le<u32>(command, 64);
+    u64 const length = image::load_le<u32>(command, 68);
     if (file == nullptr || offset >= file->bytes.size() || start > file->bytes.size() ||
         length > file->bytes.size() - start) {
       return "etc/table-loader: a checksum outside its table";

@@ -4,6 +4,7 @@
 #include "core/abi/platform.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/acpi_tables.hpp"
+#include "hal/qemu_rom/layout.hpp"
 
 namespace mm::rom {
 namespace {
@@ -47,7 +48,6 @@ template <typename T>
 void put(u64 at, T value) noexcept {
   __builtin_memcpy(reinterpret_cast<void*>(at), &value, sizeof value);
 }
-std::span<std::byte> memory(u64 at, u64 bytes) noexcept { return {reinterpret_cast<std::byte*>(at), bytes}; }
 
 u32 size_under(u16 key) noexcept {
   u32 size = 0;

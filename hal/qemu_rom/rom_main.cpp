@@ -27,7 +27,6 @@ void rom_exception_stubs() noexcept;
 }
 
 u32 volatile& word(u64 at) noexcept { return *reinterpret_cast<u32 volatile*>(at); }
-std::span<std::byte> memory(u64 at, u64 bytes) noexcept { return {reinterpret_cast<std::byte*>(at), bytes}; }
 
 /// One line of text, then nothing more: the run cannot go on.
 struct Failure {

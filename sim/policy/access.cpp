@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include "sim/policy/names.hpp"
@@ -39,14 +38,6 @@ Words words_of(std::string_view text) {
   return out;
 }
 
-std::optional<u64> number(std::string_view text) {
-  int const base = text.starts_with("0x") ? 16 : 10;
-  text.remove_prefix(base == 16 ? 2 : 0);
-  u64 value = 0;
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  return text.empty() || error != std::errc{} || end != text.data() + text.size() ? std::nullopt : std::optional{value};
-}
-
 std::optional<u16> access_bit(std::string_view word) {
   constexpr std::pair<std::string_view, u16> kBits[] = {
       {"read", policy::kRead}, {"write", policy::kWrite}, {"execute", policy::kExecute}};
@@ -63,7 +54,7 @@ Result parse_span(Words const& words, Access access, u64 last, bool has_width) {
   if (words.size() < 3 || words.size() > (has_width ? 4u : 3u)) {
     return no(words.size() < 3 ? "the address or the kind of access is missing" : "too many words");
   }
-  auto const address = number(words[1]);
+  auto const address = parse_number(words[1]);
   if (!address || *address > last) {
     return no(fmt::format("'{}' is not a number up to {}", words[1], hex(last)));
   }
@@ -71,7 +62,7 @@ Result parse_span(Words const& words, Access access, u64 last, bool has_width) {
   if (!bit || (access.type != Type::Mem && *bit == policy::kExecute)) {
     return no(fmt::format("'{}' is no access here", words[2]));
   }
-  auto const width = words.size() == 4 ? number(words[3]) : std::optional<u64>{1};
+  auto const width = words.size() == 4 ? parse_number(words[3]) : std::optional<u64>{1};
   bool const io = access.type == Type::Io;
   if (!width || *width == 0 || (io && *width != 1 && *width != 2 && *width != 4)) {
     return no(fmt::format("'{}' is no width", words.back()));
@@ -142,7 +133,7 @@ std::expected<Access, std::string> parse_access(std::string_view text) {
   if (words.empty()) {
     return no("no access was given");
   }
-  if (words.size() == 1 && number(words[0])) {
+  if (words.size() == 1 && parse_number(words[0])) {
     words = {"memory", words[0], "read"};
   }
   auto const& kind = words[0];

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "sim/policy/model.hpp"
 
@@ -79,6 +80,14 @@ std::string access_words(u32 attributes) {
     }
   }
   return out.empty() ? "nothing" : out;
+}
+
+std::optional<u64> parse_number(std::string_view text) {
+  int const base = text.starts_with("0x") ? 16 : 10;
+  text.remove_prefix(base == 16 ? 2 : 0);
+  u64 value = 0;
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  return error != std::errc{} || end != text.data() + text.size() ? std::nullopt : std::optional{value};
 }
 
 std::string hex(u64 value) { return fmt::format("0x{:X}", value); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,8 @@ inline constexpr std::array<std::string_view, 3> kInstructions{"CLI", "WBINVD", 
 inline constexpr std::array<std::string_view, 2> kFields{"RAX", "IO_TRAP"};
 inline constexpr std::array<std::string_view, 3> kConditions{"UNCONDITIONAL", "IOREAD", "IOWRITE"};
 
+/// A number below 2^64, decimal or with 0x; nothing when it is none.
+std::optional<u64> parse_number(std::string_view text);
 std::string_view category_name(policy::Type type) noexcept;
 /// "Read | Write | StrictWidth": the SecurityAttributes value of these bits.
 std::string attribute_words(u32 attributes);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,22 +22,13 @@ struct Image {
   u64 bytes = 0;
 };
 
-Guid guid_from(u64 low, u64 high) {
-  u64 const words[2] = {low, high};
-  Guid guid;
-  std::memcpy(&guid, words, sizeof guid);
-  return guid;
-}
-
 /// Who runs on each CPU: the user core, or the innermost driver or handler that it has entered.
 class Attribution {
  public:
   Attribution(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
     for (auto const& e : trace) {
       if (e.kind == hal::TraceKind::ImageLoaded) {
-        auto const guid = guid_from(e.c, e.d);
-        auto const spec = std::ranges::find(p.scenario.images, guid, &ImageSpec::guid);
-        images_.push_back({spec == p.scenario.images.end() ? guid_name(guid) : spec->name, e.a, e.b});
+        images_.push_back({image_name(p, guid_of_words(e.c, e.d)), e.a, e.b});
       }
     }
   }

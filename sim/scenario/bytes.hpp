@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <expected>
 #include <filesystem>
@@ -50,6 +52,8 @@ std::expected<void, std::string> write_file(std::filesystem::path const& path, s
 /// Registry form, upper or lower case; nothing when malformed.
 std::expected<Guid, std::string> parse_guid(std::string_view text);
 std::string format_guid(Guid const& guid);
+/// A GUID as a trace event carries it.
+constexpr Guid guid_of_words(u64 low, u64 high) { return std::bit_cast<Guid>(std::array{low, high}); }
 /// A well-known name ("Hello", "dispatch", "EndOfDxe"), a name of edk2 ("gEfiMmCpuProtocolGuid") or the registry form.
 std::string guid_name(Guid const& guid);
 /// "name (registry form)", or the registry form alone.

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
 #include <utility>
 
 #include "core/abi/platform.hpp"
@@ -31,11 +30,7 @@ std::vector<LoadedImage> loaded_images(Prepared const& p, std::vector<hal::Trace
     if (e.kind != hal::TraceKind::ImageLoaded) {
       continue;
     }
-    u64 const words[2] = {e.c, e.d};
-    Guid guid;
-    std::memcpy(&guid, words, sizeof guid);
-    auto const driver = std::ranges::find(p.scenario.images, guid, &ImageSpec::guid);
-    out.push_back({driver != p.scenario.images.end() ? driver->name : guid_name(guid), {e.a, e.b}});
+    out.push_back({image_name(p, guid_of_words(e.c, e.d)), {e.a, e.b}});
   }
   return out;
 }
@@ -87,8 +82,7 @@ class DriverTrack {
     for (std::size_t i = 0; i < trace.size(); ++i) {
       auto const& e = trace[i];
       bool const about = e.kind == hal::TraceKind::ImageLoaded || e.kind == hal::TraceKind::ImageRefused;
-      u64 const words[2] = {e.c, e.d};
-      if (!about || used[i] || std::memcmp(words, &spec_.guid, sizeof words) != 0) {
+      if (!about || used[i] || guid_of_words(e.c, e.d) != spec_.guid) {
         continue;
       }
       used[i] = true;

@@ -18,6 +18,10 @@ std::string_view name_in(std::array<std::pair<std::string_view, T>, N> const& ta
 }  // namespace
 
 std::string_view status_name(u64 status) { return name_in(kStatusNames, static_cast<Status>(status)); }
+std::string status_text(u64 status) {
+  auto const name = status_name(status);
+  return name.empty() ? hex_number(status) : std::string{name};
+}
 std::string_view event_name(hal::TraceKind kind) { return name_in(kEventNames, kind); }
 std::string_view halt_name(hal::HaltReason reason) { return name_in(kHaltNames, reason); }
 std::string_view communicate_error_name(u64 error) {

@@ -19,11 +19,6 @@
 namespace mm::scenario {
 namespace {
 
-std::string named(u64 status) {
-  auto const name = status_name(status);
-  return name.empty() ? hex_number(status) : std::string{name};
-}
-
 std::expected<void, std::string> add_core(std::vector<FvFileSpec>& files, std::filesystem::path const& images,
                                           std::string const& name, Guid const& guid) {
   auto bytes = read_file(images / (name + ".efi"));
@@ -135,7 +130,7 @@ class StepCheck {
       return;
     }
     if (e.status && *e.status != got->head.status) {
-      add("status", named(*e.status), named(got->head.status) + client_said(got->head.detail >> 8));
+      add("status", status_text(*e.status), status_text(got->head.status) + client_said(got->head.detail >> 8));
     }
     compare("size", e.size, got->head.value);
     compare("message size", e.message_size, got->head.value - std::min<u64>(got->head.value, step_.header_bytes));
@@ -351,6 +346,12 @@ std::vector<Problem> all_problems(Prepared const& p, MachineRun const& run) {
 
 }  // namespace
 
+std::string image_name(Prepared const& prepared, Guid const& guid) {
+  auto const& images = prepared.scenario.images;
+  auto const image = std::ranges::find(images, guid, &ImageSpec::guid);
+  return image == images.end() ? guid_name(guid) : image->name;
+}
+
 std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem::path const& images) {
   Prepared p;
   p.scenario = std::move(scenario);
@@ -455,7 +456,7 @@ std::vector<std::string> describe_results(Prepared const& p, MachineRun const& r
     }
     std::span<std::byte const> const data{got->data};
     auto const body = data.subspan(std::min(step.header_bytes, data.size()));
-    lines.push_back(fmt::format("step {} {}: {} value {}{}", i + 1, step.title, named(got->head.status),
+    lines.push_back(fmt::format("step {} {}: {} value {}{}", i + 1, step.title, status_text(got->head.status),
                                 hex_number(got->head.value), body.empty() ? "" : " data " + format_hex(body, 32)));
   }
   return lines;

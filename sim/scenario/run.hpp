@@ -42,6 +42,9 @@ struct Prepared {
 /// Bad input (exit code 2): a sentence. A refused image is not an error here.
 std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem::path const& images);
 
+/// The name of the image with this GUID in the scenario, else that of the GUID.
+std::string image_name(Prepared const& prepared, Guid const& guid);
+
 /// One step's result, its frames joined.
 struct StepOutcome {
   communication::StepResult head;

@@ -126,6 +126,8 @@ ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std
 ProgramStep call_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3 = false);
 
 std::string_view status_name(u64 status);
+/// The same; the number where it has none.
+std::string status_text(u64 status);
 std::string_view event_name(hal::TraceKind kind);
 std::string_view halt_name(hal::HaltReason reason);
 

@@ -10,16 +10,10 @@
 namespace mm::scenario {
 namespace {
 
-/// Names images as the scenario does.
-std::string name_of(Prepared const& p, Guid const& guid) {
-  auto const image = std::ranges::find(p.scenario.images, guid, &ImageSpec::guid);
-  return image == p.scenario.images.end() ? guid_name(guid) : image->name;
-}
-
 /// Audits the page tables now and after each MMI to come.
 void audit_mmis(sim::Simulator& machine, Prepared const& p, audit::Report& report) {
   auto const look = [&machine, &p, &report] {
-    audit::audit(audit::facts_of(machine, [&p](Guid const& guid) { return name_of(p, guid); }), report);
+    audit::audit(audit::facts_of(machine, [&p](Guid const& guid) { return image_name(p, guid); }), report);
   };
   look();
   machine.observe_mmis(look);

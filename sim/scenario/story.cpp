@@ -15,11 +15,6 @@ namespace {
 using communication::StepOp;
 constexpr std::size_t kShownBytes = 12;
 
-std::string named(u64 status) {
-  auto const name = status_name(status);
-  return name.empty() ? hex_number(status) : std::string{name};
-}
-
 std::string counted(std::size_t bytes, std::span<std::byte const> data) {
   return fmt::format("{} byte{}{}{}", bytes, bytes == 1 ? "" : "s", data.empty() ? "" : ": ",
                      format_hex(data, kShownBytes));
@@ -105,7 +100,7 @@ void add_answer(StepStory& out, ScenarioStep const& step, StepOutcome const& got
   switch (static_cast<StepOp>(got.head.op)) {
     case StepOp::Communicate:
     case StepOp::Call:
-      out.status = named(got.head.status);
+      out.status = status_text(got.head.status);
       if (got.head.value != 0) {
         auto const header = std::min<u64>(step.header_bytes, got.head.value);
         out.reply = counted(got.head.value - header, data.subspan(std::min(data.size(), step.header_bytes)));
@@ -118,12 +113,12 @@ void add_answer(StepStory& out, ScenarioStep const& step, StepOutcome const& got
       out.reply = hex_number(got.head.value);
       break;
     case StepOp::ReadMsr:
-      out.status = named(got.head.status);
+      out.status = status_text(got.head.status);
       out.reply = got.head.status == 0 ? hex_number(got.head.value) : "";
       break;
     case StepOp::WriteMsr:
     case StepOp::Invalid:
-      out.status = named(got.head.status);
+      out.status = status_text(got.head.status);
       break;
     default:
       break;
@@ -209,7 +204,7 @@ std::string advice(Prepared const& p, MachineRun const& run, Problem const& prob
   if (run.boot_failed) {
     return "`mmsim images FILE` shows what is wrong with an image or a volume; -v shows the loader's events";
   }
-  if (problem.what == "status" && problem.actual.starts_with(named(static_cast<u64>(Status::NotFound)))) {
+  if (problem.what == "status" && problem.actual.starts_with(status_text(static_cast<u64>(Status::NotFound)))) {
     bool const waiting = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
       return e.kind == hal::TraceKind::UserNote && e.a == static_cast<u64>(abi::UserNote::DriverWaiting);
     });
@@ -218,7 +213,8 @@ std::string advice(Prepared const& p, MachineRun const& run, Problem const& prob
                : "no handler took the message, or it answered with an error: HandlerReturned with -v says which; is "
                  "the driver in `images`, and `to` the GUID of its handler?";
   }
-  if (problem.what == "status" && problem.actual.starts_with(named(static_cast<u64>(communication::kUntouched)))) {
+  if (problem.what == "status" &&
+      problem.actual.starts_with(status_text(static_cast<u64>(communication::kUntouched)))) {
     return "the mailbox was not served: is its valid byte 1, and the other channel not pending before it?";
   }
   if (problem.what.starts_with("event")) {

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 #include <tuple>
 
@@ -23,20 +22,13 @@ struct Region {
   std::filesystem::path map{};  ///< the linker's, of an image
 };
 
-Guid guid_from(u64 low, u64 high) {
-  u64 const words[2] = {low, high};
-  Guid guid;
-  std::memcpy(&guid, words, sizeof guid);
-  return guid;
-}
-
 /// Renders events; addresses as region+offset.
 class Renderer {
  public:
   Renderer(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
     for (auto const& e : trace) {
       if (e.kind == hal::TraceKind::ImageLoaded) {
-        Guid const guid = guid_from(e.c, e.d);
+        Guid const guid = guid_of_words(e.c, e.d);
         regions_.push_back({image_name(p, guid), e.a, e.b, map_of(p, guid)});
       }
     }
@@ -50,14 +42,6 @@ class Renderer {
   std::string line(hal::TraceEvent const& e) const { return fmt::format("mmi {} cpu {} {}", e.mmi, e.cpu, body(e)); }
 
  private:
-  static std::string image_name(Prepared const& p, Guid const& guid) {
-    for (auto const& image : p.scenario.images) {
-      if (image.guid == guid) {
-        return image.name;
-      }
-    }
-    return guid_name(guid);
-  }
   /// The linker's map of an image that was loaded under this GUID.
   static std::filesystem::path map_of(Prepared const& p, Guid const& guid) {
     for (auto const& image : p.scenario.images) {
@@ -99,10 +83,6 @@ class Renderer {
     }
     return hex_number(address);
   }
-  static std::string status(u64 value) {
-    auto const name = status_name(value);
-    return name.empty() ? hex_number(value) : std::string{name};
-  }
   static std::string channel(u64 value) { return value == 0 ? "supervisor" : value == 1 ? "user" : "none"; }
   static std::string exit_kind(u64 value) {
     constexpr std::string_view kNames[] = {"syscall", "return", "fault", "budget"};
@@ -115,17 +95,17 @@ class Renderer {
       case K::CopyIn:
         return fmt::format("CopyIn {} {} bytes", channel(e.a), e.b);
       case K::RequestDecoded:
-        return fmt::format("RequestDecoded {} to {} {} bytes v{}", channel(e.a), guid_name(guid_from(e.b, e.c)), e.d,
-                           e.e);
+        return fmt::format("RequestDecoded {} to {} {} bytes v{}", channel(e.a), guid_name(guid_of_words(e.b, e.c)),
+                           e.d, e.e);
       case K::RequestRefused:
-        return fmt::format("RequestRefused {} {}", channel(e.a), status(e.b));
+        return fmt::format("RequestRefused {} {}", channel(e.a), status_text(e.b));
       case K::UserEnter:
         return fmt::format("UserEnter command {} {}", e.a, at(e.b));
       case K::UserExit:
-        return fmt::format("UserExit {} rax {}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status(e.b));
+        return fmt::format("UserExit {} rax {}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status_text(e.b));
       case K::Syscall:
         return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(e.a), at(e.b), at(e.c), at(e.d), at(e.e),
-                           status(e.f));
+                           status_text(e.f));
       case K::Fault:
         return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.a, hex_number(e.b), code(e.c), at(e.d),
                            e.f);
@@ -143,26 +123,26 @@ class Renderer {
       case K::CopyOut:
         return fmt::format("CopyOut {} {} bytes hash {:016x}", channel(e.a), e.b, e.c);
       case K::MmiExit:
-        return fmt::format("MmiExit {} {} size {}", channel(e.a), status(e.b), e.c);
+        return fmt::format("MmiExit {} {} size {}", channel(e.a), status_text(e.b), e.c);
       case K::Unblocked:
-        return fmt::format("Unblocked {} pages {} {}", at(e.a), e.b, status(e.c));
+        return fmt::format("Unblocked {} pages {} {}", at(e.a), e.b, status_text(e.c));
       case K::UserNote:
         if (e.a == static_cast<u64>(abi::UserNote::DriverNeeds)) {
-          return fmt::format("UserNote DriverNeeds {}", guid_name(guid_from(e.b, e.c)));
+          return fmt::format("UserNote DriverNeeds {}", guid_name(guid_of_words(e.b, e.c)));
         }
-        return fmt::format("UserNote {} {} {}", note(e.a), at(e.b), e.a == 2 || e.a == 5 ? status(e.c) : at(e.c));
+        return fmt::format("UserNote {} {} {}", note(e.a), at(e.b), e.a == 2 || e.a == 5 ? status_text(e.c) : at(e.c));
       case K::ImageLoaded:
         return fmt::format("ImageLoaded {} {} bytes {}", at(e.a), hex_number(e.b), e.e == 1 ? "user" : "supervisor");
       case K::ImageRefused:
-        return fmt::format("ImageRefused {} {}", guid_name(guid_from(e.c, e.d)), status(e.b));
+        return fmt::format("ImageRefused {} {}", guid_name(guid_of_words(e.c, e.d)), status_text(e.b));
       case K::Halt: {
         if (e.a == static_cast<u64>(hal::HaltReason::InitFailed)) {
           auto const why = static_cast<supervisor::InitProblem>(e.c);
-          return fmt::format("Halt InitFailed {} {}: {}", status(e.b), at(e.d), supervisor::describe(why));
+          return fmt::format("Halt InitFailed {} {}: {}", status_text(e.b), at(e.d), supervisor::describe(why));
         }
         bool const has_rip = e.a == 1 || e.a == 3;
         return fmt::format("Halt {} {} {}", halt_name(static_cast<hal::HaltReason>(e.a)), hex_number(e.b),
-                           has_rip ? code(e.c) : status(e.c));
+                           has_rip ? code(e.c) : status_text(e.c));
       }
       case K::UserPageAllocated:
       case K::UserPageFreed:

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <iostream>
 #include <memory>
 
@@ -117,20 +116,13 @@ int decompile(Options const& o) {
 std::expected<Region, std::string> region(std::string const& text) {
   constexpr std::pair<std::string_view, RegionKind> kKinds[] = {
       {"code=", RegionKind::Code}, {"iommu=", RegionKind::Iommu}, {"txt=", RegionKind::Txt}};
-  auto const number = [](std::string_view word) -> std::optional<u64> {
-    int const base = word.starts_with("0x") ? 16 : 10;
-    word.remove_prefix(base == 16 ? 2 : 0);
-    u64 value = 0;
-    auto const [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, base);
-    return error != std::errc{} || end != word.data() + word.size() ? std::nullopt : std::optional{value};
-  };
   for (auto const& [name, kind] : kKinds) {
     auto const plus = text.find('+');
     if (!text.starts_with(name) || plus == std::string::npos) {
       continue;
     }
-    auto const base = number(std::string_view{text}.substr(name.size(), plus - name.size()));
-    auto const size = number(std::string_view{text}.substr(plus + 1));
+    auto const base = parse_number(std::string_view{text}.substr(name.size(), plus - name.size()));
+    auto const size = parse_number(std::string_view{text}.substr(plus + 1));
     if (base && size && *size != 0 && *size - 1 <= UINT64_MAX - *base) {
       return Region{kind, *base, *size};
     }

@@ -17,23 +17,39 @@ constexpr u64 kMostPayload = Variables::kMaximumVariable + Access::kName - sizeo
 
 Variables g;
 
-Status get_variable(Payload payload) noexcept {
+/// Which variable, and where in the message its data is or goes.
+struct Accessed {
   Name name;
-  u64 const room = payload.get<u64>(Access::kDataSize);
+  u8* data = nullptr;
+  u64 bytes = 0;
+};
+
+/// AccessDenied: what the sizes of the message claim is not in it.
+Status read_access(Payload payload, Accessed& out) noexcept {
   u64 const name_room = payload.get<u64>(Access::kNameSize);
-  if (read_name(payload, Access::kNameSize, Access::kName, name) != Status::Success ||
-      room > payload.bytes - Access::kName - name_room) {
+  out.bytes = payload.get<u64>(Access::kDataSize);
+  if (read_name(payload, Access::kNameSize, Access::kName, out.name) != Status::Success ||
+      out.bytes > payload.bytes - Access::kName - name_room) {
+    return Status::AccessDenied;
+  }
+  out.data = payload.at + Access::kName + name_room;
+  return Status::Success;
+}
+
+Status get_variable(Payload payload) noexcept {
+  Accessed asked;
+  if (read_access(payload, asked) != Status::Success) {
     return Status::AccessDenied;
   }
   Variables::Value value;
-  Status const status = g.get(name, room, value);
+  Status const status = g.get(asked.name, asked.bytes, value);
   if (status == Status::NotFound) {
     return status;
   }
   payload.put(Access::kDataSize, value.bytes);
   payload.put(Access::kAttributes, value.attributes);
   if (status == Status::Success) {
-    __builtin_memcpy(payload.at + Access::kName + name_room, value.data, value.bytes);
+    __builtin_memcpy(asked.data, value.data, value.bytes);
   }
   return status;
 }
@@ -64,14 +80,11 @@ Status get_next(Payload payload) noexcept {
 }
 
 Status set_variable(Payload payload) noexcept {
-  Name name;
-  u64 const bytes = payload.get<u64>(Access::kDataSize);
-  u64 const name_room = payload.get<u64>(Access::kNameSize);
-  if (read_name(payload, Access::kNameSize, Access::kName, name) != Status::Success ||
-      bytes > payload.bytes - Access::kName - name_room) {
+  Accessed given;
+  if (read_access(payload, given) != Status::Success) {
     return Status::AccessDenied;
   }
-  return g.set(name, payload.get<u32>(Access::kAttributes), payload.at + Access::kName + name_room, bytes);
+  return g.set(given.name, payload.get<u32>(Access::kAttributes), given.data, given.bytes);
 }
 
 Status query_info(Payload payload) noexcept {
