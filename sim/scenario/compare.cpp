@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "sim/scenario/compare.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace mm::scenario {
@@ -28,6 +30,13 @@ Lines part(Lines const& lines, std::size_t from, std::size_t to) {
   return {lines.begin() + static_cast<std::ptrdiff_t>(from), lines.begin() + static_cast<std::ptrdiff_t>(to)};
 }
 
+std::string end_of(MachineRun const& run) {
+  return run.ended      ? std::string{end_name(*run.ended)}
+         : run.halted   ? fmt::format("Halt {}", halt_name(*run.halted))
+         : run.complete ? "the end of the steps"
+                        : "a failed boot";
+}
+
 Difference difference_at(char const* in, std::size_t at, Lines const& sim, Lines const& machine) {
   auto const line = [&](Lines const& lines) { return at < lines.size() ? lines[at] : std::string{}; };
   return {in,
@@ -50,6 +59,15 @@ Comparison compare(Prepared const& p, MachineRun const& sim, MachineRun const& m
       x != sim_steps.end() || y != machine_steps.end()) {
     out.difference = difference_at("step", static_cast<std::size_t>(x - sim_steps.begin()), sim_steps, machine_steps);
     return out;
+  }
+  auto const sim_end = end_of(sim);
+  auto const machine_end = end_of(machine);
+  if (sim_end != machine_end) {
+    out.difference = Difference{"the end", 0, {}, sim_end, machine_end, {}, {}};
+    return out;
+  }
+  if (sim.dropped_events != 0 || machine.dropped_events != 0) {
+    return out;  // where each stopped to keep events depends on the turns of its CPUs
   }
   auto const sim_events = in_order(sim.trace);
   auto const machine_events = in_order(machine.trace);

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <thread>
 
-#include "core/abi/console.hpp"
+#include "sim/scenario/qemu_process.hpp"
 #include "sim/scenario/run.hpp"
 
 namespace mm::scenario {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::chrono::seconds kNoTimeout = std::chrono::hours{24 * 365};
-constexpr int kTimedOut = -1;
+using Clock = std::chrono::steady_clock;
+constexpr int kExitOk = 1, kExitHalted = 3;  ///< of isa-debug-exit: what the ROM and the traced core write
 
 /// A folder of this run, removed at the end.
 class TemporaryFolder {
@@ -44,15 +40,24 @@ class TemporaryFolder {
   fs::path path_;
 };
 
+/// A file name as a value of QEMU's comma-separated options.
+std::string escaped(fs::path const& path) {
+  std::string out;
+  for (char const c : path.string()) {
+    out.append(c == ',' ? 2 : 1, c);
+  }
+  return out;
+}
+
 std::vector<std::string> command_line(Prepared const& p, fs::path const& folder) {
   auto const file = [&](char const* name) {
-    return fmt::format("name=opt/mm/{},file={}", name, (folder / name).string());
+    return fmt::format("name=opt/mm/{},file={}", name, escaped(folder / name));
   };
   std::vector<std::string> line{"qemu-system-x86_64",
                                 "-machine",
                                 "q35,smm=on",
                                 "-accel",
-                                "tcg,thread=single",
+                                p.qemu.threads ? "tcg,thread=multi" : "tcg,thread=single",
                                 "-cpu",
                                 "Westmere,+smep,+smap,+umip",
                                 "-m",
@@ -82,99 +87,146 @@ std::vector<std::string> command_line(Prepared const& p, fs::path const& folder)
                                 "-no-reboot",
                                 "-nodefaults",
                                 "-monitor",
-                                "none",
+                                p.qemu.os ? "none" : "stdio",
                                 "-serial"};
-  if (!p.os) {
+  if (!p.qemu.os) {
     line.push_back("file:" + (folder / "serial").string());
     return line;
   }
-  line.insert(line.end(), {"stdio", "-kernel", p.os->kernel.string(), "-append", p.os->command_line});
-  if (!p.os->initrd.empty()) {
-    line.insert(line.end(), {"-initrd", p.os->initrd.string()});
+  line.insert(line.end(), {"stdio", "-kernel", p.qemu.os->kernel.string(), "-append", p.qemu.os->command_line});
+  if (!p.qemu.os->initrd.empty()) {
+    line.insert(line.end(), {"-initrd", p.qemu.os->initrd.string()});
   }
   return line;
 }
 
-/// Without a log the process has the terminal.
-std::expected<pid_t, std::string> start(std::vector<std::string> arguments, std::optional<fs::path> const& log) {
-  std::vector<char*> raw;
-  for (auto& a : arguments) {
-    raw.push_back(a.data());
+/// How the emulator ended, and where its CPUs were when they were asked last.
+struct Ending {
+  int code = 0;
+  std::optional<RunEnd> end;
+  std::vector<CpuView> cpus;
+};
+
+bool is_stopped(CpuView const& cpu) { return cpu.in_mm && cpu.halted; }
+
+/// Waits for the end of the emulator. The release core halts without a word: there the monitor is asked whether a CPU
+/// is stopped inside MM, and the others get a moment to follow it.
+class Watch {
+ public:
+  Watch(Prepared const& p, QemuProcess& process, fs::path const& folder)
+      : p_(p), process_(process), console_(folder / "console"), monitor_(process.monitor()) {}
+
+  Ending wait() {
+    auto const limit = Clock::now() + p_.qemu.limit;
+    for (auto look = Clock::now() + kFirstLook;;) {
+      if (auto const code = process_.exit_code()) {
+        return {.code = *code, .end = {}, .cpus = {}};
+      }
+      auto const now = Clock::now();
+      if (now > look) {
+        look = now + kBetweenLooks;
+        std::error_code none;
+        if (auto const size = fs::file_size(console_, none); !none && !p_.qemu.os && size > RunLimits::kConsoleBytes) {
+          return kill(RunEnd::OutputLimit);
+        }
+        if (p_.release && has_stopped()) {
+          return {.code = 0, .end = RunEnd::Stopped, .cpus = std::move(last_)};
+        }
+      }
+      if (!p_.qemu.os && now > limit) {
+        return kill(RunEnd::TimeLimit);
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    }
   }
-  raw.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  if (log) {
-    ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_addopen(&actions, 1, log->c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+
+ private:
+  static constexpr std::chrono::milliseconds kFirstLook{300};
+  static constexpr std::chrono::milliseconds kBetweenLooks{100};
+  static constexpr std::chrono::seconds kOthersFollow{2};
+
+  Ending kill(RunEnd why) {
+    auto cpus = monitor_.cpus();
+    process_.kill();
+    return {.code = 0, .end = why, .cpus = std::move(cpus)};
   }
-  pid_t pid = 0;
-  int const error = ::posix_spawnp(&pid, raw[0], &actions, nullptr, raw.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) {
-    return std::unexpected(fmt::format("{}: {}", arguments[0], std::strerror(error)));
+  /// A CPU was in HLT inside MM at two looks, and all are, or the time of the others is over.
+  bool has_stopped() {
+    auto const before = std::move(last_);
+    last_ = monitor_.cpus();
+    bool const whole = last_.size() == p_.scenario.boot.cpus;  // else the answer was cut off
+    bool const one = whole && std::ranges::any_of(last_, [&](CpuView const& cpu) {
+                       return is_stopped(cpu) && std::ranges::find(before, cpu) != before.end();
+                     });
+    if (!one) {
+      since_.reset();
+      return false;
+    }
+    since_ = since_.value_or(Clock::now());
+    return std::ranges::all_of(last_, is_stopped) || Clock::now() - *since_ > kOthersFollow;
   }
-  return pid;
+
+  Prepared const& p_;
+  QemuProcess& process_;
+  fs::path console_;
+  QemuMonitor monitor_;
+  std::vector<CpuView> last_;
+  std::optional<Clock::time_point> since_;
+};
+
+std::string log_of(fs::path const& folder) {
+  auto const log = read_file(folder / "log");
+  return log ? std::string{reinterpret_cast<char const*>(log->data()), log->size()} : "";
 }
 
-/// Exit code, 128 + signal; kTimedOut after `limit` (the process is killed).
-int wait_for(pid_t pid, std::chrono::seconds limit) {
-  auto const end = std::chrono::steady_clock::now() + limit;
-  for (;;) {
-    int status = 0;
-    if (::waitpid(pid, &status, WNOHANG) == pid) {
-      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+/// Says in `run` how the emulator ended. Error: not by what the machine did.
+std::expected<void, std::string> judge_end(Prepared const& p, Ending const& ending, fs::path const& folder,
+                                           MachineRun& run) {
+  run.ended = ending.end;
+  if (ending.end == RunEnd::Stopped) {
+    for (auto const& cpu : ending.cpus) {
+      if (!cpu.in_mm) {
+        run.outside.push_back(cpu.index);
+      }
     }
-    if (std::chrono::steady_clock::now() > end) {
-      ::kill(pid, SIGKILL);
-      ::waitpid(pid, &status, 0);
-      return kTimedOut;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    return {};
   }
+  if (ending.end) {
+    run.text.push_back(
+        *ending.end == RunEnd::TimeLimit
+            ? fmt::format("killed after {} seconds, {}", p.qemu.limit.count(), under_way(p, run))
+            : fmt::format("killed after {} MiB of output, {}", RunLimits::kConsoleBytes >> 20, under_way(p, run)));
+    for (auto const& cpu : ending.cpus) {
+      run.text.push_back(describe(cpu));
+    }
+    return {};
+  }
+  if (ending.code == 0) {
+    run.complete = p.qemu.os.has_value();  // switched off by the operating system
+    run.ended = run.complete ? std::nullopt : std::optional{RunEnd::Reset};
+    return {};
+  }
+  bool const ours = ending.code == kExitOk || ending.code == kExitHalted || run.boot_failed;
+  bool const spoke = !run.trace.empty() || !run.results.empty() || !run.text.empty() || run.complete || run.boot_failed;
+  if (!ours || (ending.code == kExitOk && !spoke)) {
+    return std::unexpected(fmt::format("QEMU ended with exit code {} {}", ending.code, log_of(folder)));
+  }
+  return {};
+}
+
+std::expected<void, std::string> write_inputs(Prepared const& p, fs::path const& folder) {
+  Bytes config;
+  append_object(config, p.scenario.boot);
+  for (auto const& [name, bytes] : {std::pair<char const*, Bytes const*>{"config", &config},
+                                    {"fv", &p.fv},
+                                    {"steps", &p.program.bytes},
+                                    {"hobs", &p.scenario.hobs}}) {
+    MM_TRY(write_file(folder / name, *bytes));
+  }
+  return {};
 }
 
 }  // namespace
-
-MachineRun parse_console(std::span<std::byte const> console) {
-  MachineRun run;
-  std::size_t at = 0;
-  while (at + sizeof(abi::FrameHeader) <= console.size()) {
-    abi::FrameHeader head;
-    std::memcpy(&head, console.data() + at, sizeof head);
-    bool const known = head.magic == abi::kFrameMagic && head.kind >= 1 && head.kind <= 4;
-    if (!known || head.length > console.size() - at - sizeof head) {
-      ++at;
-      continue;
-    }
-    auto const payload = console.subspan(at + sizeof head, head.length);
-    at += sizeof head + head.length;
-    switch (static_cast<abi::FrameKind>(head.kind)) {
-      case abi::FrameKind::Trace:
-        if (payload.size() == sizeof(hal::TraceEvent)) {
-          std::memcpy(&run.trace.emplace_back(), payload.data(), payload.size());
-        }
-        break;
-      case abi::FrameKind::StepResult:
-        add_result_frame(run.results, payload, run.trace.size());
-        break;
-      case abi::FrameKind::Text:
-        run.text.emplace_back(reinterpret_cast<char const*>(payload.data()), payload.size());
-        break;
-      case abi::FrameKind::End:
-        run.boot_failed = load_int(payload, 0, 4) != 0;
-        run.complete = !run.boot_failed;
-        break;
-    }
-  }
-  for (auto const& e : run.trace) {
-    if (e.kind == hal::TraceKind::Halt) {
-      run.halted = static_cast<hal::HaltReason>(e.a);
-    }
-  }
-  return run;
-}
 
 std::optional<std::string> qemu_unavailable(fs::path const& images) {
   if (!fs::is_regular_file(images / "mm-q35.rom")) {
@@ -200,38 +252,22 @@ std::expected<MachineRun, std::string> run_on_qemu(Prepared const& p) {
   if (folder.path().empty()) {
     return std::unexpected(std::string{"no temporary folder could be made"});
   }
-  Bytes config;
-  append_object(config, p.scenario.boot);
-  for (auto const& [name, bytes] : {std::pair<char const*, Bytes const*>{"config", &config},
-                                    {"fv", &p.fv},
-                                    {"steps", &p.program.bytes},
-                                    {"hobs", &p.scenario.hobs}}) {
-    if (auto done = write_file(folder.path() / name, *bytes); !done) {
-      return std::unexpected(done.error());
-    }
-  }
+  MM_TRY(write_inputs(p, folder.path()));
   auto arguments = command_line(p, folder.path());
-  arguments.insert(arguments.end(), p.qemu_options.begin(), p.qemu_options.end());
-  auto const pid = start(std::move(arguments), p.os ? std::nullopt : std::optional{folder.path() / "log"});
-  if (!pid) {
-    return std::unexpected(pid.error());
+  arguments.insert(arguments.end(), p.qemu.options.begin(), p.qemu.options.end());
+  auto process =
+      QemuProcess::start(std::move(arguments), p.qemu.os ? std::nullopt : std::optional{folder.path() / "log"});
+  if (!process) {
+    return std::unexpected(process.error());
   }
-  int const code = wait_for(*pid, p.os ? kNoTimeout : p.qemu_limit);
+  Ending const ending = Watch{p, *process, folder.path()}.wait();
+  process->kill();
   auto const console = read_file(folder.path() / "console");
   MachineRun run = parse_console(console ? *console : Bytes{});
   if (auto const serial = read_file(folder.path() / "serial")) {
     run.serial.assign(reinterpret_cast<char const*>(serial->data()), serial->size());
   }
-  if (code == kTimedOut) {
-    run.halted = hal::HaltReason::UserBudget;
-    run.text.push_back(fmt::format("killed after {} seconds", p.qemu_limit.count()));
-  } else if (p.os && code == 0) {
-    run.complete = true;  // switched off by the operating system
-  } else if (code != 1 && code != 3 && !run.boot_failed) {
-    auto const log = read_file(folder.path() / "log");
-    std::string const said = log ? std::string{reinterpret_cast<char const*>(log->data()), log->size()} : "";
-    return std::unexpected(fmt::format("QEMU ended with exit code {} {}", code, said));
-  }
+  MM_TRY(judge_end(p, ending, folder.path(), run));
   return run;
 }
 

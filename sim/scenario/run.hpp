@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/communication/steps.hpp"
@@ -22,6 +23,14 @@ struct OsBoot {
   std::string command_line;
 };
 
+/// What QEMU is started with beside the scenario.
+struct QemuSettings {
+  std::vector<std::string> options;  ///< at the end of the command line
+  std::chrono::seconds limit{60};    ///< the emulator is killed after this time; with an operating system it is not
+  bool threads = false;              ///< a host thread for each CPU (`thread=multi`)
+  std::optional<OsBoot> os;          ///< booted behind the steps
+};
+
 /// What a machine is started with: the scenario, compiled.
 struct Prepared {
   Scenario scenario;
@@ -32,12 +41,14 @@ struct Prepared {
   std::optional<std::string> refused;  ///< an image the host refused: its name and why
   std::string refused_image;
   std::vector<std::string> warnings;
-  std::vector<std::string> qemu_options;  ///< at the end of QEMU's command line
-  std::chrono::seconds qemu_limit{60};    ///< QEMU is killed after this time; with an `os` it is not
-  std::optional<OsBoot> os;               ///< QEMU only
-  u32 defects = 0;                        ///< supervisor::Check bits, simulator only
-  bool audit = false;                     ///< audit the page tables after every MMI, simulator only
+  QemuSettings qemu;
+  u32 defects = 0;       ///< supervisor::Check bits, simulator only
+  bool audit = false;    ///< audit the page tables after every MMI, simulator only
+  bool release = false;  ///< the core tells no events: it is judged by results and by where its CPUs are
 };
+
+/// Puts the release core in the supervisor's place; before prepare(). Error: a sentence, the scenario brings its own.
+std::expected<void, std::string> use_release_core(Scenario& scenario);
 
 /// Bad input (exit code 2): a sentence. A refused image is not an error here.
 std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem::path const& images);
@@ -52,6 +63,22 @@ struct StepOutcome {
   std::size_t events = 0;  ///< trace events up to it
 };
 
+/// How a machine ended that neither came to the end of its steps nor said why it halted.
+enum class RunEnd : u8 {
+  TimeLimit,    ///< the emulator was killed because its time was over
+  OutputLimit,  ///< it was killed because it said more than is kept
+  Reset,        ///< the machine was reset or switched off, or its normal world died of a triple fault
+  Stopped,      ///< the release core halted, as the CPUs show: it does not say why
+};
+std::string_view end_name(RunEnd end);
+
+/// What is kept of one run, so that no scenario takes more memory of the host than README.md states.
+struct RunLimits {
+  static constexpr std::size_t kEvents = 1u << 18;        ///< and the halt
+  static constexpr std::size_t kResultBytes = 64u << 20;  ///< of data
+  static constexpr std::size_t kConsoleBytes = 128u << 20;
+};
+
 /// What a machine reported.
 struct MachineRun {
   std::vector<hal::TraceEvent> trace;
@@ -60,14 +87,24 @@ struct MachineRun {
   std::vector<std::string> breaches;  ///< what the simulator saw ring 0 do that it must not
   std::string serial;                 ///< what was written to the serial port at 0x3F8
   std::optional<hal::HaltReason> halted;
+  std::optional<RunEnd> ended;
+  std::vector<u32> outside;        ///< CPUs that the halt of the release core left outside MM
+  std::vector<std::string> ring0;  ///< how ring 3 reached ring 0: no scenario may expect it
+  u64 dropped_events = 0;          ///< beyond RunLimits
+  u64 result_bytes = 0;            ///< of data in `results`
+  u64 dropped_bytes = 0;           ///< of results, beyond RunLimits
   bool boot_failed = false;
   bool complete = false;                 ///< the machine said that it reached the end of the steps
   std::optional<audit::Report> audited;  ///< when it was asked for
 };
 
 /// Joins a StepResult frame, which `events` trace events precede, to the results so far; frames that do not fit are
-/// ignored.
-void add_result_frame(std::vector<StepOutcome>& results, std::span<std::byte const> payload, std::size_t events);
+/// ignored, data beyond RunLimits is counted and left out.
+void add_result_frame(MachineRun& run, std::span<std::byte const> payload, std::size_t events);
+/// Adds an event, or counts it beyond RunLimits; a halt is always added.
+void add_event(MachineRun& run, hal::TraceEvent const& event);
+/// What the events say of ring 3 in ring 0, into `run.ring0`: a fault of ring 0 at an address of a ring-3 image.
+void judge_ring0(MachineRun& run);
 
 /// Runs on the simulator / on QEMU. Error: the environment is at fault (exit code 3).
 std::expected<MachineRun, std::string> run_on_sim(Prepared const& prepared);
@@ -93,6 +130,10 @@ std::vector<Problem> check(Prepared const& prepared, MachineRun const& run);
 
 /// The result of the program step with this index; null when it gave none.
 StepOutcome const* result_at(MachineRun const& run, std::size_t index);
+/// The status that a step gave: of a request to the supervisor that was answered, the one in the answer.
+u64 status_of(ScenarioStep const& step, StepOutcome const& outcome);
+/// "step 2 (communicate, a title) was under way", or what was before the first step or behind the last.
+std::string under_way(Prepared const& prepared, MachineRun const& run);
 
 /// Events in the order in which runs are compared: of each CPU within each MMI.
 std::vector<hal::TraceEvent> in_order(std::vector<hal::TraceEvent> const& events);

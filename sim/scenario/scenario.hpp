@@ -46,7 +46,8 @@ struct ScenarioStep {
   std::string kind;
   std::string title;
   std::vector<ProgramStep> program;
-  std::size_t header_bytes = 0;  ///< of a reply: where its message starts
+  std::size_t header_bytes = 0;          ///< of a reply: where its message starts
+  std::optional<std::size_t> answer_at;  ///< where the message says whether the request was granted: the step's status
   StepExpectation expect;
 };
 
@@ -77,6 +78,7 @@ struct Expectation {
   std::vector<ExpectedEvent> events;      ///< in this order, others may be between
   std::vector<hal::TraceKind> no_events;  ///< none of these after boot
   std::optional<hal::HaltReason> halted;
+  bool reset = false;  ///< the machine is reset or switched off before its last step has ended
   std::optional<std::string> refused_image;
   std::vector<MemoryRange> memory_unchanged;
   std::optional<std::string> boot_error;  ///< part of what the loader says when it refuses
@@ -94,6 +96,7 @@ struct Scenario {
   bool intel_save_state = false;  ///< else AMD64
   u64 seed = 1;
   bool dispatch = true;
+  bool release = true;                          ///< the release core does the same, but for the events
   std::string supervisor = "MmSupervisorCore";  ///< image in the supervisor's place
   std::vector<std::string> targets;             ///< empty: all
   u32 defects = 0;                              ///< supervisor::Check bits that the simulator removes

@@ -72,11 +72,14 @@ std::expected<Prepared, std::string> prepare_sequence(std::filesystem::path cons
 }
 
 std::expected<Prepared, std::string> prepare_sequence(std::filesystem::path const& images,
-                                                      std::span<std::byte const> input) {
+                                                      std::span<std::byte const> input, bool release) {
   MM_TRY_ASSIGN(auto scenario, parse_scenario(kMachine, "sequence", images));
   SequenceReader reader{input};
   for (SequenceMessage message; reader.next(message);) {
     scenario.steps.push_back(step_of(message, scenario.steps.size() + 1));
+  }
+  if (release) {
+    MM_TRY(use_release_core(scenario));
   }
   return prepare(std::move(scenario), images);
 }

@@ -54,6 +54,6 @@ class SequenceReader {
 std::expected<Prepared, std::string> prepare_sequence(std::filesystem::path const& images);
 /// The same with the messages of `input` as steps, to be run like a scenario.
 std::expected<Prepared, std::string> prepare_sequence(std::filesystem::path const& images,
-                                                      std::span<std::byte const> input);
+                                                      std::span<std::byte const> input, bool release = false);
 
 }  // namespace mm::scenario

@@ -46,7 +46,10 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
     run.boot_failed = true;
     run.text.push_back(booted.error());
   }
-  run.trace = (*machine)->trace();
+  for (auto const& event : (*machine)->trace()) {
+    add_event(run, event);
+  }
+  judge_ring0(run);
   run.serial = (*machine)->serial_output();
   run.halted = (*machine)->halted();
   for (auto const& fetch : (*machine)->double_fetches()) {
@@ -55,7 +58,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   }
   for (auto const& frame : (*machine)->frames()) {
     if (frame.kind == abi::FrameKind::StepResult) {
-      add_result_frame(run.results, frame.payload, frame.events);
+      add_result_frame(run, frame.payload, frame.events);
     }
   }
   return run;

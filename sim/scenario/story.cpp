@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -100,7 +101,7 @@ void add_answer(StepStory& out, ScenarioStep const& step, StepOutcome const& got
   switch (static_cast<StepOp>(got.head.op)) {
     case StepOp::Communicate:
     case StepOp::Call:
-      out.status = status_text(got.head.status);
+      out.status = status_text(status_of(step, got));
       if (got.head.value != 0) {
         auto const header = std::min<u64>(step.header_bytes, got.head.value);
         out.reply = counted(got.head.value - header, data.subspan(std::min(data.size(), step.header_bytes)));
@@ -113,12 +114,12 @@ void add_answer(StepStory& out, ScenarioStep const& step, StepOutcome const& got
       out.reply = hex_number(got.head.value);
       break;
     case StepOp::ReadMsr:
-      out.status = status_text(got.head.status);
+      out.status = status_text(status_of(step, got));
       out.reply = got.head.status == 0 ? hex_number(got.head.value) : "";
       break;
     case StepOp::WriteMsr:
     case StepOp::Invalid:
-      out.status = status_text(got.head.status);
+      out.status = status_text(status_of(step, got));
       break;
     default:
       break;
@@ -141,10 +142,49 @@ std::vector<hal::TraceEvent> slice(MachineRun const& run, std::size_t from, std:
   return {run.trace.begin() + static_cast<std::ptrdiff_t>(from), run.trace.begin() + static_cast<std::ptrdiff_t>(to)};
 }
 
+/// The procedure of an application processor that ring 3 has not come back from when the machine halts.
+std::optional<hal::TraceEvent> procedure_under_way(MachineRun const& run) {
+  std::array<std::optional<hal::TraceEvent>, platform::kMaxCpus> inside{};
+  for (auto const& e : run.trace) {
+    if (e.cpu >= inside.size()) {
+      continue;
+    }
+    if (e.kind == hal::TraceKind::ApProcedure) {
+      inside[e.cpu] = e;
+    } else if (e.kind == hal::TraceKind::UserExit) {
+      inside[e.cpu].reset();
+    }
+  }
+  auto const at = std::ranges::find_if(inside, [](auto const& e) { return e.has_value(); });
+  return at == inside.end() ? std::nullopt : *at;
+}
+
+std::string advice_on_end(RunEnd end) {
+  switch (end) {
+    case RunEnd::TimeLimit:
+      return "the lines of the CPUs say where it is: in MM with CPL 3 a driver does not come back, outside MM the "
+             "normal "
+             "world waits";
+    case RunEnd::OutputLimit:
+      return "a loop that raises MMIs or makes system calls: -v shows the first events";
+    case RunEnd::Reset:
+      return "a step reset or switched off the machine, or took the memory of the normal world's own code away; "
+             "expect it by `reset = true` in [expect], and `halts = true` at the step";
+    default:
+      return "the release core does not say why it halts: run without --release";
+  }
+}
+
 std::string advice_on_halt(MachineRun const& run) {
   auto const last = [&](hal::TraceKind kind) {
     return std::ranges::any_of(run.trace, [&](hal::TraceEvent const& e) { return e.kind == kind; });
   };
+  if (auto const procedure = procedure_under_way(run)) {
+    return fmt::format(
+        "CPU {} is inside the procedure that CPU {} gave it and has not come back: a loop there (the "
+        "ApProcedure event names it)",
+        procedure->cpu, procedure->c);
+  }
   switch (run.halted.value_or(hal::HaltReason::InitFailed)) {
     case hal::HaltReason::UserFault:
       return "the Fault event names image+offset: llvm-symbolizer --obj=IMAGE.debug.efi OFFSET finds the line; "
@@ -194,8 +234,8 @@ std::vector<hal::TraceEvent> events_before_steps(Prepared const& p, MachineRun c
 }
 
 std::string advice(Prepared const& p, MachineRun const& run, Problem const& problem) {
-  if (problem.what == "the machine" || (problem.what == "halt" && run.halted)) {
-    return advice_on_halt(run);
+  if (problem.what == "the machine" || (problem.what == "halt" && (run.halted || run.ended))) {
+    return run.ended ? advice_on_end(*run.ended) : advice_on_halt(run);
   }
   if (run.boot_failed && std::ranges::any_of(p.scenario.images, [](auto const& i) { return i.fv.has_value(); })) {
     return "`fv` boots a whole volume on its own cores, `drivers` takes its MM drivers alone; `mmsim images FILE` "

@@ -25,7 +25,8 @@ class Reader : private TomlValues {
   Reader(fs::path file, fs::path images) : TomlValues(std::move(file)), images_(std::move(images)) {}
 
   Scenario read(toml::table const& root) {
-    only(root, {"schema", "name", "targets", "dispatch", "images", "machine", "policy", "hob", "step", "expect"},
+    only(root,
+         {"schema", "name", "targets", "release", "dispatch", "images", "machine", "policy", "hob", "step", "expect"},
          "the scenario");
     auto const schema = number(root, "schema", 0, 1000);
     if (!schema || *schema != 1) {
@@ -35,6 +36,7 @@ class Reader : private TomlValues {
     s.file = file();
     s.name = text(root, "name").value_or(file().stem().string());
     s.dispatch = flag(root, "dispatch").value_or(true);
+    s.release = flag(root, "release").value_or(true);
     for (auto const& t : array(root, "targets")) {
       auto const name = t.value<std::string>();
       if (!name || (*name != "sim" && *name != "qemu")) {
@@ -228,8 +230,8 @@ class Reader : private TomlValues {
   // --- expectations of the run --------------------------------------------------------------------------------------
   void read_expect(toml::table const& t, Expectation& out) const {
     only(t,
-         {"events", "no_events", "halted", "refused_image", "boot_error", "memory_unchanged", "secrets", "audit",
-          "caught"},
+         {"events", "no_events", "halted", "reset", "refused_image", "boot_error", "memory_unchanged", "secrets",
+          "audit", "caught"},
          "[expect]");
     for (auto const& node : array(t, "events")) {
       out.events.push_back(read_event(as_table(node, "events")));
@@ -244,7 +246,8 @@ class Reader : private TomlValues {
     }
     out.no_events_line = line_of(find(t, "no_events"));
     out.halted = choice(t, "halted", kHaltNames);
-    out.halted_line = line_of(find(t, "halted"));
+    out.halted_line = line_of(find(t, out.halted ? "halted" : "reset"));
+    out.reset = flag(t, "reset").value_or(false);
     out.refused_image_line = line_of(find(t, "refused_image"));
     out.refused_image = text(t, "refused_image");
     out.boot_error = text(t, "boot_error");

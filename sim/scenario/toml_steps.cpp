@@ -200,6 +200,7 @@ class StepReader : private TomlValues {
     Bytes message;
     append_object(message, communication::unblock_message(params));
     step.header_bytes = sizeof(abi::CommunicateHeader);
+    step.answer_at = offsetof(abi::SupervisorRequestHeader, result);
     step.program.push_back(call_step(abi::Channel::Supervisor, guids::gMmSupervisorRequestHandlerGuid, message));
   }
   void memory(toml::table const& t, ScenarioStep& step) const {

@@ -177,8 +177,9 @@ class Loops(Send):
     def test_names_the_message(self):
         code, out, errors = send(*self.arguments())
         self.assertEqual(code, FAILED, errors)
-        self.assertIn("halted while message 2 of 2 was served, a message to Attacker: UserBudget, killed after 5 seconds", errors)
+        self.assertIn("ended while message 2 of 2 was served, a message to Attacker: TimeLimit, killed after 5 seconds, step 2 (communicate, ", errors)
         self.assertEqual([json.loads(line)["status"] for line in out.splitlines()], ["SUCCESS", "HALTED"])
+        self.assertIn("in MM, CPL 3", errors)  # where it was
         self.assertNotIn("QEMU runs", errors)
 
     def test_progress_on_a_terminal(self):

@@ -298,7 +298,7 @@ Result<std::vector<Row>> measure_on_qemu(char const* driver, std::vector<Timed> 
   }
   p->program.bytes = timed_program(list);
   p->scenario.boot.steps_bytes = p->program.bytes.size();
-  p->qemu_options = {"-icount", "shift=0,sleep=off"};
+  p->qemu.options = {"-icount", "shift=0,sleep=off"};
   auto const run = scenario::run_on_qemu(*p);
   if (!run) {
     return std::unexpected(run.error());

@@ -74,7 +74,7 @@ int linux_command(LinuxOptions const& options) {
   if (prepared->refused) {
     return refuse(*prepared->refused, kBadInput);
   }
-  prepared->os = {options.kernel, options.initrd, options.command_line};
+  prepared->qemu.os = {options.kernel, options.initrd, options.command_line};
   auto const run = run_on_qemu(*prepared);
   if (!run) {
     return refuse(run.error() + "\n`mmsim doctor` says what is missing", kEnvironment);

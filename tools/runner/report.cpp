@@ -270,6 +270,8 @@ nlohmann::json to_json(Outcome const& o) {
   for (auto const& failure : o.failures) {
     out["failures"].push_back(to_json(failure, o.scenario));
   }
+  out["ended"] = o.ended.empty() ? nlohmann::json(nullptr) : nlohmann::json(o.ended);
+  out["repeated"] = o.repeated;
   out["declared_differences"] = nlohmann::json::array();
   for (auto const& d : o.comparison.declared) {
     out["declared_differences"].push_back({{"id", d.id}, {"sim", d.sim}, {"machine", d.machine}});

@@ -35,6 +35,9 @@ struct Outcome {
   int code = kPassed;
   double milliseconds = 0;
   std::vector<std::string> messages;
+  std::string ended;               ///< halt reason or RunEnd of the last run; empty: the end of the steps
+  std::size_t repeated = 0;        ///< runs on QEMU that were repeated because the host may have been late
+  std::vector<std::string> notes;  ///< about them, and about what was not kept
   std::vector<std::string> steps;
   std::vector<std::string> events;    ///< the whole transcript
   std::vector<std::string> dispatch;  ///< order, and who waits for what

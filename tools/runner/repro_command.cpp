@@ -16,6 +16,7 @@
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/sequence.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/qemu_options.hpp"
 
 extern char** environ;
 
@@ -29,6 +30,7 @@ struct ReproOptions {
   std::string kind;  ///< one of kFuzzTargets; empty: the start of the file's name, or its folder
   std::string target = "sim";
   std::string defect;  ///< as for FuzzOptions
+  QemuOptions qemu;
 };
 
 /// Runs the fuzz target, of this build or else of the sanitizer build, on the file: it knows what must hold.
@@ -58,7 +60,8 @@ int run_target(ReproOptions const& options) {
 
 /// Runs the messages on one machine and prints what happened.
 std::expected<scenario::MachineRun, std::string> show(scenario::Prepared const& p, std::string const& target) {
-  auto run = target == "qemu" ? scenario::run_on_qemu(p) : scenario::run_on_sim(p);
+  std::vector<std::string> owed;
+  auto run = target == "qemu" ? run_and_repeat(p, owed) : scenario::run_on_sim(p);
   if (!run) {
     return run;
   }
@@ -68,17 +71,27 @@ std::expected<scenario::MachineRun, std::string> show(scenario::Prepared const& 
       std::cout << line << '\n';
     }
   }
+  for (auto const& line : owed) {
+    std::cout << line << '\n';
+  }
+  if (run->ended) {
+    std::cout << fmt::format("ended: {}\n", scenario::end_name(*run->ended));
+  }
+  for (u32 const cpu : run->outside) {
+    std::cout << fmt::format("CPU {} is outside MM after the halt\n", cpu);
+  }
   std::cout << (run->halted ? fmt::format("halted: {}\n", scenario::halt_name(*run->halted)) : "no halt\n");
   return run;
 }
 
 /// Shows the messages on the machines; kFailed when two do not agree.
 int show_sequence(ReproOptions const& options, scenario::Bytes const& input) {
-  auto prepared = scenario::prepare_sequence(images_folder(), input);
+  auto prepared = scenario::prepare_sequence(images_folder(), input, options.qemu.release);
   if (!prepared) {
     std::cerr << "mmsim: " << prepared.error() << '\n';
     return kEnvironment;
   }
+  apply(options.qemu, *prepared);
   for (auto const& [name, check] : scenario::kCheckNames) {
     prepared->defects |= options.defect == name ? supervisor::bit_of(check) : 0;
   }
@@ -95,7 +108,7 @@ int show_sequence(ReproOptions const& options, scenario::Bytes const& input) {
     shown.push_back(std::move(*one));
   }
   if (shown.size() < 2) {
-    return kPassed;
+    return shown.empty() || shown[0].outside.empty() ? kPassed : kFailed;
   }
   auto const found = scenario::compare(*prepared, shown[0], shown[1]).difference;
   if (!found) {
@@ -149,11 +162,21 @@ Command add_repro_command(CLI::App& app) {
       ->check(CLI::IsMember(targets));
   repro->add_option("--target", o->target, "Machine for communicate: sim, qemu, or both (and compare)")
       ->check(CLI::IsMember({"sim", "qemu", "both"}));
+  add_qemu_options(*repro, o->qemu);
   repro->add_option("--defect", o->defect, "Plant a defect")->group("");  // for tests
   repro->footer(
       "Exit code 1: what must hold does not, or the machines differ.\n"
       "Example: mmsim repro communicate-1f2e3d4c --target=both");
-  return {repro, [o] { return repro_command(*o); }};
+  auto const* const target = repro->get_option("--target");
+  return {repro, [o, target] {
+            auto const on = target_with(o->qemu, o->target, target->count() != 0);
+            if (!on) {
+              std::cerr << "mmsim: " << on.error() << '\n';
+              return int{kBadInput};
+            }
+            o->target = *on;
+            return repro_command(*o);
+          }};
 }
 
 }  // namespace mm::runner

@@ -10,6 +10,7 @@
 
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/send.hpp"
+#include "tools/runner/qemu_options.hpp"
 #include "tools/runner/report.hpp"
 
 namespace mm::runner {
@@ -21,6 +22,7 @@ using namespace mm::scenario;
 struct RunOptions {
   std::vector<std::filesystem::path> paths;
   std::string target = "sim";
+  QemuOptions qemu;
   u32 cpus = 0;        ///< 0: what the scenario says
   u64 seed = 0;        ///< 0: what the scenario says
   std::string defect;  ///< name of a supervisor::Check that the simulator removes; empty: none
@@ -40,7 +42,7 @@ void finish(Outcome& o, std::string outcome, int code, std::vector<std::string> 
 void keep(Prepared const& p, MachineRun const& run, Outcome& o) {
   o.steps = describe_results(p, run);
   o.events = transcript(p, run);
-  o.dispatch = describe_dispatch(report_drivers(p, run));
+  o.dispatch = p.release ? std::vector<std::string>{} : describe_dispatch(report_drivers(p, run));
   o.boot_events = render(p, run, in_order(events_before_steps(p, run)));
   o.story.clear();
   for (auto& told : tell(p, run)) {
@@ -57,12 +59,20 @@ void keep(Prepared const& p, MachineRun const& run, Outcome& o) {
 }
 
 std::optional<MachineRun> execute(Prepared const& p, std::string const& target, Outcome& o) {
-  auto run = target == "qemu" ? run_on_qemu(p) : run_on_sim(p);
+  std::vector<std::string> owed;
+  auto run = target == "qemu" ? run_and_repeat(p, owed) : run_on_sim(p);
+  o.repeated += owed.size();
+  o.notes.insert(o.notes.end(), owed.begin(), owed.end());
   if (!run) {
     finish(o, "error", kEnvironment, {run.error(), "`mmsim doctor` says what is missing"});
     return std::nullopt;
   }
   keep(p, *run, o);
+  o.ended = run->ended ? end_name(*run->ended) : run->halted ? halt_name(*run->halted) : "";
+  if (run->dropped_events != 0) {
+    o.notes.push_back(fmt::format("{}: {} events were not kept: the first {} are, and the halt", target,
+                                  run->dropped_events, RunLimits::kEvents));
+  }
   for (auto& problem : check(p, *run)) {
     auto what_to_do = advice(p, *run, problem);
     o.failures.push_back({std::move(problem), target, std::move(what_to_do)});
@@ -122,11 +132,16 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
   }
   loaded->boot.cpus = options.cpus != 0 ? options.cpus : loaded->boot.cpus;
   loaded->seed = options.seed != 0 ? options.seed : loaded->seed;
+  if (auto const chosen = choose_core(options.qemu, *loaded); !chosen) {
+    finish(o, "skipped", kSkipped, {chosen.error()});
+    return o;
+  }
   auto prepared = prepare(std::move(*loaded), images);
   if (!prepared) {
     finish(o, "error", kBadInput, {prepared.error()});
     return o;
   }
+  apply(options.qemu, *prepared);
   o.name = prepared->scenario.name;
   prepared->defects |= defects_of(options.defect);
   prepared->audit |= options.audit;
@@ -146,6 +161,7 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
     }
     o.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
+  o.messages.insert(o.messages.end(), o.notes.begin(), o.notes.end());
   o.messages.insert(o.messages.end(), prepared->warnings.begin(), prepared->warnings.end());
   return o;
 }
@@ -255,6 +271,7 @@ Command add_run_command(CLI::App& app) {
   run->add_option("PATH", o->paths, "Scenario files and folders")->required();
   run->add_option("--target", o->target, "Machine: sim, qemu, or both (and compare)")
       ->check(CLI::IsMember({"sim", "qemu", "both"}));
+  add_qemu_options(*run, o->qemu);
   run->add_option("--cpus", o->cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
   run->add_option("--seed", o->seed, "Seed of the scheduler instead of the scenario's")->check(CLI::NonNegativeNumber);
   run->add_option("--defect", o->defect, "Remove one check of the simulated machine")->group("");  // for tests
@@ -268,8 +285,18 @@ Command add_run_command(CLI::App& app) {
       "  mmsim run scenarios/smoke                       every scenario of a folder, on the simulator\n"
       "  mmsim run scenarios/smoke/hello.toml -v         one, with everything that happened\n"
       "  mmsim run scenarios/smoke --target=both         on both machines; their transcripts must agree\n"
+      "  mmsim run scenarios/smoke --release             the release core on QEMU\n"
       "scenarios/README.md is the format of scenarios.");
-  return {run, [o] { return run_command(*o); }};
+  auto const* const target = run->get_option("--target");
+  return {run, [o, target] {
+            auto const on = target_with(o->qemu, o->target, target->count() != 0);
+            if (!on) {
+              std::cerr << "mmsim: " << on.error() << '\n';
+              return int{kBadInput};
+            }
+            o->target = *on;
+            return run_command(*o);
+          }};
 }
 
 }  // namespace mm::runner

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +18,7 @@
 #include "sim/scenario/hobs.hpp"
 #include "sim/scenario/send.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/qemu_options.hpp"
 
 namespace mm::runner {
 namespace {
@@ -38,6 +40,7 @@ struct SendOptions {
   u32 cpus = 1;
   std::string fault_policy = "contain";
   std::string target = "sim";
+  QemuOptions qemu;
   u32 seconds = 60;  ///< that QEMU may run
   bool json = false;
   bool verbose = false;
@@ -214,7 +217,14 @@ void print_drivers(std::vector<DriverReport> const& reports) {
 /// Everything that goes to standard error in text mode.
 void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
                  std::vector<DriverReport> const& drivers) {
-  print_drivers(drivers);
+  if (p.release) {
+    fmt::print(stderr, "the release core: what became of the drivers is told by no event\n");
+  } else {
+    print_drivers(drivers);
+  }
+  for (auto const cpu : run.outside) {
+    fmt::print(stderr, "CPU {} is outside MM after the halt\n", cpu);
+  }
   for (auto const& warning : p.warnings) {
     fmt::print(stderr, "warning: {}\n", warning);
   }
@@ -227,6 +237,9 @@ void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
   if (run.halted) {
     fmt::print(stderr, "the machine halted {}: {}{}\n", where_it_stopped(p, run), halt_name(*run.halted),
                run.text.empty() ? "" : ", " + run.text.back());
+  } else if (run.ended) {
+    fmt::print(stderr, "the machine ended {}: {}{}\n", where_it_stopped(p, run), end_name(*run.ended),
+               run.text.empty() ? "" : fmt::format(", {}", fmt::join(run.text, "; ")));
   } else if (run.boot_failed) {
     fmt::print(stderr, "the boot failed{}\n", run.text.empty() ? "" : ": " + run.text.back());
   }
@@ -245,6 +258,7 @@ void print_results(SendOptions const& o, Prepared const& p, MachineRun const& ru
     out["drivers"] = to_json(drivers);
     out["serial"] = run.serial;
     out["halted"] = run.halted ? json(halt_name(*run.halted)) : json(nullptr);
+    out["ended"] = run.ended ? json(end_name(*run.ended)) : json(nullptr);
     out["stopped"] = run.complete ? json(nullptr) : json(where_it_stopped(p, run));
     dump(out);
   } else {
@@ -256,9 +270,15 @@ std::expected<MachineRun, std::string> run_on(SendOptions const& o, Prepared& p)
   if (o.target == "sim") {
     return run_on_sim(p);
   }
-  p.qemu_limit = std::chrono::seconds{o.seconds};
+  p.qemu.limit = std::chrono::seconds{o.seconds};
+  apply(o.qemu, p);
   Waiting const waiting{o.seconds};
-  return run_on_qemu(p);
+  std::vector<std::string> owed;
+  auto run = run_and_repeat(p, owed);
+  for (auto const& line : owed) {
+    fmt::print(stderr, "{}\n", line);
+  }
+  return run;
 }
 
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
@@ -284,6 +304,9 @@ int send_command(SendOptions const& o) {
   }
   auto scenario = scenario_of(o, *set, *messages, std::move(*policy));
   scenario.hobs = std::move(*hobs);
+  if (auto const chosen = choose_core(o.qemu, scenario); !chosen) {
+    return complain(chosen.error());
+  }
   auto prepared = prepare(std::move(scenario), images_folder());
   if (!prepared) {
     return complain(prepared.error());
@@ -292,7 +315,7 @@ int send_command(SendOptions const& o) {
   if (!run) {
     return complain(run.error(), kEnvironment);
   }
-  auto drivers = report_drivers(*prepared, *run);
+  auto drivers = prepared->release ? std::vector<DriverReport>{} : report_drivers(*prepared, *run);
   drivers.insert(drivers.end(), set->not_run.begin(), set->not_run.end());
   if (!o.json || !o.messages.empty()) {
     print_about(o, *prepared, *run, drivers);
@@ -325,6 +348,7 @@ Command add_send_command(CLI::App& app) {
   send->add_option("--fault-policy", o->fault_policy, "What a fault of a driver does")
       ->check(CLI::IsMember({"contain", "fail-stop"}));
   send->add_option("--target", o->target, "Machine: sim or qemu")->check(CLI::IsMember({"sim", "qemu"}));
+  add_qemu_options(*send, o->qemu);
   send->add_option("--seconds", o->seconds, "Stop QEMU after so many seconds")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
@@ -336,7 +360,15 @@ Command add_send_command(CLI::App& app) {
       "Examples:\n"
       "  mmsim send --image My.efi:My.depex --to GUID --hex \"01 00 00 00\"\n"
       "  mmsim send --fv MMFV.fv --messages requests.jsonl --policy policy.xml");
-  return {send, [o] { return send_command(*o); }};
+  auto const* const target = send->get_option("--target");
+  return {send, [o, target] {
+            auto const on = target_with(o->qemu, o->target, target->count() != 0);
+            if (!on) {
+              return complain(on.error());
+            }
+            o->target = *on;
+            return send_command(*o);
+          }};
 }
 
 }  // namespace mm::runner

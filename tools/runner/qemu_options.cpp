@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "tools/runner/qemu_options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+namespace mm::runner {
+namespace {
+
+using scenario::RunEnd;
+
+/// Why this run may be the host's fault; empty: it is not.
+std::string time_out(scenario::Prepared const& p, scenario::MachineRun const& run) {
+  auto const& expect = p.scenario.expect;
+  if (run.ended == RunEnd::TimeLimit) {
+    return "TimeLimit";
+  }
+  if (p.scenario.boot.cpus == 1 || expect.halted) {
+    return "";
+  }
+  return run.halted == hal::HaltReason::RendezvousTimeout ? "RendezvousTimeout"
+         : run.ended == RunEnd::Stopped                   ? "Stopped"
+                                                          : "";
+}
+
+}  // namespace
+
+void add_qemu_options(CLI::App& command, QemuOptions& options) {
+  command.add_flag("--release", options.release,
+                   "QEMU with the release core: judged by results, and by its CPUs after a halt");
+  command.add_option("--qemu-threads", options.threads, "Threads of the host for QEMU's CPUs: single, or multi")
+      ->check(CLI::IsMember({"single", "multi"}));
+}
+
+std::expected<std::string, std::string> target_with(QemuOptions const& options, std::string const& given,
+                                                    bool was_given) {
+  if (options.release && was_given && given != "qemu") {
+    return std::unexpected(fmt::format("--release runs on QEMU: --target={} does not go with it", given));
+  }
+  if (options.any() && was_given && given == "sim") {
+    return std::unexpected(std::string{"--qemu-threads is about QEMU: use --target=qemu or both"});
+  }
+  return options.release || (options.any() && !was_given) ? "qemu" : given;
+}
+
+std::expected<void, std::string> choose_core(QemuOptions const& options, scenario::Scenario& scenario) {
+  return options.release ? scenario::use_release_core(scenario) : std::expected<void, std::string>{};
+}
+
+void apply(QemuOptions const& options, scenario::Prepared& prepared) {
+  prepared.release = options.release;
+  prepared.qemu.threads = options.threads == "multi";
+}
+
+std::expected<scenario::MachineRun, std::string> run_and_repeat(scenario::Prepared const& prepared,
+                                                                std::vector<std::string>& owed) {
+  for (;;) {
+    auto run = scenario::run_on_qemu(prepared);
+    auto const why = run && prepared.qemu.threads ? time_out(prepared, *run) : std::string{};
+    if (why.empty() || owed.size() == kRepetitions) {
+      return run;
+    }
+    owed.push_back(fmt::format("repeated ({} of at most {}): {} under thread=multi may be the host's", owed.size() + 1,
+                               kRepetitions, why));
+  }
+}
+
+}  // namespace mm::runner

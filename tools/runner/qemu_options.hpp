@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "sim/scenario/run.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace mm::runner {
+
+/// Which core QEMU runs, and on how many threads of the host.
+struct QemuOptions {
+  bool release = false;
+  std::string threads = "single";
+
+  bool any() const { return release || threads != "single"; }
+};
+
+/// Adds --release and --qemu-threads to a command that runs machines.
+void add_qemu_options(CLI::App& command, QemuOptions& options);
+/// The machine that the options leave: `given` when they say nothing. Error: the two contradict each other.
+std::expected<std::string, std::string> target_with(QemuOptions const& options, std::string const& given,
+                                                    bool was_given);
+/// Before prepare(). Error: a sentence, the scenario has no place for the release core.
+std::expected<void, std::string> choose_core(QemuOptions const& options, scenario::Scenario& scenario);
+/// Behind prepare().
+void apply(QemuOptions const& options, scenario::Prepared& prepared);
+
+/// A run on QEMU. With a host thread for each CPU, one that the host did not serve in time looks like one that does not
+/// come: such a run is repeated, at most kRepetitions times, and each repetition leaves a line in `owed`.
+inline constexpr unsigned kRepetitions = 2;
+std::expected<scenario::MachineRun, std::string> run_and_repeat(scenario::Prepared const& prepared,
+                                                                std::vector<std::string>& owed);
+
+}  // namespace mm::runner
