@@ -75,7 +75,7 @@ u64 send_all(sim::Simulator& machine, fuzz::Watch& watch, std::span<std::byte co
   static scenario::SequenceMessage message;
   watch.reset();
   scenario::SequenceReader reader{input};
-  while (!machine.halted() && reader.next(message)) {
+  while (!machine.stopped() && reader.next(message)) {
     watch.send(message);
   }
   return watch.outcome();

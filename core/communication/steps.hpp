@@ -157,8 +157,8 @@ class StepRunner {
     }
   }
   bool stopped() noexcept {
-    if constexpr (requires { nw_.halted().has_value(); }) {
-      return nw_.halted().has_value();
+    if constexpr (requires { nw_.stopped(); }) {
+      return nw_.stopped();
     } else {
       return false;
     }
@@ -390,7 +390,9 @@ class StepRunner {
     result_.detail = answer.is_comm_buffer_valid;
     if (!done.has_value()) {
       result_.detail |= (1 + static_cast<u64>(done.error())) << 8;
-      result_.status = static_cast<u64>(efi_status(done.error(), static_cast<Status>(answer.return_status)));
+      bool const unanswered = done.error() == CommunicateError::SwMmiFailed;
+      result_.status = static_cast<u64>(
+          unanswered ? kUntouched : efi_status(done.error(), static_cast<Status>(answer.return_status)));
     }
     u64 const bytes = answer.return_buffer_size < step.c ? answer.return_buffer_size : step.c;
     emit_memory(buffers_[step.a], bytes < kMaxStepBytes ? bytes : kMaxStepBytes);

@@ -1,35 +1,39 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/base/types.hpp"
+#include "sim/devices/config_space.hpp"
+#include "sim/devices/pm_block.hpp"
 #include "sim/devices/uart.hpp"
 
 /// The devices of the platform, as QEMU's q35 has them (qemu-q35.md section 3): ports and PCI configuration space.
 namespace mm::sim {
 
 /// What a port access asks of the machine.
-enum class PortEffect { None, SoftwareMmi };
+enum class PortEffect {
+  None,
+  SoftwareMmi,
+  Reset,  ///< or switched off: the machine ends here
+};
 
 /// Registers of all devices: trivially copyable, part of a snapshot.
 struct DeviceState {
+  explicit DeviceState(u64 tseg_bytes) noexcept : config(tseg_bytes) {}
+
+  ConfigSpace config;
+  PmBlock pm;
+  Uart uart;
   u32 pci_address = 0;
   u8 apm_command = 0;
   u8 apm_status = 0;
-  u8 smramc = 0x02;
-  u8 esmramc = 0x38;
-  u32 pciexbar_low = 0;
-  u32 pciexbar_high = 0;
-  u32 pm_base = 1;
-  u8 acpi_control = 0;
-  u16 gen_pmcon_1 = 0;
-  u32 smi_enable = 0;
-  u32 ahci_bar = 0;  ///< of the SATA controller 00:1f.2, 4 KiB: held, nothing is behind it
   u8 cmos_index = 0;
-  Uart uart;
+  u8 reset_control = 0;  ///< port 0xCF9
+  u8 port_92 = 0;
 };
 
 class Devices {
@@ -47,11 +51,11 @@ class Devices {
   bool smram_locked() const noexcept;
   Range tseg() const noexcept { return {ram_bytes_ - tseg_bytes_, tseg_bytes_}; }
 
-  u8 config_read(u8 device, u8 function, u8 offset) const noexcept;
-  void config_write(u8 device, u8 function, u8 offset, u8 value) noexcept;
+  /// Memory that is configuration space instead, for the CPUs outside MM. Empty: off.
+  Range pciexbar() const noexcept { return state_.config.pciexbar(); }
 
-  /// Set, with what the boot firmware programs before it locks: PMBASE, ACPI enable, SMI_EN; then TSEG closed and
-  /// locked.
+  /// What the boot firmware programs before it locks: PMBASE, ACPI enable, PCIEXBAR; then TSEG closed and locked,
+  /// SMI_EN and SMI_LOCK. Register by register as the ROM leaves them (scenarios/smoke/chipset_state.toml).
   void firmware_setup() noexcept;
   void firmware_lock() noexcept;
 
@@ -60,13 +64,16 @@ class Devices {
   void restore(DeviceState const& state) noexcept { state_ = state; }
 
  private:
-  u8 in_byte(u16 port, u64 time_ns) noexcept;
+  u8 in_byte(u16 port) noexcept;
   PortEffect out_byte(u16 port, u8 value) noexcept;
+  void set_config(u32 address, u8 value) noexcept;
+  /// Offset in the PM block; nothing when the port is elsewhere.
+  std::optional<u16> pm_offset(u16 port) const noexcept;
   u8 cmos(u8 index) const noexcept;
 
   u64 ram_bytes_;
   u64 tseg_bytes_;
-  DeviceState state_{};
+  DeviceState state_;
   std::string serial_;
 };
 

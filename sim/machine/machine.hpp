@@ -123,6 +123,9 @@ class Simulator {
   /// Bytes written to the 16550 at 0x3F8.
   std::string const& serial_output() const noexcept;
   std::optional<hal::HaltReason> halted() const noexcept;
+  /// The machine was reset or switched off (0xCF9, 0x64, 0x92, SLP_EN), or its normal world lost its own code.
+  bool was_reset() const noexcept;
+  bool stopped() const noexcept { return halted().has_value() || was_reset(); }
   /// Where the loader put things; valid after boot() got that far.
   init::LoadResult const& layout() const noexcept;
   MachineConfig const& config() const noexcept;

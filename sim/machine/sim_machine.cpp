@@ -94,6 +94,16 @@ void SimMachine::halt(hal::HaltReason why) noexcept {
   if (!halted_.has_value()) {
     halted_ = why;
   }
+  abandon();
+}
+
+void SimMachine::power_off() noexcept {
+  off_ = true;
+  abandon();
+}
+
+/// No CPU goes on; one that is running does not come back here.
+void SimMachine::abandon() noexcept {
   runnable_ = 0;
   while (current_ != nullptr) {
     current_->state_ = Cpu::State::Left;
@@ -119,7 +129,7 @@ void SimMachine::run_one(u32 index) noexcept {
 }
 
 void SimMachine::deliver(u32 mask, IoInstruction const* io) noexcept {
-  if (halted_.has_value() || current_ != nullptr) {
+  if (halted_.has_value() || off_ || current_ != nullptr) {
     return;
   }
   mask &= cpus() >= 32 ? ~0u : (1u << cpus()) - 1;
@@ -279,6 +289,7 @@ void SimMachine::snapshot() {
   saved_.time_ns = time_ns_;
   saved_.random = random_;
   saved_.halted = halted_;
+  saved_.off = off_;
   for (auto& cpu : cpus_) {
     cpu->saved_msrs_ = cpu->msrs_;
     cpu->saved_normal_ = cpu->normal_;
@@ -318,8 +329,9 @@ void SimMachine::reset() {
   devices_.restore(saved_.devices);
   time_ns_ = saved_.time_ns;
   random_ = saved_.random;
-  bool const was_halted = halted_.has_value();
+  bool const was_halted = halted_.has_value() || off_;
   halted_ = saved_.halted;
+  off_ = saved_.off;
   runnable_ = 0;
   for (auto& cpu : cpus_) {
     cpu->msrs_ = cpu->saved_msrs_;
@@ -433,7 +445,7 @@ std::byte* SimMachine::Cpu::access(u64 address, bool write) noexcept {
     return nullptr;
   }
   u64 const physical = (entry & pte::kAddress) + (address & (kPageSize - 1));
-  if (!machine_.ram_.holds(physical, 1)) {
+  if (!machine_.ram_.holds(physical, 1) || machine_.under_pciexbar(physical)) {
     return nullptr;
   }
   if (write) {
@@ -527,7 +539,10 @@ u32 SimMachine::Cpu::port_in(u16 port, abi::IoWidth width) noexcept {
 }
 
 void SimMachine::Cpu::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
-  machine_.devices_.out(port, width, value);  // an MMI raised in MM would be pended: not modelled
+  // An MMI raised in MM would be pended: not modelled.
+  if (machine_.devices_.out(port, width, value) == PortEffect::Reset) {
+    machine_.power_off();
+  }
 }
 
 hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {

@@ -59,6 +59,8 @@ class SimMachine {
   Range mmram() noexcept { return devices_.smram_locked() && devices_.tseg_closed() ? devices_.tseg() : Range{}; }
   u64 own_code() noexcept { return placement_.supervisor_entry; }
   void halt(hal::HaltReason why) noexcept;
+  /// A reset, power that is switched off, or a normal world without its own code: nothing runs any more.
+  void power_off() noexcept;
   /// Whether this check was removed by MachineConfig::defects.
   bool defect(supervisor::Check check) const noexcept { return (config_.defects & supervisor::bit_of(check)) != 0; }
   /// The defect of Check::PageAttributes: makes every present page of MMRAM a user page.
@@ -78,10 +80,15 @@ class SimMachine {
   Devices& devices() noexcept { return devices_; }
   Devices const& devices() const noexcept { return devices_; }
   std::optional<hal::HaltReason> halted() const noexcept { return halted_; }
+  bool is_off() const noexcept { return off_; }
   std::vector<hal::TraceEvent>& events() noexcept { return events_; }
   std::vector<hal::TraceEvent> const& events() const noexcept { return events_; }
   FetchLog& fetch_log() noexcept { return fetch_log_; }
   u64 time_ns() const noexcept { return time_ns_; }
+  /// Configuration space lies over RAM here; never over MMRAM for a CPU in MM.
+  bool under_pciexbar(u64 address) const noexcept {
+    return devices_.pciexbar().contains({address, 1}) && !devices_.tseg().contains({address, 1});
+  }
   u64 user_blocks() const noexcept;
   u64 protected_writes() const noexcept { return protected_writes_; }
   u64 cr3() const noexcept { return placement_.cr3; }
@@ -97,7 +104,7 @@ class SimMachine {
     u64 page = 0;
   };
   struct Saved {
-    DeviceState devices;
+    DeviceState devices{0};
     u64 time_ns = 0;
     u64 random = 0;
     std::vector<UserPage> user_pages;
@@ -105,6 +112,7 @@ class SimMachine {
     std::vector<u8> is_code;   ///< by page number: ring 3 may execute it
     u64 code_map = 0;
     std::optional<hal::HaltReason> halted;
+    bool off = false;
   };
   /// Finds the leaf entries of all pages that ring 3 can write; gives a hash of what it can execute, and where. At a
   /// snapshot also notes tables and code in `saved_`.
@@ -112,6 +120,7 @@ class SimMachine {
   bool maybe_written(UserPage const& page) const noexcept;
   u32 next_random() noexcept;
   void run_one(u32 index) noexcept;
+  void abandon() noexcept;
   void flush_all() noexcept;
   SaveStateFormat save_state_format() const noexcept {
     return {config_.save_state, config_.profile == Profile::Reference};
@@ -126,6 +135,7 @@ class SimMachine {
   std::vector<hal::TraceEvent> events_;
   FetchLog fetch_log_;
   std::optional<hal::HaltReason> halted_;
+  bool off_ = false;
   u64 time_ns_ = 0;
   u64 random_ = 1;
   u64 protected_writes_ = 0;  ///< by ring 0 to pages that are read-only

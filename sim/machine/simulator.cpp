@@ -14,6 +14,8 @@ namespace mm::sim {
 
 using Supervisor = supervisor::Supervisor<SimMachine>;
 
+constexpr u64 kRomBytes = 0x20'0000;  ///< from platform::kRomWork (hal/qemu_rom/layout.inc)
+
 /// The objects of one simulated platform.
 struct Simulator::Impl {
   explicit Impl(MachineConfig const& c)
@@ -53,6 +55,8 @@ struct Simulator::Impl {
     u64 const page = config.profile == Profile::Reference ? align_down(base, kPageSize) : communication::kApicPage;
     return on ? Range{page, kPageSize} : Range{};
   }
+  /// Configuration space lies where the ROM's code, tables and stack are: #UD whose handler is not there either.
+  bool lost_its_code() const noexcept { return machine.devices().pciexbar().overlaps({platform::kRomWork, kRomBytes}); }
   void after_mmi() const {
     if (observer) {
       observer();
@@ -64,7 +68,8 @@ struct Simulator::Impl {
     Range const tseg = machine.devices().tseg();
     bool const locked = machine.devices().tseg_closed() && !machine.defect(supervisor::Check::MmramLock);
     bool const smrr = machine.cpu(0).msrs().smrr().contains({address, 1});
-    bool const closed = smrr || (locked && address >= tseg.base && address < tseg.end());
+    bool const ecam = machine.devices().pciexbar().contains({address, 1});
+    bool const closed = ecam || smrr || (locked && address >= tseg.base && address < tseg.end());
     return !closed && address < machine.ram().size();
   }
   /// Calls f(offset, chunk, visible) for the page-wise pieces of an access.
@@ -241,7 +246,12 @@ u32 Simulator::port_in(u16 port, abi::IoWidth width) noexcept {
 
 void Simulator::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
   Impl& s = *impl_;
-  bool const raises = s.machine.devices().out(port, width, value) == PortEffect::SoftwareMmi;
+  PortEffect const effect = s.machine.devices().out(port, width, value);
+  if (effect == PortEffect::Reset || s.lost_its_code()) {
+    s.machine.power_off();
+    return;
+  }
+  bool const raises = effect == PortEffect::SoftwareMmi;
   if (port != platform::kPortApmCnt) {
     return;
   }
@@ -373,6 +383,7 @@ std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept {
 std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->frames; }
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
 std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
+bool Simulator::was_reset() const noexcept { return impl_->machine.is_off(); }
 init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
 MachineConfig const& Simulator::config() const noexcept { return impl_->config; }
 void Simulator::observe_mmis(std::function<void()> observer) { impl_->observer = std::move(observer); }

@@ -41,7 +41,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
       audit_mmis(**machine, p, run.audited.emplace());
     }
     communication::run_steps(**machine, p.program.bytes);
-    run.complete = !(*machine)->halted().has_value();
+    run.complete = !(*machine)->stopped();
   } else {
     run.boot_failed = true;
     run.text.push_back(booted.error());
@@ -52,6 +52,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   judge_ring0(run);
   run.serial = (*machine)->serial_output();
   run.halted = (*machine)->halted();
+  run.ended = (*machine)->was_reset() ? std::optional{RunEnd::Reset} : std::nullopt;
   for (auto const& fetch : (*machine)->double_fetches()) {
     run.breaches.push_back(fmt::format("ring 0 fetched {} byte(s) at {} twice in one MMI (CPU {})", fetch.bytes,
                                        hex_number(fetch.address), fetch.cpu));

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 namespace mm::sim {
 namespace {
 
@@ -40,6 +42,7 @@ TEST(Devices, ApmRaisesMmiButNotForAcpiValues) {
   Devices d(256 * kMiB, 16 * kMiB);
   EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 0x10), PortEffect::None) << "SMI_EN is 0";
   d.firmware_setup();
+  d.firmware_lock();
   EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 0x10), PortEffect::SoftwareMmi);
   EXPECT_EQ(d.in(0xB2, IoWidth::Byte, 0), 0x10u);
   EXPECT_EQ(d.out(0xB2, IoWidth::Byte, 2), PortEffect::None);
@@ -54,6 +57,68 @@ TEST(Devices, SataControllerKeepsTheAddressOfItsRegisters) {
   config_out(d, kAhci + 0x24, 0xFF);
   EXPECT_EQ(config_in(d, kAhci + 0x27), 0x0Fu);
   EXPECT_EQ(config_in(d, kAhci + 0x24), 0x00u) << "4 KiB";
+}
+
+TEST(Devices, ConfigurationAsTheFirmwareLeavesIt) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  d.firmware_setup();
+  d.firmware_lock();
+  constexpr u32 kLpc = 31u << 11;
+  EXPECT_EQ(config_in(d, kLpc + 0xA0), 0x10u) << "SMI_LOCK";
+  EXPECT_EQ(d.in(0x630, IoWidth::Dword, 0), 0x21u);
+  EXPECT_EQ(d.in(0x630, IoWidth::Byte, 0), 0u) << "SMI_EN takes dwords";
+  d.out(0x630, IoWidth::Byte, 0);
+  d.out(0x630, IoWidth::Dword, 0x20);
+  EXPECT_EQ(d.in(0x630, IoWidth::Dword, 0), 0x21u) << "GBL_SMI_EN is locked";
+  config_out(d, kLpc + 0xA0, 0);
+  EXPECT_EQ(config_in(d, kLpc + 0xA0), 0x10u);
+  EXPECT_EQ(d.pciexbar().base, 0xB000'0000u);
+  EXPECT_EQ(d.pciexbar().size, 256 * kMiB);
+}
+
+TEST(Devices, PciExBarLengths) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  EXPECT_EQ(d.pciexbar().size, 0u) << "off after reset";
+  struct Length {
+    u8 code;
+    u64 mebibytes;
+    u64 base;  ///< of all address bits set, as QEMU takes them
+  };
+  for (auto const& [code, mebibytes, base] :
+       {Length{0, 256, 0x3000'0000}, {1, 128, 0x3600'0000}, {2, 64, 0x3200'0000}, {3, 0, 0}}) {
+    config_out(d, 0x63, 0x3F);
+    config_out(d, 0x62, 0xFF);
+    config_out(d, 0x60, static_cast<u8>(code << 1 | 1));
+    EXPECT_EQ(d.pciexbar().size, mebibytes * kMiB) << code;
+    EXPECT_EQ(d.pciexbar().base, base) << code;
+  }
+}
+
+TEST(Devices, OnlyADwordSelectsARegister) {
+  Devices d(256 * kMiB, 16 * kMiB);
+  d.out(0xCF8, IoWidth::Dword, 0x8000'F840);
+  for (u16 const port : {u16{0xCF8}, u16{0xCFA}, u16{0xCFB}}) {
+    EXPECT_EQ(d.out(port, IoWidth::Byte, 0xFF), PortEffect::None);
+  }
+  EXPECT_EQ(d.in(0xCF8, IoWidth::Dword, 0), 0x8000'F840u);
+  EXPECT_EQ(d.in(0xCFB, IoWidth::Byte, 0), 0x40u) << "as QEMU: the low byte, whichever was asked for";
+}
+
+TEST(Devices, WaysToResetTheMachine) {
+  auto const effect = [](u16 port, IoWidth width, u32 value) {
+    Devices d(256 * kMiB, 16 * kMiB);
+    d.firmware_setup();
+    return d.out(port, width, value);
+  };
+  for (u32 value = 0; value < 256; ++value) {
+    EXPECT_EQ(effect(0xCF9, IoWidth::Byte, value) == PortEffect::Reset, (value & 4) != 0) << value;
+    EXPECT_EQ(effect(0x92, IoWidth::Byte, value) == PortEffect::Reset, (value & 1) != 0) << value;
+    EXPECT_EQ(effect(0x64, IoWidth::Byte, value) == PortEffect::Reset, value >= 0xF0 && (value & 1) == 0) << value;
+  }
+  EXPECT_EQ(effect(0xCF8, IoWidth::Dword, 0xFFFF'FFFF), PortEffect::None);
+  EXPECT_EQ(effect(0x604, IoWidth::Word, 0x2000), PortEffect::Reset) << "S5";
+  EXPECT_EQ(effect(0x604, IoWidth::Word, 0x2000 | 1 << 10), PortEffect::None) << "another sleep state";
+  EXPECT_EQ(effect(0x604, IoWidth::Word, 0x1FFF), PortEffect::None);
 }
 
 TEST(Devices, PmTimerFollowsVirtualTime) {
