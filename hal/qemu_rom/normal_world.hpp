@@ -79,6 +79,9 @@ class NormalWorld {
     } else {
       plain_out(port, width, value);
     }
+    if (port == kPm1Control && (value & kSleepEnable) != 0) {
+      wait_us(kPowerOffUs);  // the machine goes off behind this instruction, not in it
+    }
     if (smi) {
       for (u32 i = 1; i < cpus_.count; ++i) {
         await_wake(i, before);
@@ -217,6 +220,9 @@ class NormalWorld {
   using Wakes = std::array<u32, platform::kMaxCpus>;
   static constexpr u64 kTop = 1ull << 32;
   static constexpr u32 kPollsPerWait = 1000;
+  static constexpr u16 kPm1Control = platform::kPmBase + 4;
+  static constexpr u32 kSleepEnable = 1u << 13;
+  static constexpr u64 kPowerOffUs = 1'000'000;
   static constexpr u64 kLongestMmiUs = 5'000'000;
   static constexpr u64 kStartUs = 1000;  ///< for a CPU to reach its waiting place after INIT or SIPI
 
