@@ -46,6 +46,25 @@ class SupervisorClientTest : public testing::Test {
   abi::CommunicateHeader sent_;
 };
 
+struct Hobs {
+  std::vector<abi::UnblockMemoryParams> taken;
+  std::size_t room = 1;
+  Expected<void> append(abi::UnblockMemoryParams const& params) noexcept {
+    if (taken.size() == room) {
+      return std::unexpected(Status::OutOfResources);
+    }
+    taken.push_back(params);
+    return {};
+  }
+};
+
+abi::UnblockMemoryParams params(u64 address, u64 pages, Guid const& id = kCaller) {
+  return {{kRuntimeServicesData, 0, address, 0, pages, 0}, id};
+}
+abi::MemoryDescriptor entry(MemoryType type, u64 address, u64 pages, u64 attribute = 0) {
+  return {static_cast<u32>(type), 0, address, 0, pages, attribute};
+}
+
 TEST_F(SupervisorClientTest, Version) {
   world_.mm = [](FakeWorld& w) {
     w.put(kMessage + 24, abi::VersionInfo{0x0013'0008, 0x0001'0001, 4});
@@ -74,6 +93,22 @@ TEST_F(SupervisorClientTest, TheResultOfTheSupervisorIsTheError) {
   EXPECT_EQ(client_->comm_update({}).error(), Status::AccessDenied);
   EXPECT_EQ(seen_.request, 4u);
   EXPECT_EQ(sent_.message_length, 248u);
+}
+
+TEST_F(SupervisorClientTest, AnUnblockThatFailedIsNeverASuccess) {
+  Hobs hobs;
+  UnblockMemory unblock{hobs};
+  unblock.supervisor_is_up();
+  abi::MemoryDescriptor const map[] = {entry(MemoryType::Reserved, 0x8000, 4)};
+  for (u64 code = 1; code <= 120; ++code) {
+    auto const status = static_cast<Status>(u64{1} << 63 | code);
+    supervisor(status, 80);
+    EXPECT_EQ(unblock.request_pages(*client_, map, 0x8000, 1, kCaller).error(), status) << "in the answer";
+    supervisor(Status::Success, 80, static_cast<u64>(status));
+    EXPECT_EQ(unblock.request_pages(*client_, map, 0x8000, 1, kCaller).error(), status) << "in the mailbox";
+  }
+  world_.mm = nullptr;
+  EXPECT_EQ(unblock.request_pages(*client_, map, 0x8000, 1, kCaller).error(), Status::NotStarted);
 }
 
 TEST_F(SupervisorClientTest, TheMailboxStatusIsTheErrorOfAMessageThatNobodyServed) {
@@ -131,25 +166,6 @@ TEST_F(SupervisorClientTest, AClientWithoutABuffer) {
 }
 
 // --- unblock by phase ---------------------------------------------------------------------------------------------
-
-struct Hobs {
-  std::vector<abi::UnblockMemoryParams> taken;
-  std::size_t room = 1;
-  Expected<void> append(abi::UnblockMemoryParams const& params) noexcept {
-    if (taken.size() == room) {
-      return std::unexpected(Status::OutOfResources);
-    }
-    taken.push_back(params);
-    return {};
-  }
-};
-
-abi::UnblockMemoryParams params(u64 address, u64 pages, Guid const& id = kCaller) {
-  return {{kRuntimeServicesData, 0, address, 0, pages, 0}, id};
-}
-abi::MemoryDescriptor entry(MemoryType type, u64 address, u64 pages, u64 attribute = 0) {
-  return {static_cast<u32>(type), 0, address, 0, pages, attribute};
-}
 
 TEST_F(SupervisorClientTest, UnblockBeforeLaunchBecomesAHob) {
   Hobs hobs;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <random>
 #include <utility>
 
 #include "core/image/rsm.hpp"
@@ -48,6 +49,28 @@ TEST(PeImage, VirtualSizeZeroCountsAsRawSize) {
   auto const image = PeImage::parse(file);
   ASSERT_TRUE(image);
   EXPECT_EQ(image->section(0).virtual_size, 0x1000u);
+}
+
+/// Linkers differ in what they round: the length in memory may be odd while that in the file is a multiple of the
+/// alignment, or the other way round. What is copied is the smaller, what is taken the length in memory.
+TEST(PeImage, SectionLengthsOfEitherLinker) {
+  std::mt19937 random(2026);
+  for (int round = 0; round < 300; ++round) {
+    test::PeSpec spec = test::gcc_image();
+    u32 const in_memory = 1 + random() % 0x1000;
+    u32 const pages = 1 + random() % 3;
+    auto& last = spec.sections.back();
+    last.virtual_size = in_memory;
+    last.raw.resize(random() % 2 == 0 ? 0x1000 * pages : 1 + random() % (0x1000 * pages));
+    Blob const file = spec.build();
+    auto const image = PeImage::parse(file);
+    ASSERT_TRUE(image) << int(image.error().problem) << " in memory " << in_memory << " in file " << last.raw.size();
+    auto const section = image->section(image->section_count() - 1);
+    EXPECT_EQ(section.virtual_size, in_memory);
+    EXPECT_LE(section.copy_size, in_memory);
+    EXPECT_EQ(image->size_of_image() % kPageSize, 0u);
+    EXPECT_GE(image->size_of_image(), section.rva + in_memory);
+  }
 }
 
 struct Refusal {

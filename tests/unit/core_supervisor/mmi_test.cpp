@@ -153,6 +153,36 @@ TEST_F(Mmi, HeaderV3) {
   EXPECT_EQ(status_of(60, 4, Channel::Supervisor), Status::Unsupported);
 }
 
+/// Replies of both headers, from none to the whole buffer: what ring 3 says is copied, and nothing more is said.
+TEST_F(Mmi, RepliesOfEverySizeInBothHeaders) {
+  u32 tried = 0;
+  for (u64 const header : {sizeof(abi::CommunicateHeader), sizeof(abi::CommunicateHeaderV3)}) {
+    for (u64 size = header; size <= kBufferBytes; size += size < header + 64 || size + 1024 > kBufferBytes ? 1 : 509) {
+      if (header == sizeof(abi::CommunicateHeader)) {
+        w.request(Channel::User, kSomeGuid, {1, 2, 3});
+      } else {
+        w.put(platform::kUserCommBuffer,
+              abi::CommunicateHeaderV3{guids::gEfiMmCommunicateHeaderV3Guid, header + 3, 0, kSomeGuid, 3});
+        w.ring(Channel::User);
+      }
+      u8 const mark = static_cast<u8>(size * 7 + 1);
+      if (size < kBufferBytes) {
+        w.put(platform::kUserCommBuffer + size, u8{0xE7});
+      }
+      s.steps.push_back([&, fill = reply(w, size)](hal::UserContext& context) {
+        w.put(internal + size - 1, mark);
+        return fill(context);
+      });
+      w.mmi();
+      ASSERT_EQ(w.status(Channel::User).return_buffer_size, size);
+      ASSERT_EQ(w.get<u8>(platform::kUserCommBuffer + size - 1), mark) << size;
+      ASSERT_TRUE(size == kBufferBytes || w.get<u8>(platform::kUserCommBuffer + size) == 0xE7) << size;
+      ++tried;
+    }
+  }
+  EXPECT_GE(tried, 1900u);
+}
+
 TEST_F(Mmi, Ring3CannotInflateTheReply) {
   for (u64 const size : {kBufferBytes + 1, UINT64_MAX}) {
     w.request(Channel::User, kSomeGuid, {1});

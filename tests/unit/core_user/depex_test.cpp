@@ -57,6 +57,46 @@ TEST(Depex, MalformedIsFalse) {
   EXPECT_FALSE(holds(Depex{}.op(True).op(After, guid_of(1)).op(End), {guid_of(1)}));
 }
 
+/// BEFORE and AFTER are orders between files. Inside an expression they make it FALSE wherever they stand, and the file
+/// that they name is not taken for a protocol.
+TEST(Depex, BeforeAndAfterInsideAnExpressionAreNoOperands) {
+  std::mt19937 random(20260);
+  Guid const file = guid_of(99);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<Depex> operations;
+    int depth = 0;
+    while (operations.size() < 2 + random() % 12 || depth < 1) {
+      u32 const kind = random() % 5;
+      if (kind == 0 && depth >= 2) {
+        operations.push_back(Depex{}.op(And));
+        --depth;
+      } else if (kind == 1 && depth >= 1) {
+        operations.push_back(Depex{}.op(Not));
+      } else {
+        operations.push_back(kind < 3 ? Depex{}.op(True) : Depex{}.op(Push, guid_of(static_cast<u8>(kind))));
+        ++depth;
+      }
+    }
+    std::size_t const at = 1 + random() % operations.size();
+    Depex whole;
+    for (std::size_t i = 0; i <= operations.size(); ++i) {
+      if (i == at) {
+        whole.op(random() % 2 == 0 ? Before : After, file);
+      }
+      if (i < operations.size()) {
+        whole.bytes.insert(whole.bytes.end(), operations[i].bytes.begin(), operations[i].bytes.end());
+      }
+    }
+    whole.op(End);
+    bool asked = false;
+    EXPECT_FALSE(depex_satisfied(whole.span(), [&](Guid const& guid) {
+      asked = asked || guid == file;
+      return true;
+    })) << round;
+    EXPECT_FALSE(asked) << round;
+  }
+}
+
 TEST(Depex, TruncatedGuidIsFalse) {
   auto depex = Depex{}.op(Push, guid_of(1));
   while (depex.bytes.size() > 1) {

@@ -49,6 +49,19 @@ struct Mmi : testing::Test {
 
 constexpr auto kOther = Status::DeviceError;
 
+TEST_F(Mmi, RegistrationsThatFailLeaveNothingBehind) {
+  Handle handle = 0;
+  u64 const pages = m.ring3.live_pages();
+  for (u32 i = 0; i < 20'000; ++i) {
+    ASSERT_EQ(m.mmst()->mmi_handler_register(handler<1, kOther>, &type, nullptr), Status::InvalidParameter);
+    ASSERT_EQ(m.mmst()->mmi_handler_register(nullptr, nullptr, &handle), Status::InvalidParameter);
+    Handle const one = add(handler<1, Status::Success>, i % 2 == 0);
+    ASSERT_EQ(m.mmst()->mmi_handler_unregister(one), Status::Success);
+    ASSERT_EQ(m.mmst()->mmi_handler_unregister(one), Status::InvalidParameter);
+  }
+  EXPECT_LE(m.ring3.live_pages(), pages + 1);
+}
+
 TEST_F(Mmi, RegisterAndUnregisterErrors) {
   Handle handle = 0;
   EXPECT_EQ(m.mmst()->mmi_handler_register(nullptr, &type, &handle), Status::InvalidParameter);
