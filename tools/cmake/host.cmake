@@ -30,6 +30,10 @@ if(MM_COVERAGE)
   target_compile_options(mm_host INTERFACE --coverage)
   target_link_options(mm_host INTERFACE --coverage)
 endif()
+if(MM_MCDC)
+  target_compile_options(mm_host INTERFACE -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc)
+  target_link_options(mm_host INTERFACE -fprofile-instr-generate)
+endif()
 
 # mm_host_library(name SOURCES ... [DEPS ...]): a static library of host code (or of core built for the host).
 function(mm_host_library name)
