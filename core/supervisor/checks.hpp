@@ -12,6 +12,7 @@ enum class Check : u32 {
   // of the supervisor
   MessageSize,  ///< header and message fit the buffer
   HeaderOnce,   ///< a communicate header is fetched once
+  Foundation,   ///< what ring 0 stands on is refused whatever the policy says
   MsrPolicy,
   IoPolicy,
   InstructionPolicy,

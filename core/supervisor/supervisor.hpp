@@ -11,6 +11,7 @@
 #include "core/memory/page_allocator.hpp"
 #include "core/memory/page_tables.hpp"
 #include "core/memory/unblock_tracker.hpp"
+#include "core/policy/foundation.hpp"
 #include "core/policy/memory_policy.hpp"
 #include "core/policy/policy.hpp"
 #include "core/supervisor/checks.hpp"
@@ -137,6 +138,8 @@ class Supervisor {
   SyscallResult msr_access(Cpu& cpu, u32 index, u64 msr, u64 value, u16 access) noexcept;
   SyscallResult io_access(Cpu& cpu, u32 index, u64 port, u64 width, u64 value, u16 access) noexcept;
   Status gate_instruction(u32 index, policy::Instruction instruction) noexcept;
+  bool stands_on(u32 index, policy::Foundation const* row, policy::Type type, u64 what, u16 access, u64 width,
+                 u64 config_address = 0) noexcept;
   SyscallResult alloc_page(Cpu& cpu, u32 index, u64 alloc_type, u64 memory_type, u64 pages) noexcept;
   SyscallResult free_page(Cpu& cpu, u32 index, u64 address, u64 pages) noexcept;
   SyscallResult error_report_jump(Cpu& cpu, u64 address) noexcept;

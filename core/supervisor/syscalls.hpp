@@ -72,26 +72,45 @@ SyscallResult Supervisor<M>::dispatch_legacy(Cpu& cpu, u32 index, abi::Syscall n
   }
 }
 
+/// Whether `row` refuses the access, whatever the policy says; null: no row does.
+template <hal::Machine M>
+bool Supervisor<M>::stands_on(u32 index, policy::Foundation const* row, policy::Type type, u64 what, u16 access,
+                              u64 width, u64 config_address) noexcept {
+  if (row == nullptr || !enforced(Check::Foundation)) {
+    return false;
+  }
+  emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(type), what, access, width, 1, config_address);
+  return true;
+}
+
+/// AccessDenied: the core, or the policy.
 template <hal::Machine M>
 Status Supervisor<M>::gate_instruction(u32 index, policy::Instruction instruction) noexcept {
-  Status const s = policy::decide_instruction(policy_view(), static_cast<u16>(instruction));
+  u16 const number = static_cast<u16>(instruction);
+  if (stands_on(index, policy::foundation_of_instruction(number), policy::Type::Instruction, number, policy::kExecute,
+                0)) {
+    return Status::AccessDenied;
+  }
+  Status const s = policy::decide_instruction(policy_view(), number);
   if (!enforced(Check::InstructionPolicy)) {
     return Status::Success;
   }
   if (s != Status::Success) {
-    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Instruction),
-         static_cast<u64>(instruction), policy::kExecute);
+    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Instruction), number, policy::kExecute);
   }
   return s;
 }
 
-/// InvalidParameter: index beyond 32 bits. AccessDenied: policy. Unsupported: the CPU refuses.
+/// InvalidParameter: index beyond 32 bits. AccessDenied: the core, or the policy. Unsupported: the CPU refuses.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::msr_access(Cpu& cpu, u32 index, u64 msr, u64 value, u16 access) noexcept {
   if (msr > UINT32_MAX) {
     return refuse(Status::InvalidParameter);
   }
   u32 const number = static_cast<u32>(msr);
+  if (stands_on(index, policy::foundation_of_msr(number, access), policy::Type::Msr, msr, access, 8)) {
+    return refuse(Status::AccessDenied);
+  }
   if (Status const s = policy::decide_msr(policy_view(), number, access);
       s != Status::Success && enforced(Check::MsrPolicy)) {
     emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Msr), msr, access, 8);
@@ -105,7 +124,7 @@ SyscallResult Supervisor<M>::msr_access(Cpu& cpu, u32 index, u64 msr, u64 value,
   return written ? answer(u64{0}) : refuse(written.error());
 }
 
-/// InvalidParameter: width not 0, 1, 2, or a port beyond 64 KiB. AccessDenied: policy.
+/// InvalidParameter: width not 0, 1, 2, or a port beyond 64 KiB. AccessDenied: the core, or the policy.
 template <hal::Machine M>
 SyscallResult Supervisor<M>::io_access(Cpu& cpu, u32 index, u64 port, u64 width, u64 value, u16 access) noexcept {
   if (width > static_cast<u64>(abi::IoWidth::Dword)) {
@@ -113,11 +132,19 @@ SyscallResult Supervisor<M>::io_access(Cpu& cpu, u32 index, u64 port, u64 width,
   }
   auto const io_width = static_cast<abi::IoWidth>(width);
   Status const s = policy::decide_io(policy_view(), port, bytes_of(io_width), access);
-  bool const denied = s == Status::AccessDenied && enforced(Check::IoPolicy);
-  if (denied) {
-    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Io), port, access, bytes_of(io_width));
+  if (s == Status::InvalidParameter) {
+    return refuse(s);
   }
-  if (denied || (s != Status::Success && s != Status::AccessDenied)) {
+  u64 const bytes = bytes_of(io_width);
+  u32 const address = policy::reaches_config_data(port, bytes, access)
+                          ? cpu.port_in(policy::kPortConfigAddress, abi::IoWidth::Dword)
+                          : 0;
+  if (stands_on(index, policy::foundation_of_io(port, bytes, access, address), policy::Type::Io, port, access, bytes,
+                address)) {
+    return refuse(Status::AccessDenied);
+  }
+  if (s != Status::Success && enforced(Check::IoPolicy)) {
+    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Io), port, access, bytes);
     return refuse(s);
   }
   u16 const number = static_cast<u16>(port);

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <algorithm>
+
+#include "core/policy/foundation.hpp"
 #include "core/supervisor/supervisor.hpp"
 #include "hal/bare/machine.hpp"
 
 namespace mm::bare {
+
+/// What ring 0 sets for itself at the border, ring 3 may not write.
+static_assert(std::ranges::all_of(kBorderMsrs, [](BorderMsr const& m) {
+  return policy::foundation_of_msr(m.msr, policy::kWrite) != nullptr;
+}));
+static_assert(policy::foundation_of_msr(kMsrLstar, policy::kWrite) != nullptr);
 
 /// Every object of the supervisor image; its two composition roots hold one each. Constant-initialised: the image has
 /// no start-up code.

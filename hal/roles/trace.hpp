@@ -16,7 +16,9 @@ enum class TraceKind : u16 {
   UserEnter = 7,           ///< a = abi::UserCommand, b = first argument
   UserExit = 8,            ///< a = UserExitKind, b = RAX
   Syscall = 9,             ///< a = number, b,c,d = arguments, e = RAX handed back, f = Status of the decision
-  PolicyRefusal = 10,      ///< a = policy type (core/policy), b = MSR, port or index, c = access, d = width in bytes
+  PolicyRefusal = 10,      ///< a = policy type (core/policy), b = MSR, port or index, c = access, d = width in bytes,
+                           ///< e = 1: refused by the core (core/policy/foundation.hpp), whatever the policy says;
+                           ///< then f = what port 0xCF8 held, for PCI configuration data
   Fault = 11,              ///< ring 3: a = vector, b = error code, c = RIP, d = CR2, e = RSP, f = abi::UserCommand
   SupervisorFault = 12,    ///< ring 0: a = vector, b = error code, c = RIP or site, d = CR2
   Contained = 13,          ///< `contain`: a = image base of the faulting image

@@ -54,6 +54,9 @@ std::string why_not(Root const& root, Entry const& e, Access const& a) {
 }
 
 std::string reason_of(Explanation const& x, Root const* root, Access const& a) {
+  if (x.core != nullptr) {
+    return "refused by the core, whatever the policy says: " + row_text(*x.core);
+  }
   if (x.status == Status::InvalidParameter) {
     return "the engine refuses the question itself as malformed";
   }
@@ -107,7 +110,16 @@ Explanation explain(Policy const& policy, Access const& access) {
       }
     }
   }
+  if (out.status != Status::InvalidParameter) {
+    out.core = core_refusal(access);
+  }
   out.reason = reason_of(out, root, access);
+  if (out.core != nullptr) {
+    out.status = Status::AccessDenied;
+  } else if (out.status == Status::Success && depends_on_config_address(access)) {
+    out.reason +=
+        "; but while port 0xCF8 names a register that ring 0 stands on (`mmsim policy core`), the core refuses";
+  }
   return out;
 }
 

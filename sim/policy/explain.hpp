@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/policy/access.hpp"
+#include "sim/policy/core_refusal.hpp"
 #include "sim/policy/policy_file.hpp"
 
 /// Which entry decides an access, in words.
@@ -18,7 +19,8 @@ struct NearMiss {
 };
 
 struct Explanation {
-  Status status{};                   ///< what the supervisor's engine says
+  Status status{};                   ///< what the supervisor says: the core, then the policy's engine
+  policy::Foundation const* core{};  ///< the row by which the core refuses it, whatever the policy says; null: none
   bool has_root = false;             ///< the policy has a list for this kind of access
   bool deny_list = false;            ///< of that root
   Place list;                        ///< of that root

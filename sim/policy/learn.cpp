@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <tuple>
 #include <utility>
 
+#include "sim/policy/core_refusal.hpp"
 #include "sim/policy/names.hpp"
 
 namespace mm::policy_tools {
@@ -159,6 +161,23 @@ std::vector<std::string> notes_on_registers(std::vector<Need> const& needs) {
   return out;
 }
 
+/// What the core refuses, whatever a policy says.
+std::vector<std::string> notes_on_the_core(std::vector<Need> const& needs) {
+  std::vector<std::string> out;
+  for (auto const& need : needs) {
+    auto const* const row = core_refusal(need.access);
+    if (row == nullptr) {
+      continue;
+    }
+    auto note = fmt::format("{} asks for {} in {}: the core refuses it, whatever the policy says ({})", need.driver,
+                            describe(need.access), need.place, row_text(*row));
+    if (std::ranges::find(out, note) == out.end()) {
+      out.push_back(std::move(note));
+    }
+  }
+  return out;
+}
+
 /// IO_TRAP gives the data too, so it needs RAX.
 Root save_state_list(std::vector<Need> const& needs) {
   constexpr u64 kRax = static_cast<u64>(policy::SaveStateField::Rax);
@@ -194,13 +213,18 @@ Root save_state_list(std::vector<Need> const& needs) {
 
 }  // namespace
 
-Learnt learn(std::vector<Need> const& needs, bool strict_width) {
+Learnt learn(std::vector<Need> const& all, bool strict_width) {
   Learnt out;
+  std::vector<Need> needs;
+  std::ranges::copy_if(all, std::back_inserter(needs), [](Need const& n) { return core_refusal(n.access) == nullptr; });
   out.policy.roots.push_back(span_list(needs, Type::Io, strict_width));
   out.policy.roots.push_back(span_list(needs, Type::Msr, false));
   out.policy.roots.push_back(instruction_list(needs));
   out.policy.roots.push_back(save_state_list(needs));
   out.notes = notes_on_registers(needs);
+  for (auto& note : notes_on_the_core(all)) {
+    out.notes.push_back(std::move(note));
+  }
   out.policy.roots.push_back({.type = Type::Mem, .deny = true, .entries = {}, .place = {}, .comments = {}});
   return out;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "sim/policy/blob.hpp"
+#include "sim/policy/core_refusal.hpp"
 #include "sim/policy/diff.hpp"
 #include "sim/policy/explain.hpp"
 #include "sim/policy/names.hpp"
@@ -22,9 +23,9 @@ constexpr std::array<RuleInfo, 12> kRules{{
     {Rule::Source, "policy/source", Severity::Warning, "The source says something that is not read as it looks."},
     {Rule::Level, "policy/level", Severity::Warning, "This lowers the isolation level of the policy."},
     {Rule::DangerousMsr, "policy/dangerous-msr", Severity::Warning,
-     "Ring 3 may write an MSR with which it can break its isolation."},
+     "The policy lets ring 3 write an MSR with which it could break its isolation."},
     {Rule::DangerousPort, "policy/dangerous-port", Severity::Warning,
-     "Ring 3 may write a port with which it can break its isolation."},
+     "The policy lets ring 3 write a port with which it could break its isolation."},
     {Rule::Overlap, "policy/overlap", Severity::Warning, "Two entries of a list share an access."},
     {Rule::Shadowed, "policy/shadowed", Severity::Warning, "Without this entry no decision would change."},
     {Rule::Empty, "policy/empty", Severity::Warning, "The entry carries no right that is ever asked for."},
@@ -34,42 +35,6 @@ constexpr std::array<RuleInfo, 12> kRules{{
     {Rule::TrapOnly, "policy/trap-without-rax", Severity::Warning,
      "The I/O record holds RAX, so it is refused where RAX is."},
 }};
-
-/// Registers (supervisor.md 6.3, advisory audit; APIC base and AMD's MMRAM registers added).
-struct Danger {
-  u64 first;
-  u64 last;
-  std::string_view what;
-};
-constexpr Danger kMsrs[] = {
-    {0x1B, 0x1B, "APIC base: the local APIC can be laid over MMRAM"},
-    {0x9E, 0x9E, "SMBASE"},
-    {0x174, 0x176, "SYSENTER entry point"},
-    {0x1D9, 0x1D9, "DEBUGCTL"},
-    {0x1F2, 0x1F3, "SMRR: cached access to MMRAM"},
-    {0x200, 0x20F, "variable MTRRs"},
-    {0x250, 0x250, "fixed MTRR"},
-    {0x258, 0x259, "fixed MTRRs"},
-    {0x268, 0x26F, "fixed MTRRs"},
-    {0x277, 0x277, "PAT"},
-    {0x2FF, 0x2FF, "MTRR default type"},
-    {0x4E0, 0x4E0, "SMM feature control: code access check"},
-    {0x570, 0x570, "processor trace control: writes memory by itself"},
-    {0x600, 0x600, "debug store area: writes memory by itself"},
-    {0x6A0, 0x6A0, "user CET"},
-    {0x6A2, 0x6A2, "supervisor CET"},
-    {0x6A4, 0x6A8, "shadow-stack pointers"},
-    {0xDA0, 0xDA0, "XSS"},
-    {0xC000'0080, 0xC000'0080, "EFER: paging rights and system calls"},
-    {0xC000'0081, 0xC000'0084, "STAR, LSTAR, CSTAR, FMASK: system-call entry of the supervisor"},
-    {0xC000'0101, 0xC000'0102, "GS bases"},
-    {0xC001'0010, 0xC001'0010, "SYSCFG"},
-    {0xC001'0015, 0xC001'0015, "HWCR: MMRAM lock"},
-    {0xC001'0111, 0xC001'0113, "SMM_BASE, SMM_ADDR, SMM_MASK: place and protection of MMRAM"},
-};
-constexpr Danger kPorts[] = {{0xB2, 0xB3, "APM: raises MMIs from inside MM"},
-                             {0xCF8, 0xCFB, "PCI configuration address"},
-                             {0xCFC, 0xCFF, "PCI configuration data: MMRAM control, BARs"}};
 
 constexpr u64 kWideMsrs = 32;
 constexpr u64 kWidePorts = 32;
@@ -94,8 +59,9 @@ class Linter {
     }
     missing();
     trap_only();
-    dangers(Type::Msr, kMsrs, Rule::DangerousMsr);
-    dangers(Type::Io, kPorts, Rule::DangerousPort);
+    dangers(Type::Msr, policy::kFoundationMsrs, Rule::DangerousMsr);
+    dangers(Type::Io, policy::kFoundationPorts, Rule::DangerousPort);
+    config_ports();
     return std::move(out_);
   }
 
@@ -208,20 +174,41 @@ class Linter {
     }
   }
 
-  void dangers(Type type, std::span<Danger const> table, Rule rule) {
-    for (auto const& danger : table) {
-      for (u64 at = danger.first; at <= danger.last; ++at) {
-        Access const access{.type = type, .address = at, .width = 1, .access = policy::kWrite};
-        auto const x = explain(file_.policy, access);
-        if (x.status != Status::Success) {
-          continue;
+  /// Writes that the policy allows and the core refuses all the same: on another supervisor ring 3 would have them.
+  void dangers(Type type, std::span<policy::Foundation const> table, Rule rule) {
+    for (auto const& row : table) {
+      for (u64 at = row.first; at <= row.last; ++at) {
+        if (!danger(type, at, row_text(row), rule)) {
+          break;
         }
-        add(rule, x.entry ? x.place : x.list,
-            fmt::format("ring 3 may write {} {} ({})", category_name(type), hex(at), danger.what),
-            x.deny_list ? "deny it, or change to an allow list" : "take it out of the allow list");
-        break;
       }
     }
+  }
+  void config_ports() {
+    for (u64 const port : {u64{policy::kPortConfigAddress}, u64{policy::kPortConfigData}}) {
+      for (u64 at = port; at < port + 4; ++at) {
+        if (!danger(Type::Io, at,
+                    port == policy::kPortConfigAddress
+                        ? "PCI configuration address"
+                        : "PCI configuration data; the core refuses registers that ring 0 stands on",
+                    Rule::DangerousPort)) {
+          break;
+        }
+      }
+    }
+  }
+  /// Whether the next register is worth a question: this one was refused.
+  bool danger(Type type, u64 at, std::string const& what, Rule rule) {
+    Access const access{.type = type, .address = at, .width = 1, .access = policy::kWrite};
+    if (decide(file_.blob, access) != Status::Success) {
+      return true;
+    }
+    auto const x = explain(file_.policy, access);
+    add(rule, x.entry ? x.place : x.list,
+        fmt::format("the policy lets ring 3 write {} {} ({}){}", category_name(type), hex(at), what,
+                    x.core != nullptr ? "; this core refuses it whatever the policy says" : ""),
+        x.deny_list ? "deny it, or change to an allow list" : "take it out of the allow list");
+    return false;
   }
 
   PolicyFile const& file_;

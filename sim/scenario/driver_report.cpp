@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <optional>
 #include <utility>
 
 #include "core/abi/platform.hpp"
 #include "core/supervisor/types.hpp"
 #include "sim/scenario/fault_text.hpp"
 #include "sim/scenario/image_text.hpp"
+#include "sim/scenario/refusal_text.hpp"
 #include "sim/scenario/send.hpp"
 
 namespace mm::scenario {
@@ -106,8 +108,13 @@ class DriverTrack {
       if (running_ || image_.contains({e.c, 1})) {
         fault(e);
       }
-    } else if (e.kind == hal::TraceKind::Syscall && e.f != 0) {
+    } else if (e.kind == hal::TraceKind::PolicyRefusal) {
+      policy_ = e;
+    } else if (e.kind == hal::TraceKind::Syscall && e.f == 0) {
+      policy_.reset();
+    } else if (e.kind == hal::TraceKind::Syscall) {
       last_ = e;
+      why_ = std::exchange(policy_, std::nullopt);
       if (running_) {
         report_.detail = where() + refusal();
       }
@@ -129,7 +136,8 @@ class DriverTrack {
 
   std::string refusal() const {
     return fmt::format("system call {} ({}, {}) refused: {}", syscall_text(last_->a), hex_number(last_->b),
-                       hex_number(last_->c), efi_status_name(last_->f));
+                       hex_number(last_->c), efi_status_name(last_->f)) +
+           (why_ ? ": " + refusal_text(*why_) : "");
   }
 
   std::string place(u64 rip) const {
@@ -249,7 +257,9 @@ class DriverTrack {
   bool waits_ = false;  ///< the notes that follow are about what it needs
   u32 entered_ = 0;
   PrintedText printed_;
-  std::optional<hal::TraceEvent> last_;  ///< the last fault of ring 3, or system call that ring 0 refused
+  std::optional<hal::TraceEvent> last_;    ///< the last fault of ring 3, or system call that ring 0 refused
+  std::optional<hal::TraceEvent> policy_;  ///< a PolicyRefusal whose system call has not been told yet
+  std::optional<hal::TraceEvent> why_;     ///< the PolicyRefusal of `last_`
   DriverReport report_;
 };
 

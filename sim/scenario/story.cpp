@@ -9,6 +9,9 @@
 #include <cstring>
 
 #include "core/abi/guids.hpp"
+#include "core/abi/syscalls.hpp"
+#include "core/supervisor/types.hpp"
+#include "sim/scenario/refusal_text.hpp"
 
 namespace mm::scenario {
 namespace {
@@ -175,10 +178,22 @@ std::string advice_on_end(RunEnd end) {
   }
 }
 
+/// The last system call, which stopped the machine.
+std::string advice_on_refused_call(MachineRun const& run) {
+  for (std::size_t i = run.trace.size(); i-- != 0;) {
+    auto const& e = run.trace[i];
+    if (e.kind != hal::TraceKind::Syscall) {
+      continue;
+    }
+    if (auto const* const refusal = refusal_before(run.trace, i)) {
+      return refusal_text(*refusal);
+    }
+    break;
+  }
+  return "the last Syscall event has the call, its arguments and the status that refused it";
+}
+
 std::string advice_on_halt(MachineRun const& run) {
-  auto const last = [&](hal::TraceKind kind) {
-    return std::ranges::any_of(run.trace, [&](hal::TraceEvent const& e) { return e.kind == kind; });
-  };
   if (auto const procedure = procedure_under_way(run)) {
     return fmt::format(
         "CPU {} is inside the procedure that CPU {} gave it and has not come back: a loop there (the "
@@ -190,9 +205,7 @@ std::string advice_on_halt(MachineRun const& run) {
       return "the Fault event names image+offset: llvm-symbolizer --obj=IMAGE.debug.efi OFFSET finds the line; "
              "fault_policy = \"contain\" lets the other drivers go on";
     case hal::HaltReason::SyscallRefused:
-      return last(hal::TraceKind::PolicyRefusal)
-                 ? "the PolicyRefusal event names what the policy forbids: allow it in [policy], or expect the halt"
-                 : "the last Syscall event has the call, its arguments and the status that refused it";
+      return advice_on_refused_call(run);
     case hal::HaltReason::PolicyInvalid:
       return "the blob is malformed: b of the Halt event is the policy::Problem, c the offset";
     case hal::HaltReason::RendezvousTimeout:

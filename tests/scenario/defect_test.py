@@ -11,6 +11,7 @@ SCENARIO_OF = {
     "HeaderOnce": "hello",
     "MsrPolicy": "policy_msr_contain",
     "IoPolicy": "policy_port_contain",
+    "Foundation": "foundation",
     "InstructionPolicy": "policy_instruction_contain",
     "UserPointer": "error_report_foreign",
     "FreePageOwner": "free_lent_page",

@@ -174,6 +174,23 @@ std::vector<Access> questions(Access const& access, std::string const& text) {
   return out;
 }
 
+int print_default(Options const& o) {
+  if (o.out.empty()) {
+    std::cout << default_policy_xml();
+    return kPassed;
+  }
+  return write(o.out, std::as_bytes(std::span(default_policy_xml())));
+}
+
+int list_core(Options const& o) {
+  if (o.as_json) {
+    dump(core_json());
+  } else {
+    print_core();
+  }
+  return kPassed;
+}
+
 int explain_one(Options const& o) {
   auto const access = parse_access(o.access);
   if (!access) {
@@ -279,6 +296,16 @@ Command add_policy_command(CLI::App& app) {
       "  \"SAVESTATE RAX read during OUT\"         without `during`: for each I/O that can raise an MMI\n"
       "  \"MEMORY 0xFED40000 write 4\"             or only an address; answered from a fetched policy");
   on(explaining, explain_one);
+
+  auto* standard = policy->add_subcommand("default", "The policy that scenarios and `send` have when they name none");
+  standard->add_option("-o,--output", o->out, "File for the source; default: standard output");
+  standard->footer("Example: mmsim policy default -o policy.xml");
+  on(standard, print_default);
+
+  auto* core = policy->add_subcommand("core", "What the supervisor refuses, whatever a policy says");
+  core->add_flag("--json", o->as_json, "JSON");
+  core->footer("Example: mmsim policy core");
+  on(core, list_core);
 
   auto* diffing = policy->add_subcommand("diff", "What policy B newly allows and refuses, compared with A");
   diffing->add_option("A", o->in, "Policy")->required();

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 
+#include "core/policy/foundation.hpp"
 #include "sim/policy/names.hpp"
 #include "sim/scenario/sarif.hpp"
 
@@ -117,6 +120,43 @@ json lint_sarif(std::string const& file, LintResult const& result) {
                                              sentence(f), location_of(file, f.place)));
   }
   return scenario::sarif_log("mmsim policy lint", std::move(rule_list), std::move(results));
+}
+
+// --- core -----------------------------------------------------------------------------------------------------------
+namespace {
+
+struct CoreList {
+  char const* kind;
+  std::span<policy::Foundation const> rows;
+};
+constexpr std::array<CoreList, 4> kCoreLists{{{"MSR", policy::kFoundationMsrs},
+                                              {"IO", policy::kFoundationPorts},
+                                              {"PCI", policy::kFoundationPci},
+                                              {"INSTRUCTION", policy::kFoundationInstructions}}};
+
+}  // namespace
+
+void print_core() {
+  fmt::print(
+      "What ring 0 stands on. Writes of it, and the instruction, are refused by the core, whatever a policy says.\n"
+      "PCI: bus 0, device << 11 | function << 8 | register, by ports 0xCFC to 0xCFF while 0xCF8 names it.\n\n");
+  for (auto const& list : kCoreLists) {
+    for (auto const& row : list.rows) {
+      auto const range = row.first == row.last ? hex(row.first) : fmt::format("{}-{}", hex(row.first), hex(row.last));
+      fmt::print("{:<11} {:<21}  {}\n{:<35}{}\n", list.kind, range, row.name, "", row.why);
+    }
+  }
+}
+
+json core_json() {
+  json rows = json::array();
+  for (auto const& list : kCoreLists) {
+    for (auto const& row : list.rows) {
+      rows.push_back(
+          {{"kind", list.kind}, {"first", row.first}, {"last", row.last}, {"name", row.name}, {"why", row.why}});
+    }
+  }
+  return {{"schema", 1}, {"rows", rows}};
 }
 
 // --- explain --------------------------------------------------------------------------------------------------------

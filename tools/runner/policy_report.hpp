@@ -16,6 +16,10 @@ void print_lint(std::string const& file, policy_tools::LintResult const& result)
 nlohmann::json lint_json(std::string const& file, policy_tools::LintResult const& result);
 nlohmann::json lint_sarif(std::string const& file, policy_tools::LintResult const& result);
 
+/// What the core refuses, whatever a policy says.
+void print_core();
+nlohmann::json core_json();
+
 void print_explanation(std::string const& file, policy_tools::Policy const& policy, policy_tools::Access const& access,
                        policy_tools::Explanation const& x);
 nlohmann::json explanation_json(policy_tools::Policy const& policy, policy_tools::Access const& access,

@@ -8,6 +8,7 @@
 
 #include "sim/policy/xml.hpp"
 #include "tests/unit/core_policy/blob.hpp"
+#include "tests/unit/policy_tools/example.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -21,7 +22,7 @@ Bytes bytes_of(std::vector<u8> const& raw) {
 }
 
 TEST(PolicyBlob, TheExampleComesFromItsSourceByteForByte) {
-  EXPECT_EQ(compile_policy(default_policy_xml()), bytes_of(Blob::example()));
+  EXPECT_EQ(compile_policy(test::kExamplePolicy), bytes_of(Blob::example()));
 }
 
 TEST(PolicyBlob, EntriesKnowTheirOffset) {

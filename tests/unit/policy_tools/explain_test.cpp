@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/policy/xml.hpp"
+#include "tests/unit/policy_tools/example.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -67,7 +68,7 @@ TEST(PolicyAccess, WhatIsNoAccessSaysWhatIs) {
 }
 
 TEST(PolicyExplain, InWords) {
-  auto const policy = read_xml(default_policy_xml())->policy;
+  auto const policy = read_xml(test::kExamplePolicy)->policy;
   struct Row {
     std::string_view text;
     bool allowed;
@@ -81,7 +82,10 @@ TEST(PolicyExplain, InWords) {
         Row{"IO 0xCF8 read 4", true, {}, "no entry of the deny list", 1},
         Row{"IO 0xCFE write 1", false, 1, "entry 2 of the deny list", 0},
         Row{"MSR 0xC0000082 read", false, 1, "0xC0000081-0xC0000084", 0},
-        Row{"MSR 0x10 write", true, {}, "so the access is allowed", 0},
+        Row{"MSR 0x8B write", true, {}, "so the access is allowed", 0},
+        Row{"MSR 0x174 write", false, {}, "refused by the core, whatever the policy says: IA32_SYSENTER_CS", 0},
+        Row{"MSR 0x174 read", true, {}, "so the access is allowed", 0}, Row{"IO 0xB2 write 1", false, {}, "APM_CNT", 0},
+        Row{"INSTRUCTION HLT", false, 2, "nothing wakes a CPU in MM", 0},
         Row{"INSTRUCTION WBINVD", true, 1, "WBINVD Execute", 0},
         Row{"SAVESTATE RAX read during OUT", true, 0, "RAX LimitedRead IOWRITE", 0},
         Row{"SAVESTATE RAX read during IN", false, {}, "no entry of the allow list", 1},

@@ -7,6 +7,7 @@
 
 #include "sim/policy/blob.hpp"
 #include "sim/policy/xml.hpp"
+#include "tests/unit/policy_tools/example.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -62,7 +63,7 @@ TEST(PolicyLevels, MissingLists) {
 }
 
 TEST(PolicyLevels, TheExampleIsForAmd) {
-  auto const example = read_xml(default_policy_xml())->policy;
+  auto const example = read_xml(test::kExamplePolicy)->policy;
   EXPECT_EQ(levels_of(example, {Vendor::Amd}, {}).level, 30u);
   auto const intel = levels_of(example, {Vendor::Intel}, {});
   EXPECT_EQ(intel.level, 10u);
@@ -177,7 +178,7 @@ TEST(PolicyLint, Entries) {
         Row{list(Type::Io, false, {entry(0x100, 33, 1)}), Rule::Wide, "33 ports"},
         Row{list(Type::Msr, false, {entry(0x800, 64, 1)}), Rule::Wide, "64 MSRs"},
         Row{list(Type::Msr, true, {entry(0x10, 1, 3)}), Rule::DenyList, "1 entries"},
-        Row{list(Type::Msr, false, {entry(0xC000'0080, 4, 2)}), Rule::DangerousMsr, "0xC0000081"},
+        Row{list(Type::Msr, false, {entry(0xC000'0080, 4, 2)}), Rule::DangerousMsr, "0xC0000080"},
         Row{list(Type::Msr, true), Rule::DangerousMsr, "SMRR"}, Row{list(Type::Msr, true), Rule::DangerousMsr, "APIC"},
         Row{list(Type::Io, false, {entry(0xB2, 1, 2)}), Rule::DangerousPort, "0xB2"},
         Row{list(Type::Io, true), Rule::DangerousPort, "0xCFC"}}) {

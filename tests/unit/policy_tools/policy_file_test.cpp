@@ -9,6 +9,7 @@
 #include "sim/policy/blob.hpp"
 #include "sim/policy/xml.hpp"
 #include "sim/scenario/fv_writer.hpp"
+#include "tests/unit/policy_tools/example.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -18,7 +19,7 @@ Bytes text(std::string_view t) {
   std::memcpy(out.data(), t.data(), t.size());
   return out;
 }
-Bytes example() { return *compile_policy(default_policy_xml()); }
+Bytes example() { return *compile_policy(test::kExamplePolicy); }
 Bytes section(Bytes const& body, u8 type = 0x19) {
   Bytes out{static_cast<std::byte>(body.size() + 4), static_cast<std::byte>((body.size() + 4) >> 8), std::byte{0},
             std::byte{type}};
@@ -31,7 +32,7 @@ Bytes volume(Guid const& name) {
 
 TEST(PolicyFile, XmlWithOrWithoutMarkAndBlanks) {
   for (auto const* prefix : {"", "\xEF\xBB\xBF", " \n\t"}) {
-    auto const file = read_policy(text(prefix + std::string{default_policy_xml()}));
+    auto const file = read_policy(text(prefix + std::string{test::kExamplePolicy}));
     ASSERT_TRUE(file.has_value()) << file.error().text;
     EXPECT_TRUE(file->xml);
     EXPECT_EQ(file->blob, example());

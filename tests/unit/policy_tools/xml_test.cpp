@@ -7,6 +7,7 @@
 
 #include "core/policy/policy.hpp"
 #include "sim/policy/blob.hpp"
+#include "tests/unit/policy_tools/example.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -29,7 +30,7 @@ std::string span(std::string_view start, std::string_view size, std::string_view
 }
 
 TEST(PolicyXml, TheExampleHasTheOffsetsAndCountsOfTheReference) {
-  auto const blob = compile_policy(default_policy_xml());
+  auto const blob = compile_policy(test::kExamplePolicy);
   ASSERT_TRUE(blob.has_value()) << blob.error();
   ASSERT_EQ(blob->size(), 0x150u);
   EXPECT_EQ(number(*blob, 0, 4), 0x0001'0000u);
