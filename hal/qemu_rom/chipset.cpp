@@ -71,6 +71,7 @@ bool lock_tseg() noexcept {
 void enable_smi() noexcept {
   bare::out32(kPortSmiEnable, 0x21);  // APMC_EN, GBL_SMI_EN
   config_write8(kLpc, kLpcGenPmCon1, static_cast<u8>(config_read8(kLpc, kLpcGenPmCon1) | 0x10));
+  bare::out32(kPortConfigAddress, 0);  // names no register to whoever comes next
 }
 
 void wait_us(u64 us) noexcept {

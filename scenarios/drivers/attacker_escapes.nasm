@@ -57,6 +57,8 @@ table:
         entries own_text, on_stack, in_data, jump_to
         ; 54: the way back
         entries leave_by_gate, syscall_from, sysret_to
+        ; 57: x87 and SSE
+        entries vector_spoil, vector_report, vector_spoil_fault
 table_end:
 
 mov_to_cr0:
@@ -333,6 +335,41 @@ sysret_to:
         mov     r11, 2
         o64 sysret
 .there: ret
+
+; Leaves what an x87 and SSE program leaves: a full stack, another control word and MXCSR, XMM15.
+vector_spoil:
+        fld1
+        fld1
+        push    0x0C3F
+        fldcw   [rsp]
+        mov     dword [rsp], 0x5F80
+        ldmxcsr [rsp]
+        pop     rax
+        movq    xmm15, rbx
+        xor     eax, eax
+        ret
+vector_spoil_fault:
+        call    vector_spoil
+        ud2
+; Control word in bits 15:0, tag word (0: empty) in 23:16, bit 24 when XMM15 or ST0 is not zero, MXCSR in 63:32.
+vector_report:
+        sub     rsp, 520
+        and     rsp, -16
+        fxsave64 [rsp]
+        movzx   eax, word [rsp]
+        movzx   edx, byte [rsp + 4]
+        shl     edx, 16
+        or      eax, edx
+        mov     rdx, [rsp + 32]         ; ST0
+        or      rdx, [rsp + 160 + 15 * 16]
+        jz      .clean
+        or      eax, 1 << 24
+.clean: mov     edx, [rsp + 24]
+        shl     rdx, 32
+        or      rax, rdx
+        mov     rsp, rbx
+        sub     rsp, 8                  ; the return address that attack_escape pushed
+        ret
 
 section .data
 data_ret:

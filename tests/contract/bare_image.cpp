@@ -68,11 +68,49 @@ class Harness {
 };
 constinit Harness g_harness;
 
+/// What the entry code and begin_mmi() have set: null, or the first thing that is not so.
+char const* missing_protection() noexcept {
+  constexpr u64 kSmep = 1ull << 20;
+  constexpr u64 kUmip = 1ull << 11;
+  constexpr u64 kNoExecuteEnable = 1ull << 11;
+  u64 const cr4 = bare::read_cr4();
+  if ((bare::read_cr0() & bare::kCr0WriteProtect) == 0) {
+    return "CR0.WP is clear";
+  }
+  if ((cr4 & kSmep) == 0 || (cr4 & kUmip) == 0) {
+    return "CR4.SMEP or CR4.UMIP is clear, and the CPU has them";
+  }
+  if ((cr4 & bare::kCr4MachineCheck) == 0) {
+    return "CR4.MCE is clear: a machine check would shut the CPU down";
+  }
+  return (bare::read_known_msr(bare::kMsrEfer) & kNoExecuteEnable) == 0 ? "EFER.NXE is clear" : nullptr;
+}
+
+/// #DB, NMI, #DF and #MC may interrupt each other: a stack each.
+char const* shared_exception_stack() noexcept {
+  u64 const idt = bare::read_idtr().base;
+  u32 used = 0;
+  for (u64 const vector : {1u, 2u, 8u, 18u}) {
+    u32 const stack = *reinterpret_cast<u8 const volatile*>(idt + vector * 16 + 4) & 7;
+    if (stack == 0 || (used >> stack & 1) != 0) {
+      return "two of #DB, NMI, #DF, #MC share a stack, or one has none";
+    }
+    used |= 1u << stack;
+  }
+  return nullptr;
+}
+
+void state(char const* name, char const* wrong) noexcept {
+  wrong != nullptr ? say({"FAILED ", name, ": ", wrong}) : say({"passed ", name});
+}
+
 void run_all() noexcept {
   if (!g_harness.set_up()) {
     say({"no pages for ring 3"});
     return;
   }
+  state("ProtectionsAreOn", missing_protection());
+  state("EachExceptionHasItsStack", shared_exception_stack());
   for_each_case<Harness>([](Case<Harness> const& one) {
     Report report;
     one.run(g_harness, report);
@@ -82,6 +120,7 @@ void run_all() noexcept {
       say({"passed ", one.name});
     }
   });
+  state("ProtectionsAreOnAfterWindows", missing_protection());
   say({"end of the contract"});
 }
 

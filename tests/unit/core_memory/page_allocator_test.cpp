@@ -52,6 +52,21 @@ struct Allocator : ::testing::Test {
   PageAllocator pages;
 };
 
+/// A stale translation would let ring 3 reach a page that was taken from it.
+TEST_F(Allocator, EachChangeOfRightsFlushesTheTlb) {
+  ASSERT_TRUE(adopt_all());
+  u32 before = cpu.flush_count;
+  auto const page = take(1);
+  ASSERT_TRUE(page);
+  EXPECT_GT(cpu.flush_count, before);
+  before = cpu.flush_count;
+  ASSERT_TRUE(pages.protect(cpu, kTables, {raw(*page), kPageSize}, memory::kUserReadOnly));
+  EXPECT_GT(cpu.flush_count, before);
+  before = cpu.flush_count;
+  EXPECT_EQ(give(raw(*page), 1), Status::Success);
+  EXPECT_GT(cpu.flush_count, before);
+}
+
 TEST_F(Allocator, NothingBeforeAdopt) {
   EXPECT_FALSE(pages.ready());
   EXPECT_EQ(take(1).error(), Status::NotReady);

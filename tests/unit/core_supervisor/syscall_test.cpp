@@ -291,7 +291,8 @@ TEST(SaveStateRaxTest, DenyListWithRaxRefusesEveryWidth) {
 // --- supervisor channel
 
 struct RequestTest : ::testing::Test {
-  RequestTest() {
+  explicit RequestTest(u32 address_bits = 47) {
+    w.cpu[0]->address_bits = address_bits;
     w.set_policy(example_with_allow_io());
     w.boot();
   }
@@ -350,6 +351,20 @@ TEST_F(RequestTest, UnblockOfDeviceMemory) {
     EXPECT_EQ(unblock(device, 1), 0u) << device;
     EXPECT_EQ(*w.tables().query(device), memory::kUserData) << device;
   }
+}
+
+struct NarrowCpu : RequestTest {
+  NarrowCpu() : RequestTest(40) {}
+};
+
+TEST_F(NarrowCpu, OpensNothingBeyondItsAddresses) {
+  constexpr u64 kLimit = u64{1} << 40;
+  for (u64 const at : {kLimit - kPageSize, kLimit, kLimit << 6}) {
+    EXPECT_EQ(unblock(at, 2), code(Status::InvalidParameter)) << std::hex << at;
+    EXPECT_FALSE(w.tables().query(at)) << std::hex << at;
+  }
+  EXPECT_EQ(unblock(kLimit - 2 * kPageSize, 2), 0u);
+  EXPECT_TRUE(w.tables().query(kLimit - kPageSize));
 }
 
 TEST_F(RequestTest, UnblockRunsOutOfTablesWithoutTraces) {

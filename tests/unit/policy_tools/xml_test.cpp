@@ -29,6 +29,20 @@ std::string span(std::string_view start, std::string_view size, std::string_view
          "'/><SecurityAttributes Value='" + std::string{words} + "'/></PolicyEntry>\n";
 }
 
+TEST(PolicyXml, TheDefaultIsAnAllowList) {
+  auto const file = read_xml(default_policy_xml());
+  ASSERT_TRUE(file.has_value());
+  for (auto const& root : file->policy.roots) {
+    EXPECT_TRUE(!root.deny || root.type == policy::Type::Mem) << static_cast<u32>(root.type);
+    for (auto const& entry : root.entries) {
+      EXPECT_FALSE(entry.comments.empty()) << "entry " << entry.base << " has no reason";
+    }
+  }
+  auto const blob = compile_policy(default_policy_xml());
+  ASSERT_TRUE(blob.has_value());
+  EXPECT_EQ(policy::validate(*blob), policy::Finding{});
+}
+
 TEST(PolicyXml, TheExampleHasTheOffsetsAndCountsOfTheReference) {
   auto const blob = compile_policy(test::kExamplePolicy);
   ASSERT_TRUE(blob.has_value()) << blob.error();
