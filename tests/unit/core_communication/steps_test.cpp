@@ -143,6 +143,21 @@ TEST(Steps, WhatAWorldCannotDoIsUnsupported) {
   EXPECT_EQ(world.result(1).status, static_cast<u64>(Status::Unsupported));
 }
 
+TEST(CpuState, SegmentsThatTheProgramCannotRunWith) {
+  ASSERT_TRUE(is_runnable(initial_cpu_state()));
+  for (u64 selector = 0; selector < 0x40; ++selector) {
+    for (auto const r :
+         {CpuRegister::Cs, CpuRegister::Ss, CpuRegister::Es, CpuRegister::Ds, CpuRegister::Fs, CpuRegister::Gs}) {
+      CpuState state = initial_cpu_state();
+      state[r] = selector;
+      bool const good = r == CpuRegister::Cs   ? selector == 0x18
+                        : r == CpuRegister::Ss ? selector == 0 || selector == 0x10
+                                               : selector <= 0x18 && selector % 8 == 0;
+      EXPECT_EQ(is_runnable(state), good) << static_cast<u32>(r) << " " << selector;
+    }
+  }
+}
+
 TEST(MmiCode, LoadsComeBetweenTheOutAndTheJump) {
   LaterLoads later{.mask = 1u << 3 | 1u << 15};
   later.values[3] = 0x1122334455667788;

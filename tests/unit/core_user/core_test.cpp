@@ -132,6 +132,30 @@ TEST_F(Core, EachImageHasItsLoadedImageBeforeTheFirstIsStarted) {
   EXPECT_EQ(size / sizeof(Handle), kImages * 3 / 4) << "a driver that failed has none any more";
 }
 
+Status MM_EFIAPI counts_notification(Guid const*, void*, Handle) {
+  ++g_calls;
+  return Status::Success;
+}
+
+TEST_F(Core, AFailedDriverIsNotNotifiedAnyMore) {
+  Guid const watched = guid_of(77);
+  for (bool const fails : {true, false}) {
+    Machine machine;
+    machine.hobs.add_driver(kFileA, kImageA);
+    machine.ring3.entries[kImageA + 0x10] = [&](Handle, MmSystemTable* table) {
+      void* registration = nullptr;
+      EXPECT_EQ(table->register_protocol_notify(&watched, counts_notification, &registration), Status::Success);
+      return fails ? Status::DeviceError : Status::Success;
+    };
+    ASSERT_EQ(machine.boot(), Status::Success);
+    machine.send(guids::gEventMmDispatchGuid, std::vector<u8>(8));
+    g_calls = 0;
+    Handle handle = 0;
+    ASSERT_EQ(machine.mmst()->install_protocol(&handle, &watched, 0, nullptr), Status::Success);
+    EXPECT_EQ(g_calls, fails ? 0 : 1);
+  }
+}
+
 TEST_F(Core, WithoutMemoryForTheImagesNothingStarts) {
   for (u64 i = 0; i < 400; ++i) {
     m.hobs.add_driver(kFileA, kImageA + i * kPageSize);

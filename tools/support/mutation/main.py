@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -183,7 +184,7 @@ def try_patch(bench: Bench, tree, patch: Path, targets: list[str]) -> Verdict:
         code, output = tree.ninja(*targets)
         if code != 0:
             return Verdict(site, 'the compiler', 1, 0.0)
-        return bench.all_trial(site)
+        return bench.all_trial(site, re.findall(r'^\+\+\+ b/(\S+)', patch.read_text(), re.M))
     finally:
         trees.copy_tree(tree.root, tree.copy)
         tree.ninja(*targets)

@@ -107,10 +107,13 @@ class Bench:
                 return Verdict(site, f'{test.name} (QEMU)', tried, time.monotonic() - start)
         return Verdict(site, None, len(self.on_qemu), time.monotonic() - start)
 
-    def all_trial(self, site: Site) -> Verdict:
-        """Everything, for a defect that is in the sources themselves."""
+    def all_trial(self, site: Site, files: list[str]) -> Verdict:
+        """For a defect that is in the sources themselves: everything; of what the simulator has no part in, its scenarios tell
+        nothing."""
         start = time.monotonic()
-        tests = sorted(self.native, key=lambda t: t.seconds) + self.on_qemu
+        bare = all(name.startswith('hal/') for name in files)
+        native = sorted((t for t in self.native if not bare or '/' not in t.name), key=lambda t: t.seconds)
+        tests = self.on_qemu + native if bare else native + self.on_qemu
         for tried, test in enumerate(tests, 1):
             if self._notices(test):
                 return Verdict(site, test.name, tried, time.monotonic() - start)
