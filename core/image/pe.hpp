@@ -11,7 +11,9 @@ namespace mm::image {
 enum class PeProblem : u8 {
   Truncated,            ///< a header reaches beyond the file
   DosMagic,             ///< no "MZ"
-  HeaderOffset,         ///< e_lfanew overlaps the DOS header, is unaligned or outside the file
+  HeaderOverlap,        ///< e_lfanew overlaps the DOS header
+  HeaderAlignment,      ///< e_lfanew is not a multiple of 4
+  HeaderOffset,         ///< e_lfanew leads outside the file
   PeSignature,          ///< no "PE\0\0"
   Machine,              ///< not x86-64
   OptionalMagic,        ///< not PE32+
@@ -43,8 +45,12 @@ constexpr char const* problem_text(PeProblem p) noexcept {
       return "a header reaches beyond the file";
     case PeProblem::DosMagic:
       return "no MZ signature";
+    case PeProblem::HeaderOverlap:
+      return "e_lfanew is below 64: the PE header would overlap the DOS header";
+    case PeProblem::HeaderAlignment:
+      return "e_lfanew is not a multiple of 4";
     case PeProblem::HeaderOffset:
-      return "e_lfanew overlaps the DOS header, is unaligned or outside the file";
+      return "e_lfanew leads outside the file";
     case PeProblem::PeSignature:
       return "no PE signature";
     case PeProblem::Machine:
@@ -204,8 +210,14 @@ constexpr PeImage::Check PeImage::read_file_header() noexcept {
     return fail(PeProblem::DosMagic, 0);
   }
   nt_ = load_le<u32>(file_, 60);
-  if (nt_ < 64 || nt_ % 4 != 0 || !fits(file_, nt_, 24)) {
+  if (nt_ < 64) {
+    return fail(PeProblem::HeaderOverlap, 60);
+  }
+  if (!fits(file_, nt_, 24)) {
     return fail(PeProblem::HeaderOffset, 60);
+  }
+  if (nt_ % 4 != 0) {
+    return fail(PeProblem::HeaderAlignment, 60);
   }
   if (load_le<u32>(file_, nt_) != 0x0000'4550) {
     return fail(PeProblem::PeSignature, nt_);

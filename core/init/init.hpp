@@ -15,6 +15,7 @@
 #include "core/init/problems.hpp"
 #include "core/init/types.hpp"
 #include "core/memory/page_tables.hpp"
+#include "core/policy/policy.hpp"
 #include "hal/roles/machine.hpp"
 
 namespace mm::init {
@@ -576,7 +577,7 @@ class Loader {
         return fail(LoadProblem::PolicyNoRaw, Status::NotFound, file.offset, file.name);
       }
       u64 const size = image::load_le<u32>(section->body, 4);
-      if (size < kPolicyHeaderBytes || size > section->body.size()) {
+      if (size < kPolicyHeaderBytes || size > section->body.size() || size > policy::kMaxBytes) {
         return fail(LoadProblem::PolicySize, Status::BadBufferSize, offset_of(section->body) + 4, file.name);
       }
       MM_TRY_ASSIGN(result_.policy,

@@ -98,7 +98,7 @@ enum class LoadProblem : u64 {
   ImageRsm,       ///< 0F AA in an executable page under strict_rsm
   DepexTooLarge,  ///< does not fit in a HOB
   PolicyNoRaw,    ///< policy file without RAW section
-  PolicySize,     ///< declared Size below the header or beyond the section
+  PolicySize,     ///< declared Size below the header, beyond the section or beyond policy::kMaxBytes
   HobListTooLarge,
   PageTables,  ///< the tables could not be built
   BadMseg,     ///< not the end of MMRAM, or leaves no room
@@ -174,7 +174,7 @@ constexpr char const* describe(LoadProblem p) noexcept {
     case LoadProblem::PolicyNoRaw:
       return "the policy file holds no RAW section";
     case LoadProblem::PolicySize:
-      return "the policy's declared size does not fit its section";
+      return "the policy's declared size does not fit its section, or is beyond 64 KiB";
     case LoadProblem::HobListTooLarge:
       return "the HOB list is too large";
     case LoadProblem::PageTables:

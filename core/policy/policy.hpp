@@ -25,6 +25,9 @@ enum class SaveStateField : u32 { Rax = 0, IoTrap = 1, Other = 0xFFFFFFFF };
 /// Direction of the I/O trap that raised the MMI of the CPU whose save state is read.
 enum class IoTrap : u32 { None = 0, Read = 1, Write = 2 };
 
+/// Most bytes of a policy: what loader, supervisor and tools take. An allow list of every port, MSR and field that a
+/// platform uses has some hundred entries of 8 bytes; this is room for 8,000.
+inline constexpr u64 kMaxBytes = 64 << 10;
 inline constexpr u64 kHeaderSize = 40;
 inline constexpr u64 kRootSize = 24;
 inline constexpr u64 kMemDescriptorSize = 24;
@@ -162,6 +165,18 @@ constexpr bool collide(Type type, Span earlier, Span later) noexcept {
   return type == Type::Io && earlier.strict ? contains(later, earlier) : overlaps(earlier, later);
 }
 
+/// The same for every type: an instruction or a field is a point.
+constexpr Span interval_of(View v, Type type, u64 at) noexcept {
+  switch (type) {
+    case Type::Instruction:
+      return {v.get<u16>(at), 1, false};
+    case Type::SaveState:
+      return {v.get<u32>(at), 1, false};
+    default:
+      return span_of(v, type, at);
+  }
+}
+
 constexpr Problem check_save_state(View v, u64 at) noexcept {
   u32 const attributes = v.get<u32>(at + 4);
   if ((attributes & (kWrite | kCondWrite)) != 0) {
@@ -185,9 +200,42 @@ constexpr Problem check_pair(View v, Type type, u64 earlier, u64 at) noexcept {
   }
 }
 
+/// The descriptors of one array that were looked at, as intervals: those of INSTRUCTION and SAVE_STATE are points.
+/// Where the next one lies beyond all of them nothing can collide, so that a sorted array takes linear time.
+class EarlierDescriptors {
+ public:
+  constexpr EarlierDescriptors(View v, Root root) noexcept : view_(v), root_(root) {}
+
+  /// How descriptor `index` collides with an earlier one. Called once for each, in ascending order.
+  constexpr Problem next(u64 index) noexcept {
+    Type const type{root_.type};
+    u64 const at = place(index);
+    Span const span = interval_of(view_, type, at);
+    bool const beyond = index == 0 || span.base > last_ || span.base + (span.size - 1) < first_;
+    for (u64 i = 0; !beyond && i < index; ++i) {
+      if (Problem const p = check_pair(view_, type, place(i), at); p != Problem::None) {
+        return p;
+      }
+    }
+    first_ = span.base < first_ ? span.base : first_;
+    last_ = span.base + (span.size - 1) > last_ ? span.base + (span.size - 1) : last_;
+    return Problem::None;
+  }
+
+ private:
+  constexpr u64 place(u64 index) const noexcept { return root_.offset + index * descriptor_size(root_.type); }
+
+  View view_;
+  Root root_;
+  u64 first_ = UINT64_MAX;
+  u64 last_ = 0;
+};
+
+template <typename Earlier>
 constexpr Finding check_descriptors(View v, Root root) noexcept {
   Type const type{root.type};
   u64 const step = descriptor_size(root.type);
+  Earlier earlier{v, root};
   for (u64 i = 0; i < root.count; ++i) {
     u64 const at = root.offset + i * step;
     if (!reserved_is_zero(v, type, at)) {
@@ -200,10 +248,8 @@ constexpr Finding check_descriptors(View v, Root root) noexcept {
     } else if (type != Type::Instruction && !fits(span_of(v, type, at), type)) {
       return {Problem::EmptyOrWrapping, at};
     }
-    for (u64 j = 0; j < i; ++j) {
-      if (Problem const p = check_pair(v, type, root.offset + j * step, at); p != Problem::None) {
-        return {p, at};
-      }
+    if (Problem const p = earlier.next(i); p != Problem::None) {
+      return {p, at};
     }
   }
   return {};
@@ -270,7 +316,9 @@ constexpr bool shares_bytes(View v, u32 i) noexcept {
 }  // namespace detail
 
 /// Union of the static checks of both reference implementations (supervisor.md 6.3), and of the stricter reading where
-/// they leave a case open: descriptors that are empty or wrap, and access attributes that are neither list.
+/// they leave a case open: descriptors that are empty or wrap, and access attributes that are neither list. `Earlier`
+/// answers as EarlierDescriptors does, for callers that have memory to answer faster.
+template <typename Earlier = detail::EarlierDescriptors>
 constexpr Finding validate(std::span<std::byte const> blob) noexcept {
   View const v(blob);
   if (Finding const f = detail::check_header(v); f.problem != Problem::None) {
@@ -294,7 +342,7 @@ constexpr Finding validate(std::span<std::byte const> blob) noexcept {
     }
   }
   for (u32 i = 0; i < v.root_count(); ++i) {
-    if (Finding const f = detail::check_descriptors(v, v.root(i)); f.problem != Problem::None) {
+    if (Finding const f = detail::check_descriptors<Earlier>(v, v.root(i)); f.problem != Problem::None) {
       return f;
     }
   }

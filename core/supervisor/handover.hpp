@@ -646,7 +646,7 @@ Checked<void> HandoverReader<Mem>::check_pass_down() noexcept {
   if (!Range::make(p.policy, p.policy_size)) {
     return init_error(InitProblem::PolicyOverflow, p.policy);
   }
-  if (p.policy_size > kPolicyLimit) {
+  if (p.policy_size > policy::kMaxBytes) {
     return init_error(InitProblem::PolicyTooLarge, p.policy_size);
   }
   if (!in_mmram(p.policy, p.policy_size)) {

@@ -203,7 +203,7 @@ class Supervisor {
       true;  ///< ring 3 is asked about an MMI without a message; what the last UserRequest left behind
   policy::MemorySnapshot snapshot_;
   u64 policy_bytes_ = 0;
-  std::array<std::byte, kPolicyLimit> policy_{};
+  std::array<std::byte, policy::kMaxBytes> policy_{};
 };
 
 }  // namespace mm::supervisor

@@ -11,7 +11,6 @@ namespace mm::supervisor {
 
 inline constexpr u64 kRendezvousUs = 1'000'000;
 inline constexpr u64 kApProcedureUs = 10'000'000;
-inline constexpr u64 kPolicyLimit = 4096;              ///< bytes of the largest policy blob
 inline constexpr u32 kMaxImages = 1280;                ///< ring-3 images whose faults are told by name
 inline constexpr u64 kUserReturnGate = 0x63ull << 32;  ///< R15 of a demotion: far pointer 0x63:0
 inline constexpr u64 kHomeSpace = 0x20;

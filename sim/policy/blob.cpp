@@ -7,6 +7,7 @@
 #include <array>
 #include <utility>
 
+#include "sim/policy/earlier_index.hpp"
 #include "sim/policy/names.hpp"
 
 namespace mm::policy_tools {
@@ -147,7 +148,7 @@ Bytes encode(Policy const& policy) {
 }
 
 std::expected<Policy, Remark> decode(std::span<std::byte const> blob) {
-  auto const finding = policy::validate(blob);
+  auto const finding = policy::validate<EarlierIndex>(blob);
   if (breaks_the_frame(finding.problem)) {
     return std::unexpected(Remark{{.line = {}, .offset = finding.offset}, std::string{problem_text(finding.problem)}});
   }
@@ -169,7 +170,14 @@ std::expected<Policy, Remark> decode(std::span<std::byte const> blob) {
 }
 
 std::optional<Remark> refusal(std::span<std::byte const> blob) {
-  auto const finding = policy::validate(blob);
+  auto const finding = policy::validate<EarlierIndex>(blob);
+  if (finding.problem == Problem::None && policy::View{blob}.size() > policy::kMaxBytes) {
+    return Remark{
+        {.line = {}, .offset = 4},
+        fmt::format("the policy has {} bytes, and the supervisor takes {}: join entries that are next to each "
+                    "other, and take out what no driver uses",
+                    policy::View{blob}.size(), policy::kMaxBytes)};
+  }
   if (finding.problem == Problem::None) {
     return std::nullopt;
   }

@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "sim/policy/blob.hpp"
+#include "sim/policy/matches.hpp"
 #include "sim/policy/names.hpp"
 
 namespace mm::policy_tools {
@@ -53,41 +56,52 @@ class Comparison {
   void spans(Type type, u64 width, u64 last, std::vector<u16> const& accesses) {
     auto const starts = decision_points({&before_, &after_}, type, width, last);
     std::vector<Change> found;
-    for (std::size_t i = 0; i < starts.size(); ++i) {
-      u64 const end = i + 1 < starts.size() ? starts[i + 1] - 1 : last;
-      for (u16 const access : accesses) {
-        if (int const c =
-                change({.type = type, .address = starts[i], .width = std::max<u64>(width, 1), .access = access});
-            c != 0) {
-          add(found, {type, starts[i], end, width, access, {}, c == 2});
+    for (u16 const access : accesses) {
+      auto const was = allowed_at(before_, type, starts, width, last, access);
+      auto const is = allowed_at(after_, type, starts, width, last, access);
+      std::size_t const first_of_access = found.size();
+      for (std::size_t i = 0; i < starts.size(); ++i) {
+        u64 const end = i + 1 < starts.size() ? starts[i + 1] - 1 : last;
+        if (was[i] == is[i]) {
+          continue;
+        }
+        bool const goes_on =
+            found.size() > first_of_access && found.back().allowed == is[i] && found.back().last + 1 == starts[i];
+        if (goes_on) {
+          found.back().last = end;
+        } else {
+          found.push_back({type, starts[i], end, width, access, {}, is[i]});
         }
       }
     }
+    std::ranges::sort(found, {}, [](Change const& c) { return std::tuple{c.first, c.access}; });
     join_rights(found);
   }
 
-  /// Extends the run before it when it goes on.
-  static void add(std::vector<Change>& to, Change const& c) {
-    auto const at = std::ranges::find_if(
-        to, [&](Change const& o) { return o.access == c.access && o.allowed == c.allowed && o.last + 1 == c.first; });
-    if (at != to.end()) {
-      at->last = c.last;
-    } else {
-      to.push_back(c);
+  /// Of each start: whether the policy allows the accesses from there on.
+  static std::vector<bool> allowed_at(Policy const& policy, Type type, std::vector<u64> const& starts, u64 width,
+                                      u64 last, u16 access) {
+    auto const* const root = find_root(policy, type);
+    std::vector<bool> out(starts.size());
+    if (root == nullptr) {
+      return out;  // without a list nothing is allowed
     }
+    auto const counts = count_matches(*root, starts, width, last, access);
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      out[i] = (counts[i] != 0) != root->deny;
+    }
+    return out;
   }
 
   /// Runs that differ only in the right become one.
   void join_rights(std::vector<Change> const& found) {
+    std::map<std::tuple<u64, u64, bool>, std::size_t> known;
     for (auto const& c : found) {
-      auto const at = std::ranges::find_if(out_.changes, [&](Change const& o) {
-        return o.type == c.type && o.first == c.first && o.last == c.last && o.width == c.width &&
-               o.allowed == c.allowed;
-      });
-      if (at != out_.changes.end()) {
-        at->access |= c.access;
-      } else {
+      auto const [at, is_new] = known.try_emplace({c.first, c.last, c.allowed}, out_.changes.size());
+      if (is_new) {
         out_.changes.push_back(c);
+      } else {
+        out_.changes[at->second].access |= c.access;
       }
     }
   }

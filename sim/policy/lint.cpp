@@ -9,8 +9,8 @@
 
 #include "sim/policy/blob.hpp"
 #include "sim/policy/core_refusal.hpp"
-#include "sim/policy/diff.hpp"
 #include "sim/policy/explain.hpp"
+#include "sim/policy/matches.hpp"
 #include "sim/policy/names.hpp"
 
 namespace mm::policy_tools {
@@ -86,8 +86,10 @@ class Linter {
                       category_name(root.type), root.entries.size()),
           "an allow list of what the drivers need is safer; mmsim policy learn writes one");
     }
+    auto const shared = shared_entries(root);
+    auto const redundant = root.type == Type::Mem ? std::vector<bool>(root.entries.size()) : redundant_entries(root);
     for (std::size_t i = 0; i < root.entries.size(); ++i) {
-      entry(root, i);
+      entry(root, i, shared[i], redundant[i]);
     }
   }
 
@@ -104,21 +106,21 @@ class Linter {
     }
   }
 
-  void entry(Root const& root, std::size_t index) {
+  void entry(Root const& root, std::size_t index, SharedEntries const& shared, bool redundant) {
     auto const& e = root.entries[index];
     auto const name = fmt::format("{} entry {} ({})", category_name(root.type), index + 1, describe(root.type, e));
     if ((e.attributes & asked_for(root.type)) == 0) {
       return add(Rule::Empty, e.place, name + " carries no right that is asked for, so it never matches",
                  fmt::format("name one of: {}", attribute_words(asked_for(root.type))));
     }
-    for (std::size_t other = 0; other < index; ++other) {
-      if (shares(root, root.entries[other], e)) {
-        add(Rule::Overlap, e.place,
-            fmt::format("{} overlaps entry {}{}", name, other + 1, line_of(root.entries[other])),
-            "make them disjoint, or one");
-      }
+    for (std::size_t const other : shared.earlier) {
+      bool const others = shared.more && other == shared.earlier.back();
+      add(Rule::Overlap, e.place,
+          fmt::format("{} overlaps entry {}{}{}", name, other + 1, line_of(root.entries[other]),
+                      others ? " and more" : ""),
+          "make them disjoint, or one");
     }
-    if (root.type != Type::Mem && is_redundant(root, index)) {
+    if (redundant) {
       add(Rule::Shadowed, e.place, name + " changes no decision: other entries say the same", "remove it");
     }
     u64 const wide = root.type == Type::Msr ? kWideMsrs : root.type == Type::Io ? kWidePorts : UINT64_MAX;
@@ -128,23 +130,6 @@ class Linter {
     }
   }
   static std::string line_of(Entry const& e) { return e.place.line ? fmt::format(" (line {})", *e.place.line) : ""; }
-
-  static bool shares(Root const& root, Entry const& a, Entry const& b) {
-    if (root.type == Type::Instruction || root.type == Type::SaveState) {
-      return a.base == b.base;
-    }
-    bool const exact = root.type == Type::Io && ((a.attributes & b.attributes) & policy::kStrictWidth) != 0;
-    bool const meet = a.base <= b.base ? b.base - a.base < a.size : a.base - b.base < b.size;
-    return exact ? a.base == b.base && a.size == b.size : meet;
-  }
-
-  static bool is_redundant(Root const& root, std::size_t index) {
-    Policy with;
-    with.roots.push_back(root);
-    Policy without = with;
-    without.roots[0].entries.erase(without.roots[0].entries.begin() + static_cast<std::ptrdiff_t>(index));
-    return difference(with, without).changes.empty();
-  }
 
   void missing() {
     for (auto const& [name, type] : kCategories) {

@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
-#include "core/abi/guids.hpp"
 #include "core/image/fv.hpp"
 #include "sim/policy/blob.hpp"
 #include "sim/policy/names.hpp"
@@ -26,9 +24,7 @@ struct Wrapped {
 Remark wrong(std::string text, std::optional<u64> offset = {}) {
   return {{.line = {}, .offset = offset}, std::move(text)};
 }
-Remark wrong(image::FvError const& e) {
-  return wrong(fmt::format("firmware volume: {}", image::problem_text(e.problem)), e.offset);
-}
+Remark wrong(image::FvError const& e) { return wrong(std::string{image::problem_text(e.problem)}, e.offset); }
 
 u64 number(View from, u64 at, unsigned width) {
   u64 value = 0;
@@ -36,19 +32,6 @@ u64 number(View from, u64 at, unsigned width) {
     value |= std::to_integer<u64>(from[at + i]) << (8 * i);
   }
   return value;
-}
-
-bool looks_like_xml(View bytes) {
-  std::string_view text{reinterpret_cast<char const*>(bytes.data()), bytes.size()};
-  text.remove_prefix(text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
-  auto const first = text.find_first_not_of(" \t\r\n");
-  bool const utf16 = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
-  return utf16 || (first != std::string_view::npos && text[first] == '<');
-}
-
-bool has_guid(View bytes) {
-  constexpr Guid kPolicyFile = guids::gMmSupervisorPolicyFileGuid;
-  return bytes.size() >= sizeof kPolicyFile && std::memcmp(bytes.data(), &kPolicyFile, sizeof kPolicyFile) == 0;
 }
 
 bool is_section(View bytes) {
@@ -67,48 +50,9 @@ std::expected<Wrapped, Remark> from_sections(View stream, std::string wrapping) 
   return Wrapped{(*section)->body, std::move(wrapping)};
 }
 
-std::expected<Wrapped, Remark> from_ffs_file(View bytes) {
-  constexpr u64 kHeader = 24;
-  constexpr u64 kLargeHeader = 32;
-  bool const large = (number(bytes, 19, 1) & 1) != 0;
-  u64 const header = large ? kLargeHeader : kHeader;
-  u64 const size = large ? number(bytes, 24, 8) : number(bytes, 20, 3);
-  if (bytes.size() < header || size < header || size > bytes.size()) {
-    return std::unexpected(wrong("the size in the header of the firmware file is not that of the file", 20));
-  }
-  return from_sections(bytes.subspan(header, size - header), "firmware file with a RAW section");
-}
-
-std::expected<Wrapped, Remark> from_volume(View bytes) {
-  auto const volume = image::FirmwareVolume::parse(bytes);
-  if (!volume) {
-    return std::unexpected(wrong(volume.error()));
-  }
-  auto files = volume->files();
-  for (auto file = files.next();; file = files.next()) {
-    if (!file) {
-      return std::unexpected(wrong(file.error()));
-    }
-    if (!*file) {
-      return std::unexpected(wrong("no policy file (81FF0793-3E18-489B-9A08-A1EB71B23D20) in this firmware volume"));
-    }
-    if ((*file)->name == guids::gMmSupervisorPolicyFileGuid && (*file)->type == image::file_type::kFreeform) {
-      return from_sections((*file)->body, "firmware volume");
-    }
-  }
-}
-
 std::expected<Wrapped, Remark> unwrap(View bytes) {
-  constexpr u64 kSignatureAt = 40;
-  constexpr u64 kSignature = 0x4856465F;  // "_FVH"
   if (number(bytes, 0, 4) == 0x0001'0000) {
     return Wrapped{bytes, ""};
-  }
-  if (bytes.size() > kSignatureAt + 4 && number(bytes, kSignatureAt, 4) == kSignature) {
-    return from_volume(bytes);
-  }
-  if (has_guid(bytes)) {
-    return from_ffs_file(bytes);
   }
   if (is_section(bytes)) {
     return from_sections(bytes, "RAW section");
@@ -152,6 +96,15 @@ Place place_in_source(PolicyFile const& file, u64 offset) {
 }
 
 }  // namespace
+
+bool looks_like_xml(View bytes) {
+  using namespace std::string_view_literals;
+  std::string_view text{reinterpret_cast<char const*>(bytes.data()), bytes.size()};
+  text.remove_prefix(text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
+  auto const first = text.find_first_not_of(" \t\r\n");
+  bool const utf16 = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || text.starts_with("\0<"sv);
+  return utf16 || (first != std::string_view::npos && text[first] == '<');
+}
 
 std::expected<PolicyFile, Remark> read_policy(View bytes) {
   if (looks_like_xml(bytes)) {

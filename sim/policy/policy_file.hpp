@@ -8,19 +8,22 @@
 
 #include "sim/policy/model.hpp"
 
-/// A policy as it comes in a file: XML source, V1.0 blob, or a blob in the wrapping of a firmware volume.
+/// A policy as it comes in a file: XML source, V1.0 blob, or a blob in the wrapping of a section or volume.
 namespace mm::policy_tools {
 
 struct PolicyFile {
   Policy policy;
   Bytes blob;                    ///< exactly the declared Size
   bool xml = false;              ///< places are lines; otherwise offsets into `blob`
-  std::string wrapping;          ///< "RAW section", "FREEFORM file in a RAW section" ...; empty: none
+  std::string wrapping;          ///< "RAW section", "firmware volume" ...; empty: none
   std::vector<Remark> warnings;  ///< of the reader
 };
 
-/// Takes XML (UTF-8), a blob, a RAW section, a policy file with its FFS header, or a firmware volume with a policy file
-/// (81FF0793-..., FREEFORM with a RAW section). Error: what is wrong and where.
+/// Whether the bytes begin as an XML document does, in UTF-8 or UTF-16.
+bool looks_like_xml(std::span<std::byte const> bytes);
+
+/// Takes XML, a blob, or a RAW section. What holds volumes is opened by scenario::policy_of(). Error: what is wrong and
+/// where.
 std::expected<PolicyFile, Remark> read_policy(std::span<std::byte const> bytes);
 
 /// Why the supervisor would refuse this policy, with the line of the source where it has one; or nothing.

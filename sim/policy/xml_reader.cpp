@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <limits>
-#include <pugixml.hpp>
 #include <span>
 #include <utility>
 
 #include "sim/policy/blob.hpp"
 #include "sim/policy/names.hpp"
 #include "sim/policy/xml.hpp"
+#include "sim/policy/xml_dom.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -77,60 +77,43 @@ std::optional<u64> index_in(std::span<std::string_view const> names, std::string
 
 class Reader {
  public:
-  explicit Reader(std::string_view xml) : xml_(xml) {
-    for (std::size_t i = 0; i < xml.size(); ++i) {
-      if (xml[i] == '\n') {
-        newlines_.push_back(i);
-      }
-    }
-  }
+  explicit Reader(std::string_view xml) : xml_(xml) {}
 
   std::expected<XmlPolicy, Remark> read() {
-    if (xml_.starts_with("\xFF\xFE") || xml_.starts_with("\xFE\xFF")) {
-      return std::unexpected(Remark{{}, "the source is UTF-16: save it as UTF-8"});
-    }
-    pugi::xml_document document;
-    auto const parsed =
-        document.load_buffer(xml_.data(), xml_.size(), pugi::parse_default | pugi::parse_comments, pugi::encoding_utf8);
+    auto parsed = parse_xml(xml_);
     if (!parsed) {
-      return std::unexpected(Remark{at(parsed.offset), fmt::format("not well-formed XML: {}", parsed.description())});
+      return std::unexpected(parsed.error());
     }
-    auto const top = document.document_element();
-    for (auto node = top.next_sibling(); node; node = node.next_sibling()) {
-      if (node.type() == pugi::node_element) {
-        return std::unexpected(error(node, fmt::format("a second root element <{}>", node.name())));
-      }
-    }
-    if (auto done = read_categories(top); !done) {
+    document_ = std::move(*parsed);
+    if (auto done = read_categories(); !done) {
       return std::unexpected(done.error());
     }
     return std::move(out_);
   }
 
  private:
-  Place at(std::ptrdiff_t offset) const {
-    if (offset < 0) {
-      return {};
-    }
-    auto const before = std::ranges::lower_bound(newlines_, static_cast<std::size_t>(offset)) - newlines_.begin();
-    return {.line = static_cast<u32>(before + 1), .offset = {}};
-  }
-  Place at(pugi::xml_node node) const { return at(node.offset_debug()); }
-  Remark error(pugi::xml_node node, std::string text) const { return {at(node), std::move(text)}; }
-  void warn(pugi::xml_node node, std::string text) { out_.warnings.push_back(error(node, std::move(text))); }
+  static Place at(XmlNode const& node) { return {.line = node.line, .offset = {}}; }
+  static Remark error(XmlNode const& node, std::string text) { return {at(node), std::move(text)}; }
+  void warn(XmlNode const& node, std::string text) { out_.warnings.push_back(error(node, std::move(text))); }
 
-  Done read_categories(pugi::xml_node top) {
-    for (auto const& found : top.select_nodes(".//SmmCategory")) {
-      auto const category = found.node();
-      if (category == top) {
-        continue;
-      }
-      if (auto done = read_category(category); !done) {
-        return done;
+  /// Every SmmCategory below the root, in the order of the document. One that is in a namespace is another element.
+  Done read_categories() {
+    auto const& top = document_[document_.root];
+    for (XmlIndex i = document_.root + 1; i < document_.nodes.size(); ++i) {
+      auto const& node = document_[i];
+      if (node.name == kCategory) {
+        if (auto done = read_category(node); !done) {
+          return done;
+        }
+      } else if (node.name.ends_with(std::string{"}"} + kCategory)) {
+        return std::unexpected(
+            error(node, fmt::format("SmmCategory is in the namespace '{}': the field's tool does not "
+                                    "read it there; take the xmlns away",
+                                    node.name.substr(1, node.name.find('}') - 1))));
       }
     }
     if (out_.policy.roots.empty()) {
-      return std::unexpected(error(top, fmt::format("no SmmCategory below <{}>", top.name())));
+      return std::unexpected(error(top, fmt::format("no SmmCategory below <{}>", top.name)));
     }
     if (find_root(out_.policy, Type::Mem) == nullptr) {
       out_.policy.roots.push_back({.type = Type::Mem, .deny = true, .entries = {}, .place = {}, .comments = {}});
@@ -138,8 +121,8 @@ class Reader {
     return {};
   }
 
-  Done read_category(pugi::xml_node category) {
-    std::string_view const name = category.attribute("name").value();
+  Done read_category(XmlNode const& category) {
+    std::string_view const name = category.attribute("name").value_or("");
     auto const type = std::ranges::find(kCategories, name, &std::pair<std::string_view, Type>::first);
     if (type == kCategories.end()) {
       return std::unexpected(
@@ -153,10 +136,11 @@ class Reader {
     if (auto done = read_list(category, root); !done) {
       return done;
     }
-    for (auto const child : category.children()) {
-      if (child.type() == pugi::node_comment) {
-        root.comments.emplace_back(trimmed(child.value()));
-      } else if (std::string_view{child.name()} == "PolicyEntry") {
+    for (XmlIndex const i : category.children) {
+      auto const& child = document_[i];
+      if (!child.is_element()) {
+        root.comments.emplace_back(trimmed(child.text));
+      } else if (child.name == "PolicyEntry") {
         auto entry = read_entry(child, root.type);
         if (!entry) {
           auto wrong = entry.error();
@@ -171,59 +155,61 @@ class Reader {
     return {};
   }
 
-  Done read_list(pugi::xml_node category, Root& root) {
-    auto const node = category.child("PolicyAccessAttribute");
-    if (!node) {
+  Done read_list(XmlNode const& category, Root& root) {
+    auto const* const node = document_.child(category, "PolicyAccessAttribute");
+    if (node == nullptr) {
       warn(category, fmt::format("SmmCategory '{}' has no PolicyAccessAttribute, so it is a deny list",
                                  category_name(root.type)));
       return {};
     }
-    if (!node.attribute("Value")) {
-      return std::unexpected(error(node, "PolicyAccessAttribute has no Value"));
+    if (!node->attribute("Value")) {
+      return std::unexpected(error(*node, "PolicyAccessAttribute has no Value"));
     }
-    std::string_view const value = node.attribute("Value").value();
+    std::string_view const value = *node->attribute("Value");
     root.deny = value.find("Allow") == std::string_view::npos;
     if (value != "Allow" && value != "Deny") {
-      warn(node, fmt::format("PolicyAccessAttribute '{}' is read as {}: write Allow or Deny", value,
-                             root.deny ? "Deny" : "Allow"));
+      warn(*node, fmt::format("PolicyAccessAttribute '{}' is read as {}: write Allow or Deny", value,
+                              root.deny ? "Deny" : "Allow"));
     }
     return {};
   }
 
   /// The Value of the first child of this name.
-  std::expected<std::string_view, Remark> value_of(pugi::xml_node entry, char const* name) const {
-    auto const child = entry.child(name);
-    if (!child) {
+  std::expected<std::string_view, Remark> value_of(XmlNode const& entry, char const* name) const {
+    auto const* const child = document_.child(entry, name);
+    if (child == nullptr) {
       return std::unexpected(error(entry, fmt::format("{} is missing", name)));
     }
-    if (!child.attribute("Value")) {
-      return std::unexpected(error(child, fmt::format("{} has no Value", name)));
+    auto const value = child->attribute("Value");
+    if (!value) {
+      return std::unexpected(error(*child, fmt::format("{} has no Value", name)));
     }
-    return child.attribute("Value").value();
+    return *value;
   }
 
-  std::expected<u64, Remark> number(pugi::xml_node entry, char const* name, u64 limit) const {
+  std::expected<u64, Remark> number(XmlNode const& entry, char const* name, u64 limit) const {
     auto const text = value_of(entry, name);
     if (!text) {
       return std::unexpected(text.error());
     }
     auto const value = python_integer(*text);
     if (!value) {
-      return std::unexpected(error(entry.child(name), fmt::format("{}: '{}' is not a number", name, *text)));
+      return std::unexpected(
+          error(*document_.child(entry, name), fmt::format("{}: '{}' is not a number", name, *text)));
     }
     if (*value > limit) {
       return std::unexpected(
-          error(entry.child(name), fmt::format("{}: {} is larger than {}", name, *text, hex(limit))));
+          error(*document_.child(entry, name), fmt::format("{}: {} is larger than {}", name, *text, hex(limit))));
     }
     return *value;
   }
 
-  std::expected<u32, Remark> security_attributes(pugi::xml_node entry, Type type) {
+  std::expected<u32, Remark> security_attributes(XmlNode const& entry, Type type) {
     auto const text = value_of(entry, "SecurityAttributes");
     if (!text) {
       return std::unexpected(text.error());
     }
-    auto const child = entry.child("SecurityAttributes");
+    auto const& child = *document_.child(entry, "SecurityAttributes");
     u32 const said = attribute_bits(*text);
     u32 const used = said & expressible_attributes(type);
     if (said != used) {
@@ -248,7 +234,7 @@ class Reader {
     return out;
   }
 
-  std::expected<Entry, Remark> read_entry(pugi::xml_node node, Type type) {
+  std::expected<Entry, Remark> read_entry(XmlNode const& node, Type type) {
     auto entry = type == Type::Instruction ? instruction_entry(node)
                  : type == Type::SaveState ? save_state_entry(node)
                                            : span_entry(node, type);
@@ -256,15 +242,15 @@ class Reader {
       return entry;
     }
     entry->place = at(node);
-    for (auto const child : node.children()) {
-      if (child.type() == pugi::node_comment) {
-        entry->comments.emplace_back(trimmed(child.value()));
+    for (XmlIndex const i : node.children) {
+      if (!document_[i].is_element()) {
+        entry->comments.emplace_back(trimmed(document_[i].text));
       }
     }
     return entry;
   }
 
-  std::expected<Entry, Remark> span_entry(pugi::xml_node node, Type type) {
+  std::expected<Entry, Remark> span_entry(XmlNode const& node, Type type) {
     bool const mem = type == Type::Mem;
     u64 const last = mem ? UINT64_MAX : type == Type::Io ? 0xFFFF : 0xFFFF'FFFF;
     char const* const start_name = mem ? "BaseAddress" : "StartAddress";
@@ -274,7 +260,7 @@ class Reader {
       return std::unexpected(!start ? start.error() : size.error());
     }
     if (*size == 0) {
-      return std::unexpected(error(node.child("Size"), "Size is 0"));
+      return std::unexpected(error(*document_.child(node, "Size"), "Size is 0"));
     }
     auto const attributes = security_attributes(node, type);
     if (!attributes) {
@@ -284,7 +270,7 @@ class Reader {
     return Entry{.base = *start, .size = *size, .attributes = *attributes, .condition = 0, .place = {}, .comments = {}};
   }
 
-  std::expected<Entry, Remark> named_entry(pugi::xml_node node, Type type, char const* element,
+  std::expected<Entry, Remark> named_entry(XmlNode const& node, Type type, char const* element,
                                            std::span<std::string_view const> names, std::string_view what) {
     auto const name = value_of(node, element);
     if (!name) {
@@ -292,7 +278,7 @@ class Reader {
     }
     auto const index = index_in(names, *name);
     if (!index) {
-      return std::unexpected(error(node.child(element),
+      return std::unexpected(error(*document_.child(node, element),
                                    fmt::format("unknown {} '{}'; there are {}", what, *name, fmt::join(names, ", "))));
     }
     auto const attributes = security_attributes(node, type);
@@ -302,37 +288,38 @@ class Reader {
     return Entry{.base = *index, .size = 1, .attributes = *attributes, .condition = 0, .place = {}, .comments = {}};
   }
 
-  std::expected<Entry, Remark> instruction_entry(pugi::xml_node node) {
+  std::expected<Entry, Remark> instruction_entry(XmlNode const& node) {
     warn_about_children(node, std::array<std::string_view, 2>{"Instruction", "SecurityAttributes"});
     return named_entry(node, Type::Instruction, "Instruction", kInstructions, "instruction");
   }
 
-  std::expected<Entry, Remark> save_state_entry(pugi::xml_node node) {
+  std::expected<Entry, Remark> save_state_entry(XmlNode const& node) {
     warn_about_children(node,
                         std::array<std::string_view, 3>{"SaveStateField", "SecurityAttributes", "AccessCondition"});
     auto entry = named_entry(node, Type::SaveState, "SaveStateField", kFields, "save-state field");
-    if (auto const child = node.child("AccessCondition"); entry && child) {
-      std::string_view const name = child.attribute("Value").value();
+    if (auto const* const child = document_.child(node, "AccessCondition"); entry && child != nullptr) {
+      std::string_view const name = child->attribute("Value").value_or("");
       auto const condition = index_in(kConditions, name);
       entry->condition = static_cast<u32>(condition.value_or(0));
       if (!condition) {
-        warn(child, fmt::format("AccessCondition '{}' is none of {} and is read as UNCONDITIONAL", name,
-                                fmt::join(kConditions, ", ")));
+        warn(*child, fmt::format("AccessCondition '{}' is none of {} and is read as UNCONDITIONAL", name,
+                                 fmt::join(kConditions, ", ")));
       }
     }
     return entry;
   }
 
   /// Elements that nobody reads: another name, or the second of its name.
-  void warn_about_children(pugi::xml_node parent, std::span<std::string_view const> known) {
-    for (auto const child : parent.children()) {
-      std::string_view const name = child.name();
-      if (child.type() != pugi::node_element || name == "SmmCategory") {
+  void warn_about_children(XmlNode const& parent, std::span<std::string_view const> known) {
+    for (XmlIndex const i : parent.children) {
+      auto const& child = document_[i];
+      std::string_view const name = child.name;
+      if (!child.is_element() || name == kCategory) {
         continue;
       }
       if (std::ranges::find(known, name) == known.end()) {
-        warn(child, fmt::format("<{}> is not read; <{}> has {}", name, parent.name(), fmt::join(known, ", ")));
-      } else if (name != "PolicyEntry" && parent.child(child.name()) != child) {
+        warn(child, fmt::format("<{}> is not read; <{}> has {}", name, parent.name, fmt::join(known, ", ")));
+      } else if (name != "PolicyEntry" && document_.child(parent, name) != &child) {
         warn(child, fmt::format("a second <{}> is not read", name));
       }
     }
@@ -340,8 +327,9 @@ class Reader {
 
   static constexpr std::array<std::string_view, 6> kAttributeWords{"Read",         "LimitedRead", "Write",
                                                                    "LimitedWrite", "Execute",     "StrictWidth"};
+  static constexpr char const* kCategory = "SmmCategory";
   std::string_view xml_;
-  std::vector<std::size_t> newlines_;
+  XmlDocument document_;
   XmlPolicy out_;
 };
 

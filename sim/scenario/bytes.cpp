@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "core/abi/guids.hpp"
@@ -16,6 +18,8 @@
 
 namespace mm::scenario {
 namespace {
+
+using namespace std::string_view_literals;
 
 int digit(char c) {
   if (c >= '0' && c <= '9') {
@@ -84,6 +88,77 @@ std::size_t distance(std::string_view a, std::string_view b) {
     }
   }
   return row.back();
+}
+
+/// 8-4-4-4-12 digits.
+std::optional<Guid> registry_form(std::string_view text) {
+  if (text.size() != 36) {
+    return std::nullopt;
+  }
+  std::string digits;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    bool const dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (dash != (text[i] == '-') || (!dash && digit(text[i]) < 0)) {
+      return std::nullopt;
+    }
+    if (!dash) {
+      digits.push_back(text[i]);
+    }
+  }
+  auto const number = [&](std::size_t from, std::size_t count) {
+    u64 v = 0;
+    for (std::size_t i = from; i < from + count; ++i) {
+      v = v << 4 | static_cast<u64>(digit(digits[i]));
+    }
+    return v;
+  };
+  Guid g;
+  g.data1 = static_cast<u32>(number(0, 8));
+  g.data2 = static_cast<u16>(number(8, 4));
+  g.data3 = static_cast<u16>(number(12, 4));
+  for (std::size_t i = 0; i < 8; ++i) {
+    g.data4[i] = static_cast<u8>(number(16 + 2 * i, 2));
+  }
+  return g;
+}
+
+/// The eleven numbers of an EFI_GUID in C: hexadecimal, in one or two pairs of braces.
+std::optional<Guid> c_initialiser(std::string_view text) {
+  constexpr std::array<u64, 11> kMost{0xFFFF'FFFF, 0xFFFF, 0xFFFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+  constexpr std::size_t kInner = 3;
+  std::array<u64, kMost.size()> numbers{};
+  auto const skip = [&text](std::string_view what) {
+    text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+    bool const there = text.starts_with(what);
+    text.remove_prefix(there ? what.size() : 0);
+    return there;
+  };
+  if (!skip("{")) {
+    return std::nullopt;
+  }
+  bool inner = false;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    inner = i == kInner ? skip("{") : inner;
+    if (!skip("0x") && !skip("0X")) {
+      return std::nullopt;
+    }
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), numbers[i], 16);
+    if (error != std::errc{} || numbers[i] > kMost[i]) {
+      return std::nullopt;
+    }
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (i + 1 < numbers.size() && !skip(",")) {
+      return std::nullopt;
+    }
+  }
+  if ((inner && !skip("}")) || !skip("}") || !skip("") || !text.empty()) {
+    return std::nullopt;
+  }
+  Guid g{static_cast<u32>(numbers[0]), static_cast<u16>(numbers[1]), static_cast<u16>(numbers[2]), {}};
+  for (std::size_t i = 0; i < 8; ++i) {
+    g.data4[i] = static_cast<u8>(numbers[kInner + i]);
+  }
+  return g;
 }
 
 }  // namespace
@@ -157,22 +232,37 @@ std::string hex_dump(std::span<std::byte const> bytes, u64 from) {
 std::string hex_number(u64 value) { return fmt::format("0x{:x}", value); }
 
 std::expected<Bytes, std::string> read_file(std::filesystem::path const& path) {
-  // First: to read a device or a pipe may never end.
+  // First: to read a device may never end.
   std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) {
+  auto const kind = std::filesystem::status(path, error).type();
+  if (kind != std::filesystem::file_type::regular && kind != std::filesystem::file_type::fifo) {
     return std::unexpected(fmt::format("{}: {}", path.string(), error ? error.message() : "not a file"));
   }
-  if (auto const size = std::filesystem::file_size(path, error); !error && size > kLargestFile) {
+  auto const too_large = [&](auto size) {
     return std::unexpected(
         fmt::format("{}: {} bytes; a file may have {} MiB", path.string(), size, kLargestFile >> 20));
+  };
+  bool const regular = kind == std::filesystem::file_type::regular;
+  u64 const size = regular ? std::filesystem::file_size(path, error) : 0;
+  if (!error && size > kLargestFile) {
+    return too_large(size);
   }
   std::ifstream in{path, std::ios::binary};
-  std::string const text{std::istreambuf_iterator<char>{in}, {}};
-  if (!in && !in.eof()) {
+  constexpr std::size_t kPiece = std::size_t{1} << 20;
+  Bytes out;
+  out.reserve(static_cast<std::size_t>(size));
+  std::vector<char> piece(kPiece);
+  while (in) {
+    in.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    append_bytes(out, std::as_bytes(std::span{piece}.first(static_cast<std::size_t>(in.gcount()))));
+    if (out.size() > kLargestFile) {
+      return too_large(fmt::format("more than {}", kLargestFile));
+    }
+  }
+  if (!in.eof()) {
     return std::unexpected(fmt::format("{}: cannot be read: {}", path.string(), std::strerror(errno)));
   }
-  auto const bytes = std::as_bytes(std::span{text});
-  return Bytes{bytes.begin(), bytes.end()};
+  return out;
 }
 std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes) {
   std::string text;
@@ -189,35 +279,10 @@ std::expected<void, std::string> write_file(std::filesystem::path const& path, s
 }
 
 std::expected<Guid, std::string> parse_guid(std::string_view text) {
-  auto const bad = [&] { return std::unexpected(fmt::format("'{}' is not a GUID", text)); };
-  if (text.size() != 36) {
-    return bad();
-  }
-  std::string digits;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    bool const dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (dash != (text[i] == '-') || (!dash && digit(text[i]) < 0)) {
-      return bad();
-    }
-    if (!dash) {
-      digits.push_back(text[i]);
-    }
-  }
-  auto const number = [&](std::size_t from, std::size_t count) {
-    u64 v = 0;
-    for (std::size_t i = from; i < from + count; ++i) {
-      v = v << 4 | static_cast<u64>(digit(digits[i]));
-    }
-    return v;
-  };
-  Guid g;
-  g.data1 = static_cast<u32>(number(0, 8));
-  g.data2 = static_cast<u16>(number(8, 4));
-  g.data3 = static_cast<u16>(number(12, 4));
-  for (std::size_t i = 0; i < 8; ++i) {
-    g.data4[i] = static_cast<u8>(number(16 + 2 * i, 2));
-  }
-  return g;
+  auto const guid = text.starts_with('{') && text.contains(',')                      ? c_initialiser(text)
+                    : text.size() == 38 && text.front() == '{' && text.back() == '}' ? registry_form(text.substr(1, 36))
+                                                                                     : registry_form(text);
+  return guid ? std::expected<Guid, std::string>{*guid} : std::unexpected(fmt::format("'{}' is not a GUID", text));
 }
 std::string format_guid(Guid const& g) {
   return fmt::format("{:08X}-{:04X}-{:04X}-{:02X}{:02X}-{:02X}{:02X}{:02X}{:02X}{:02X}{:02X}", g.data1, g.data2,
@@ -282,10 +347,10 @@ u64 fnv1a(std::span<std::byte const> bytes) {
 }
 
 Guid guid_of_image(std::filesystem::path const& file, std::string_view name) {
-  constexpr std::size_t kText = 36;
-  if (auto const beside = read_file(std::filesystem::path{file}.replace_extension(".guid"));
-      beside && beside->size() >= kText) {
-    if (auto const guid = parse_guid({reinterpret_cast<char const*>(beside->data()), kText})) {
+  if (auto const beside = read_file(std::filesystem::path{file}.replace_extension(".guid"))) {
+    std::string_view text{reinterpret_cast<char const*>(beside->data()), beside->size()};
+    text = text.substr(0, text.find_last_not_of(" \t\r\n\0"sv) + 1);
+    if (auto const guid = parse_guid(text)) {
       return *guid;
     }
   }

@@ -45,11 +45,13 @@ std::string hex_number(u64 value);
 
 /// The largest file that is read: more than any flash image has.
 inline constexpr u64 kLargestFile = 256ull << 20;
-/// Whole file. Error: a sentence with the path: it is not there, no regular file, too large, or cannot be read.
+/// Whole file, or all that comes through a pipe. Error: a sentence with the path: it is not there, a folder or a
+/// device, too large, or cannot be read.
 std::expected<Bytes, std::string> read_file(std::filesystem::path const& path);
 std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes);
 
-/// Registry form, upper or lower case; nothing when malformed.
+/// Registry form, upper or lower case, also in braces, or a C initialiser ("{0x1, 0x2, 0x3, {0x4, ...}}", the inner
+/// braces may be left out). Error: a sentence.
 std::expected<Guid, std::string> parse_guid(std::string_view text);
 std::string format_guid(Guid const& guid);
 /// A GUID as a trace event carries it.

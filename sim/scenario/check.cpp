@@ -13,6 +13,9 @@
 namespace mm::scenario {
 namespace {
 
+/// An EFI_STATUS with its highest bit set (UEFI 2.10, appendix D).
+bool is_error(u64 status) { return status >> 63 != 0; }
+
 std::string some_hex(std::span<std::byte const> bytes) { return bytes.empty() ? "nothing" : format_hex(bytes); }
 
 /// Why the normal world's client gave no answer: `code` is 0 or 1 + CommunicateError. Of an error that MM answered the
@@ -40,6 +43,9 @@ class StepCheck {
     }
     if (auto const status = status_of(step_, *got); e.status && *e.status != status) {
       add("status", status_text(*e.status), status_text(status) + client_said(got->head.detail >> 8));
+    }
+    if (auto const status = status_of(step_, *got); e.error && *e.error != is_error(status)) {
+      add("status", *e.error ? "an error" : "no error", status_text(status) + client_said(got->head.detail >> 8));
     }
     compare("size", e.size, got->head.value);
     compare("message size", e.message_size, got->head.value - std::min<u64>(got->head.value, step_.header_bytes));

@@ -6,6 +6,8 @@
 #include <lzma.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <memory>
 
 namespace mm::scenario {
@@ -13,8 +15,6 @@ namespace {
 
 constexpr u64 kLzmaHeader = 13;
 constexpr u64 kBrotliHeader = 16;
-/// Most memory the decoder itself may take; the dictionary is the larger part of it.
-constexpr u64 kLzmaMemory = u64{320} << 20;
 /// Output grows by this much, so that a small file that claims much costs little.
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 
@@ -51,21 +51,47 @@ class LzmaStream {
   lzma_stream stream_ = LZMA_STREAM_INIT;
 };
 
+/// Readies `stream` for what follows the header of `packed`. The header may name a dictionary of any size: no match of
+/// a stream of `size` bytes reaches back further than these.
+bool open_decoder(lzma_stream& stream, std::span<std::byte const> packed, u64 size, LzmaFilter filter) {
+  constexpr u64 kProperties = 9 * 5 * 5;
+  u64 const properties = load_int(packed, 0, 1);
+  if (properties >= kProperties) {
+    return false;
+  }
+  lzma_options_lzma options{};
+  options.dict_size = static_cast<u32>(
+      std::max<u64>(LZMA_DICT_SIZE_MIN, std::min<u64>(load_int(packed, 1, 4), std::bit_ceil(std::max<u64>(size, 1)))));
+  options.lc = static_cast<u32>(properties % 9);
+  options.lp = static_cast<u32>(properties / 9 % 5);
+  options.pb = static_cast<u32>(properties / 45);
+  options.ext_flags = LZMA_LZMA1EXT_ALLOW_EOPM;
+  lzma_set_ext_size(options, size);
+  lzma_filter const plain{LZMA_FILTER_LZMA1EXT, &options};
+  lzma_filter const end{LZMA_VLI_UNKNOWN, nullptr};
+  std::array const chain{lzma_filter{LZMA_FILTER_X86, nullptr}, plain, end};
+  return lzma_raw_decoder(&stream, filter == LzmaFilter::X86 ? chain.data() : chain.data() + 1) == LZMA_OK;
+}
+
 }  // namespace
 
-std::expected<Bytes, std::string> unpack_lzma(std::span<std::byte const> packed, UnpackBudget& budget) {
+std::expected<Bytes, std::string> unpack_lzma(std::span<std::byte const> packed, UnpackBudget& budget,
+                                              LzmaFilter filter) {
   if (packed.size() < kLzmaHeader) {
     return problem("LZMA: shorter than its header");
   }
   u64 const size = load_int(packed, 5, 8);
+  if (size == UINT64_MAX) {
+    return problem("LZMA: the header does not say to how many bytes it unpacks");
+  }
   MM_TRY(check_size("LZMA", size, budget));
   LzmaStream guard;
   lzma_stream& stream = guard.get();
-  if (lzma_alone_decoder(&stream, kLzmaMemory) != LZMA_OK) {
-    return problem("LZMA: the decoder cannot be made");
+  if (!open_decoder(stream, packed, size, filter)) {
+    return problem(fmt::format("LZMA: the properties byte {:#04x} is none", load_int(packed, 0, 1)));
   }
-  stream.next_in = input(packed);
-  stream.avail_in = packed.size();
+  stream.next_in = input(packed.subspan(kLzmaHeader));
+  stream.avail_in = packed.size() - kLzmaHeader;
   Bytes out;
   lzma_ret result = LZMA_OK;
   while (result == LZMA_OK) {
@@ -75,9 +101,6 @@ std::expected<Bytes, std::string> unpack_lzma(std::span<std::byte const> packed,
       stream.avail_out = added;
     }
     result = lzma_code(&stream, LZMA_FINISH);
-  }
-  if (result == LZMA_MEMLIMIT_ERROR) {
-    return problem("LZMA: the dictionary is too large");
   }
   if ((result != LZMA_STREAM_END && !(result == LZMA_BUF_ERROR && stream.total_out == size)) ||
       stream.total_out != size) {

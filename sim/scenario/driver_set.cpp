@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <iterator>
+#include <ranges>
 
 #include "core/abi/guids.hpp"
 #include "core/image/fv.hpp"
@@ -15,11 +18,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr u16 kApplication = 10;  ///< IMAGE_SUBSYSTEM_EFI_APPLICATION
+
 /// Why the host refuses an image, nothing when it does not.
 std::optional<std::string> refusal(std::span<std::byte const> image) {
   auto const listed = describe_image(image);
   if (!listed.loadable) {
     return "malformed image: " + listed.problem;
+  }
+  if (listed.subsystem == kApplication) {
+    return "an EFI application and not a driver: MM dispatches drivers (subsystem 11 or 12)";
   }
   auto const found = check_image(image);
   if (!found) {
@@ -31,7 +39,41 @@ std::optional<std::string> refusal(std::span<std::byte const> image) {
   return std::nullopt;
 }
 
+/// Modules that ours stand for: cores, the broker, the drivers of MM entry and CPUs. Names as in edk2, mu and PI.
+bool is_replaced(Guid const& guid, std::string_view name) {
+  constexpr std::array kGuids{guids::gMmSupervisorRing3BrokerGuid, guids::gMmSupervisorCoreGuid,
+                              guids::gMmSupervisorUserGuid, guids::gMmSupervisorInitGuid,
+                              "A3FF0EF5-0C28-42F5-B544-8C7DE1E80014"_guid};  // PiSmmCpuDxeSmm
+  constexpr std::array<std::string_view, 10> kNames{
+      "MmSupervisorCore", "MmUserCore", "MmSupervisorRing3Broker", "MmSupervisorInit",     "StandaloneMmCore",
+      "PiSmmCore",        "PiSmmIpl",   "PiSmmCpuDxeSmm",          "PiSmmCpuStandaloneMm", "StandaloneMmIpl"};
+  return std::ranges::find(kGuids, guid) != kGuids.end() || std::ranges::find(kNames, name) != kNames.end();
+}
+
+/// Why a driver of a volume is not run, nothing when it is.
+std::optional<std::string> refusal_in_volume(ListedFile const& f) {
+  if (f.damaged) {
+    return f.problems.front();
+  }
+  if (!f.image || f.pe.empty()) {
+    return f.problems.empty() ? "no PE32 section" : f.problems.front();
+  }
+  return refusal(f.pe);
+}
+
 std::string display_name(ListedFile const& f) { return f.ui.empty() ? format_guid(f.name) : f.ui; }
+
+ImageSpec image_of(ListedFile const& f) {
+  ImageSpec image;
+  image.name = display_name(f);
+  image.guid = f.name;
+  image.file = image.name;
+  image.content = Bytes{f.pe.begin(), f.pe.end()};
+  if (f.depex) {
+    image.depex_content = Bytes{f.depex->begin(), f.depex->end()};
+  }
+  return image;
+}
 
 }  // namespace
 
@@ -53,6 +95,10 @@ std::expected<void, std::string> add_image(DriverSet& set, std::string const& ar
     return std::unexpected(
         fmt::format("{}: a {} and not an image: give it with --fv", image.file.string(), listing->kind));
   }
+  if (is_replaced(image.guid, image.name)) {
+    set.not_run.push_back({image.name, image.guid, "replaced by ours", {}});
+    return {};
+  }
   if (auto const why = refusal(*image.content)) {
     return std::unexpected(fmt::format("{}: refused: {}", image.file.string(), *why));
   }
@@ -62,42 +108,32 @@ std::expected<void, std::string> add_image(DriverSet& set, std::string const& ar
 
 void add_volume(DriverSet& set, Listing const& listing) {
   for_each_file(listing.volumes, [&set](ListedFile const& f) {
-    if (!f.volumes.empty()) {
+    bool const driver = f.type == image::file_type::kMmStandalone;
+    if (!f.volumes.empty() && !driver) {
       return;  // only a container
     }
-    bool const core = f.type == image::file_type::kMmCoreStandalone;
-    bool const part = f.name == guids::gMmSupervisorRing3BrokerGuid || f.name == guids::gMmSupervisorCoreGuid ||
-                      f.name == guids::gMmSupervisorUserGuid || f.name == guids::gMmSupervisorInitGuid;
-    DriverReport report{display_name(f), f.name, {}, file_type_name(f.type)};
+    DriverReport report{display_name(f), f.name, "not run", file_type_name(f.type)};
     bool const again = std::ranges::find(set.images, f.name, &ImageSpec::guid) != set.images.end();
-    if (core || part) {
+    if (f.type == image::file_type::kMmCoreStandalone || is_replaced(f.name, f.ui)) {
       report.state = "replaced by ours";
-    } else if (again && f.type == image::file_type::kMmStandalone) {
-      report.state = "not run";
-      report.detail = "(a second copy of this file)";
-    } else if (f.type != image::file_type::kMmStandalone) {
-      report.state = "not run";
+    } else if (!driver) {
       report.detail = f.apriori.empty() ? report.detail : "(a-priori list, not honoured)";
-    } else if (!f.image || f.pe.empty()) {
-      report.state = "refused";
-      report.detail = f.problems.empty() ? "no PE32 section" : f.problems.front();
-    } else if (auto const why = refusal(f.pe)) {
+    } else if (f.superseded_by) {
+      report.detail = fmt::format("(marked for update, and the file at {:#x} takes its place)", *f.superseded_by);
+    } else if (again) {
+      report.detail = "(a second copy of this file)";
+    } else if (auto const why = refusal_in_volume(f)) {
       report.state = "refused";
       report.detail = *why;
     } else {
-      ImageSpec image;
-      image.name = report.name;
-      image.guid = f.name;
-      image.file = report.name;
-      image.content = Bytes{f.pe.begin(), f.pe.end()};
-      if (f.depex) {
-        image.depex_content = Bytes{f.depex->begin(), f.depex->end()};
-      }
-      set.images.push_back(std::move(image));
+      set.images.push_back(image_of(f));
       return;
     }
     set.not_run.push_back(std::move(report));
   });
+  auto losses = losses_of(listing);
+  std::ranges::move(losses.damage, std::back_inserter(set.losses.damage));
+  std::ranges::move(losses.not_opened, std::back_inserter(set.losses.not_opened));
 }
 
 std::expected<void, std::string> add_volume_file(DriverSet& set, fs::path const& file) {
@@ -110,7 +146,15 @@ std::expected<void, std::string> add_volume_file(DriverSet& set, fs::path const&
     return std::unexpected(
         fmt::format("{}: an image and not a volume: give it with --image, in a scenario as path", file.string()));
   }
+  std::size_t const damage = set.losses.damage.size();
+  std::size_t const not_opened = set.losses.not_opened.size();
   add_volume(set, *listing);
+  for (auto& text : set.losses.damage | std::views::drop(damage)) {
+    text = file.string() + ": " + text;
+  }
+  for (auto& text : set.losses.not_opened | std::views::drop(not_opened)) {
+    text = file.string() + ": " + text;
+  }
   return {};
 }
 

@@ -30,7 +30,18 @@ std::expected<PlatformHob, std::string> parse_hob(std::string const& argument) {
   }
   MM_TRY_ASSIGN(Guid const name, find_guid(argument.substr(0, colon)));
   auto const rest = argument.substr(colon + 1);
+  if (rest.starts_with("0x")) {
+    MM_TRY_ASSIGN(auto digits, parse_hex(std::string_view{rest}.substr(2)));
+    return PlatformHob{name, std::move(digits)};
+  }
   if (auto bytes = parse_hex(rest)) {
+    std::error_code ignored;
+    if (!rest.empty() && std::filesystem::exists(rest, ignored)) {
+      return std::unexpected(fmt::format(
+          "HOB {}: '{}' is hexadecimal, and there is a file of this name: write ./{} for the file, or 0x{} for the "
+          "digits",
+          named_guid(name), rest, rest, rest));
+    }
     return PlatformHob{name, std::move(*bytes)};
   }
   auto bytes = read_file(rest);

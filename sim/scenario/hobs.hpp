@@ -16,7 +16,8 @@ struct PlatformHob {
   Bytes data;
 };
 
-/// "GUID:hex" or "GUID:FILE", the GUID also by name. Hexadecimal digits are never a file name here: write ./FILE.
+/// "GUID:hex" or "GUID:FILE", the GUID also by name. Digits that are the name of a file
+/// too are an error: ./FILE is the file, 0x and digits are the digits. Error: a sentence.
 std::expected<PlatformHob, std::string> parse_hob(std::string const& argument);
 
 /// The HOBs one behind the other, as they stand in a list. Error, a sentence: too large, or a HOB that the boot code

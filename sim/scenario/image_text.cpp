@@ -40,6 +40,9 @@ std::string subject(Span file, image::PeError const& e) {
       return fmt::format(": its magic is {:#x}", load_le<u16>(file, e.offset));
     case PeProblem::SectionAlignment:
       return value() + "; link with -z common-page-size=0x1000 (GCC, CLANGDWARF) or /ALIGN:4096 (CLANGPDB, MSVC)";
+    case PeProblem::HeaderOverlap:
+    case PeProblem::HeaderAlignment:
+    case PeProblem::HeaderOffset:
     case PeProblem::FileAlignment:
     case PeProblem::ImageSize:
     case PeProblem::ImageTooLarge:

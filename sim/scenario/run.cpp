@@ -126,6 +126,7 @@ std::string image_name(Prepared const& prepared, Guid const& guid) {
 std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem::path const& images) {
   Prepared p;
   p.scenario = std::move(scenario);
+  p.warnings = p.scenario.warnings;
   p.images = images;
   std::vector<FvFileSpec> files;
   for (auto const& [name, guid] : {std::pair{p.scenario.supervisor, guids::gMmSupervisorCoreGuid},

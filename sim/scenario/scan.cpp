@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "sim/scenario/scan.hpp"
+#include "sim/scenario/json_text.hpp"
 
 #include <fmt/format.h>
 
@@ -12,6 +13,8 @@
 #include "core/abi/guids.hpp"
 #include "core/image/fv.hpp"
 #include "core/image/pe.hpp"
+#include "core/user/depex.hpp"
+#include "sim/scenario/depex_check.hpp"
 #include "sim/scenario/image_text.hpp"
 #include "sim/scenario/precheck.hpp"
 #include "sim/scenario/sarif.hpp"
@@ -44,6 +47,7 @@ enum Rule : std::size_t {
   kPrivileged,
   kUmip,
   kLockForm,
+  kDevice,
   kRsmBytes,
   kIncomplete,
   kUnreached,
@@ -87,6 +91,10 @@ constexpr std::array kRules{
              "With CR4.UMIP it faults in ring 3."},
     ScanRule{"lock-form", ScanLevel::Warning, "LOCK before a form that does not take it",
              "#UD on a processor; the simulator runs some of these forms (see mmsim doctor -v)."},
+    ScanRule{
+        "device-memory", ScanLevel::Warning, "Accesses the registers of a device at a fixed address",
+        "In ring 3 it is a page fault unless the platform opens the page: an unblock request before the lock, or a "
+        "protected region in a HOB. Flash, SPI, TPM and HPET drivers need it."},
     ScanRule{"rsm-bytes", ScanLevel::Warning, "The bytes of RSM inside other instructions or in data",
              "A strict loader (strict_rsm) refuses the image; change the code around until they are gone."},
     ScanRule{"not-all-code", ScanLevel::Warning, "There is more code than was looked at", "The other findings hold."},
@@ -126,7 +134,7 @@ KnownGuid const* known(Guid const& guid) {
 
 /// The headers as they are: an image that the loader refuses is looked at too.
 struct RawImage {
-  u16 machine = 0, characteristics = 0;
+  u16 machine = 0, characteristics = 0, subsystem = 0;
   u32 entry = 0, alignment = 0;
   struct Section {
     std::string name;
@@ -144,6 +152,7 @@ std::optional<RawImage> read_raw(Span file) {
   RawImage out;
   out.machine = load_le<u16>(file, nt + 4);
   out.characteristics = load_le<u16>(file, nt + 22);
+  out.subsystem = load_le<u16>(file, nt + 24 + 68);
   out.entry = load_le<u32>(file, nt + 24 + 16);
   out.alignment = load_le<u32>(file, nt + 24 + 32);
   u64 const table = nt + 24 + load_le<u16>(file, nt + 20);
@@ -161,6 +170,7 @@ class ImageScan {
  public:
   ImageScan(ScanInput const& input, RawImage raw) : input_(input), file_(input.image), raw_(std::move(raw)) {
     report_.name = input.name;
+    report_.subsystem = subsystem_name(raw_.subsystem);
   }
 
   ScanReport run() {
@@ -232,8 +242,9 @@ class ImageScan {
       if (s.raw_offset >= file_.size()) {
         continue;
       }
-      u64 const bytes = std::min<u64>(s.virtual_size != 0 ? std::min(s.virtual_size, s.raw_size) : s.raw_size,
-                                      file_.size() - s.raw_offset);
+      // What would lie beyond 4 GiB has no address.
+      u64 const bytes = std::min({u64{s.virtual_size != 0 ? std::min(s.virtual_size, s.raw_size) : s.raw_size},
+                                  file_.size() - s.raw_offset, (u64{1} << 32) - s.rva});
       all.push_back({s.name, s.rva, s.raw_offset, file_.subspan(s.raw_offset, static_cast<std::size_t>(bytes))});
       if ((s.characteristics & 0x2000'0020u) != 0) {
         sections.push_back(all.back());
@@ -242,6 +253,12 @@ class ImageScan {
     facts_ = scan_code(sections, all, raw_.entry, roots_);
     for (auto const& finding : facts_.findings) {
       report(finding, sections);
+    }
+    auto const told = [this](Rule rule) {
+      return std::ranges::any_of(report_.findings, [rule](ScanFinding const& f) { return f.rule == &kRules[rule]; });
+    };
+    if (rsm_ && !told(kRsm)) {
+      add(kRsm, fmt::format("rsm at image offset {:#x}", *rsm_));
     }
     if (!facts_.complete) {
       add(kIncomplete, "the paths through this image are too many");
@@ -268,6 +285,9 @@ class ImageScan {
       case CodeKind::LockForm:
         rule = kLockForm;
         break;
+      case CodeKind::Device:
+        rule = kDevice;
+        break;
       case CodeKind::Unreached:
         rule = kUnreached;
         break;
@@ -277,9 +297,9 @@ class ImageScan {
     }
     auto const section = std::ranges::find_if(
         sections, [&](CodeSection const& s) { return finding.rva - s.rva < s.bytes.size() && finding.rva >= s.rva; });
-    add(rule,
-        fmt::format("{} at {}+{:#x}{}", finding.text, section->name, finding.rva - section->rva,
-                    counts_[rule] == kMostOfARule ? " (and more)" : ""),
+    auto const place = section == sections.end() ? fmt::format("{:#x}", finding.rva)
+                                                 : fmt::format("{}+{:#x}", section->name, finding.rva - section->rva);
+    add(rule, fmt::format("{} at {}{}", finding.text, place, counts_[rule] == kMostOfARule ? " (and more)" : ""),
         finding.offset, finding.bytes, finding.at_start);
   }
 
@@ -287,7 +307,8 @@ class ImageScan {
     for (u64 at = 0; at + sizeof(Guid) <= file_.size(); ++at) {
       // The first byte decides nearly always.
       auto const* const found = known(load_guid(file_, at));
-      if (found == nullptr || !seen_.insert(found->name).second) {
+      // What the driver installs itself it does not ask of DXE.
+      if (found == nullptr || is_installed(at) || !seen_.insert(found->name).second) {
         continue;
       }
       traditional_ = traditional_ || found->guid == kSmmBase2;
@@ -295,6 +316,14 @@ class ImageScan {
         add(found->rule, fmt::format("{} ({})", found->name, format_guid(found->guid)), at, sizeof(Guid));
       }
     }
+  }
+
+  /// Whether the GUID at this file offset is of a protocol that the image installs.
+  bool is_installed(u64 offset) const {
+    return std::ranges::any_of(raw_.sections, [&](RawImage::Section const& s) {
+      return offset >= s.raw_offset && offset - s.raw_offset < s.raw_size &&
+             facts_.installed.contains(static_cast<u32>(s.rva + (offset - s.raw_offset)));
+    });
   }
 
   void services() {
@@ -318,32 +347,27 @@ class ImageScan {
       add(kNoDepex, input_.file_type ? "the file has no dependency section" : "no .depex was given");
       return;
     }
-    auto const words = depex_words(*input_.depex);
-    if (!words.empty() && words.back().starts_with('[')) {
-      add(kDepex, "it is malformed: " + words.back());
+    if (auto const why = why_depex_never_holds(*input_.depex)) {
+      add(kDepex, *why);
     }
-    if (!words.empty() && words.front() == "SOR") {
-      add(kDepex, "SOR: MM has no service that would schedule the driver");
-    }
-    for (u64 at = 0; at < input_.depex->size(); ++at) {
-      u8 const op = load_le<u8>(*input_.depex, at);
-      if (op > 2) {
-        continue;
-      }
-      auto const* const foreign = known(load_guid(*input_.depex, at + 1));
-      if (op == 2 && foreign != nullptr) {
+    std::set<std::string_view> told;
+    user::for_each_push(*input_.depex, [&](Guid const& guid) {
+      auto const* const foreign = known(guid);
+      if (foreign != nullptr && told.insert(foreign->name).second) {
         add(kDepex, fmt::format("depends on {}", foreign->name));
         depends_on_dxe_ = true;
       }
-      at += sizeof(Guid);
-    }
+    });
   }
 
   void module_type() {
     bool const dxe = !facts_.boot_services.empty() || !facts_.runtime_services.empty();
     bool const mmst = std::ranges::any_of(facts_.mmst_services, [](u32 offset) { return offset >= 0x78; });
     auto const type = input_.file_type;
-    if (type == kCombinedMmDxe) {
+    constexpr u16 kApplication = 10;
+    if (raw_.subsystem == kApplication) {
+      report_.module_type = "application";
+    } else if (type == kCombinedMmDxe) {
       report_.module_type = "traditional MM and DXE";
     } else if (type == kTraditionalMm || traditional_) {
       report_.module_type = "traditional MM";
@@ -358,13 +382,17 @@ class ImageScan {
       return;
     }
     std::string why = type ? fmt::format("file type {}", file_type_name(*type)) : "";
+    if (raw_.subsystem == kApplication) {
+      why += std::string{why.empty() ? "" : ", "} + "subsystem 10, EFI application";
+    }
     if (traditional_) {
       why += std::string{why.empty() ? "" : ", "} + "gEfiSmmBase2ProtocolGuid: it asks DXE for the MM system table";
     } else if (dxe) {
       why += std::string{why.empty() ? "" : ", "} + "the second argument of its entry point is EFI_SYSTEM_TABLE";
     }
     add(kModuleType,
-        fmt::format("{} driver ({})", report_.module_type, why.empty() ? "its dependency expression" : why));
+        fmt::format("{} ({})", raw_.subsystem == kApplication ? "application" : report_.module_type + " driver",
+                    why.empty() ? "its dependency expression" : why));
   }
 
   static constexpr u32 kMostOfARule = 32;
@@ -433,7 +461,7 @@ std::string_view ScanReport::verdict() const {
 
 std::expected<ScanReport, std::string> scan_image(ScanInput const& input) {
   if (load_le<u16>(input.image, 0) == 0x5A56) {
-    ScanReport report{input.name, "unknown", {}};
+    ScanReport report{input.name, "unknown", "TE", {}};
     report.findings.push_back({&kRules[kFormat], "TE image: MM loads PE32+ only", u64{0}, 2, false});
     return report;
   }
@@ -455,8 +483,7 @@ std::string scan_sarif(std::vector<ScanReport> const& reports) {
       results.push_back(sarif_of(report, finding));
     }
   }
-  return sarif_log("mmsim scan", std::move(rules), std::move(results))
-      .dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  return json_text(sarif_log("mmsim scan", std::move(rules), std::move(results)), JsonForm::Indented);
 }
 
 }  // namespace mm::scenario

@@ -48,7 +48,9 @@ struct ScanInput {
 
 struct ScanReport {
   std::string name;
-  std::string module_type;  ///< "MM_STANDALONE", "traditional MM", "traditional MM and DXE", "DXE", "unknown"
+  std::string
+      module_type;  ///< "MM_STANDALONE", "traditional MM", "traditional MM and DXE", "DXE", "application", "unknown"
+  std::string subsystem;  ///< "EFI boot service driver", ...
   std::vector<ScanFinding> findings;
 
   bool has(ScanLevel level) const;

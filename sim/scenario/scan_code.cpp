@@ -13,84 +13,20 @@
 
 #include "sim/scenario/bytes.hpp"
 #include "sim/scenario/code_kind.hpp"
+#include "sim/scenario/scan_state.hpp"
 
 namespace mm::scenario {
 namespace {
-
-using i64 = std::int64_t;
 
 constexpr u32 kBootServicesPointer = 0x60;     ///< in EFI_SYSTEM_TABLE
 constexpr u32 kRuntimeServicesPointer = 0x58;  ///< in EFI_SYSTEM_TABLE
 constexpr u32 kSystemTableBytes = 0x78;        ///< a service behind this offset is one of the MMST
 constexpr u64 kMostSteps = 8'000'000;
 constexpr u8 kMostVisits = 3;  ///< of one instruction, with different values in registers
-
-/// What a register or a variable holds, as far as it matters.
-enum class Tag : u8 {
-  None,
-  Table,     ///< second argument of the entry point: EFI_MM_SYSTEM_TABLE or EFI_SYSTEM_TABLE
-  Boot,      ///< what stands at 0x60 of it: gBS when it is dereferenced
-  Runtime,   ///< at 0x58
-  Constant,  ///< a number
-  Address,   ///< RVA of a variable or function
-};
-struct Value {
-  Tag tag = Tag::None;
-  u64 number = 0;
-};
-bool is_table(Value v) { return v.tag == Tag::Table || v.tag == Tag::Boot || v.tag == Tag::Runtime; }
-
-constexpr u8 kRax = 0, kRcx = 1, kRdx = 2;
-
-/// Registers and stack slots on one path.
-struct State {
-  std::array<Value, 16> registers{};
-  std::map<i64, Value> slots;  ///< by distance from RSP at the function's entry
-  std::optional<i64> rsp = 0;
-  std::optional<i64> rbp;
-
-  bool interesting() const {
-    return std::ranges::any_of(registers, is_table) ||
-           std::ranges::any_of(slots, [](auto const& slot) { return is_table(slot.second); });
-  }
-  void after_call() {
-    for (u8 const clobbered : {kRax, kRcx, kRdx, u8{8}, u8{9}, u8{10}, u8{11}}) {
-      registers[clobbered] = {};
-    }
-  }
-};
-struct Path {
-  u32 rva = 0;
-  State state;
-};
-
-/// 0 to 15 for any part of a general register, nothing for another register.
-std::optional<u8> gpr(ZydisRegister r) {
-  auto const whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-  if (whole < ZYDIS_REGISTER_RAX || whole > ZYDIS_REGISTER_R15) {
-    return std::nullopt;
-  }
-  return static_cast<u8>(whole - ZYDIS_REGISTER_RAX);
-}
-
-struct Decoded {
-  ZydisDecodedInstruction instruction{};
-  std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands{};
-  u32 rva = 0;
-
-  ZydisMnemonic mnemonic() const { return instruction.mnemonic; }
-  u32 next() const { return rva + instruction.length; }
-  /// Target of a direct branch, or RVA that a RIP-relative operand means.
-  std::optional<u32> absolute(ZydisDecodedOperand const& operand) const {
-    ZyanU64 target = 0;
-    if (!ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(&instruction, &operand, rva, &target)) || target > UINT32_MAX) {
-      return std::nullopt;
-    }
-    return static_cast<u32>(target);
-  }
-  bool memory(std::size_t i) const { return operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY; }
-  bool in_register(std::size_t i) const { return operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER; }
-};
+/// Paths that wait with what is known of their registers; further ones wait without. Bounds the memory of an image that
+/// is all branches.
+constexpr std::size_t kMostStates = 1 << 14;
+constexpr u32 kMostOfAKind = 4096;  ///< findings
 
 class CodeScan {
  public:
@@ -99,7 +35,9 @@ class CodeScan {
     for (auto const& section : code_) {
       visits_.emplace_back(section.bytes.size());
       covered_.emplace_back(section.bytes.size());
+      asked_.emplace_back(section.bytes.size());
     }
+    collect_starts();
   }
 
   /// Follows every path; again while that has shown new variables that hold a table.
@@ -108,22 +46,24 @@ class CodeScan {
     std::size_t known = 1;
     for (int pass = 0; pass < kMostPasses && known != globals_.size(); ++pass) {
       known = globals_.size();
-      for (auto& visits : visits_) {
-        std::ranges::fill(visits, u8{0});
+      for (std::size_t s = 0; s < code_.size(); ++s) {
+        std::ranges::fill(visits_[s], u8{0});
+        std::fill(asked_[s].begin(), asked_[s].end(), false);
       }
       State start;
       start.registers[kRdx] = {Tag::Table, 0};
-      pending_ = {{entry, start}};
+      pending_.push_back({entry, start});
       at_start_ = true;
       walk_pending();
       at_start_ = false;
       for (u32 const root : roots) {
         add_root(root);
       }
-      do {
-        pending_.swap(behind_pointers_);
-        walk_pending();
-      } while (!behind_pointers_.empty());
+      // Walking one adds others.
+      for (std::size_t i = 0; i < roots_.size(); ++i) {
+        walk_root(roots_[i]);
+      }
+      roots_.clear();
     }
   }
 
@@ -178,17 +118,92 @@ class CodeScan {
 
   void add(CodeKind kind, std::size_t section, std::size_t at, u32 bytes, std::string text) {
     u32 const rva = code_[section].rva + static_cast<u32>(at);
-    if (found_.insert({kind, rva}).second) {
+    auto& count = counts_[static_cast<std::size_t>(kind)];
+    if (count < kMostOfAKind && found_.insert({kind, rva}).second) {
+      ++count;
       facts_.findings.push_back({kind, rva, code_[section].offset + at, bytes, std::move(text), at_start_});
+    }
+  }
+
+  /// Addresses that instructions name: where a function, a variable, a text or the table of a switch begins. From a
+  /// sweep that may take data for instructions, so that some are none.
+  void collect_starts() {
+    for (std::size_t s = 0; s < code_.size(); ++s) {
+      for (std::size_t at = 0; at < code_[s].bytes.size();) {
+        Decoded d;
+        bool const good = decode(s, at, d);
+        if (good && d.mnemonic() == ZYDIS_MNEMONIC_LEA && d.memory(1) && d.operands[1].mem.base == ZYDIS_REGISTER_RIP) {
+          if (auto const target = d.absolute(d.operands[1])) {
+            starts_.insert(*target);
+          }
+        }
+        at += good ? d.instruction.length : 1;
+      }
     }
   }
 
   /// Code that only a pointer leads to. Compilers put read-only data among the code: it must look like code.
   void add_root(u32 rva) {
+    auto const at = place(rva);
+    if (!at || asked_[at->first][at->second]) {
+      return;
+    }
+    asked_[at->first][at->second] = true;
     if (plausible(rva)) {
-      behind_pointers_.push_back({rva, State{}});
+      roots_.push_back(rva);
     }
   }
+
+  /// Walks what is behind a pointer. When a path there comes to what no compiler writes, it was data: nothing of it
+  /// holds.
+  void walk_root(u32 rva) {
+    std::size_t const findings = facts_.findings.size();
+    touched_.clear();
+    sound_ = true;
+    pending_.push_back({rva, State{}});
+    walk_pending();
+    if (sound_) {
+      return;
+    }
+    for (auto const& [section, offset, length] : touched_) {
+      visits_[section][offset] = 0;
+      std::fill_n(covered_[section].begin() + static_cast<std::ptrdiff_t>(offset), length, u8{0});
+    }
+    for (std::size_t i = findings; i < facts_.findings.size(); ++i) {
+      auto const& f = facts_.findings[i];
+      found_.erase({f.kind, f.rva});
+      --counts_[static_cast<std::size_t>(f.kind)];
+    }
+    facts_.findings.resize(findings);
+  }
+
+  /// Zeros, or INS and OUTS without REP, which are the letters l to o.
+  static bool is_data(Decoded const& d, std::span<std::byte const> bytes) {
+    bool const zeros = bytes[0] == std::byte{0} && d.mnemonic() == ZYDIS_MNEMONIC_ADD;
+    bool const letters = is_string_io(d.mnemonic()) && (d.instruction.attributes & ZYDIS_ATTRIB_HAS_REP) == 0;
+    return zeros || letters;
+  }
+
+  /// Four letters or more up to a zero, of one or two bytes each.
+  static bool is_text(std::span<std::byte const> bytes) {
+    constexpr std::size_t kLeast = 4;
+    for (std::size_t const width : {std::size_t{1}, std::size_t{2}}) {
+      std::size_t letters = 0;
+      for (std::size_t at = 0; at + width <= bytes.size(); at += width) {
+        auto const c = static_cast<u8>(bytes[at]);
+        bool const wide_zero = width == 1 || bytes[at + 1] == std::byte{0};
+        if (c == 0 && wide_zero && letters >= kLeast) {
+          return true;
+        }
+        if (!wide_zero || !((c >= 0x20 && c < 0x7F) || c == '\n' || c == '\r' || c == '\t')) {
+          break;
+        }
+        ++letters;
+      }
+    }
+    return false;
+  }
+
   bool plausible(u32 rva) {
     constexpr int kMost = 2048;
     auto const at = place(rva);
@@ -196,14 +211,15 @@ class CodeScan {
       return false;
     }
     auto [section, offset] = *at;
+    if (is_text(code_[section].bytes.subspan(offset))) {
+      return false;
+    }
     for (int i = 0; i < kMost && offset < code_[section].bytes.size(); ++i) {
       Decoded d;
       if (!decode(section, offset, d)) {
         return false;
       }
-      bool const zeros = code_[section].bytes[offset] == std::byte{0} && d.mnemonic() == ZYDIS_MNEMONIC_ADD;
-      bool const letters = is_string_io(d.mnemonic()) && (d.instruction.attributes & ZYDIS_ATTRIB_HAS_REP) == 0;
-      if (zeros || letters) {
+      if (is_data(d, code_[section].bytes.subspan(offset))) {
         return false;
       }
       if (d.mnemonic() == ZYDIS_MNEMONIC_RET || d.mnemonic() == ZYDIS_MNEMONIC_JMP ||
@@ -216,10 +232,34 @@ class CodeScan {
   }
 
   void walk_pending() {
-    while (!pending_.empty()) {
-      Path path = std::move(pending_.front());
-      pending_.pop_front();
+    while (!pending_.empty() || !plain_pending_.empty()) {
+      Path path;
+      if (pending_.empty()) {
+        path.rva = plain_pending_.back();
+        plain_pending_.pop_back();
+      } else {
+        path = std::move(pending_.front());
+        pending_.pop_front();
+      }
       walk(path);
+    }
+  }
+
+  /// Keeps a path for later, unless what is there has been walked already.
+  void later(u32 rva, State state) {
+    auto const at = place(rva);
+    if (!at) {
+      sound_ = false;
+      return;
+    }
+    u8 const visits = visits_[at->first][at->second];
+    if (visits == kMostVisits || (visits != 0 && !state.interesting())) {
+      return;
+    }
+    if (pending_.size() < kMostStates) {
+      pending_.push_back({rva, std::move(state), {}});
+    } else if (visits == 0) {
+      plain_pending_.push_back(rva);
     }
   }
 
@@ -228,6 +268,7 @@ class CodeScan {
       auto const at = place(path.rva);
       if (!at || ++steps_ > kMostSteps) {
         facts_.complete = facts_.complete && steps_ <= kMostSteps;
+        sound_ = sound_ && (at || path.rva == path.behind_call);
         return;
       }
       auto const [section, offset] = *at;
@@ -240,8 +281,17 @@ class CodeScan {
       if (!decode(section, offset, d)) {
         if (last_status_ == ZYDIS_STATUS_ILLEGAL_LOCK) {
           add(CodeKind::LockForm, section, offset, 1, "LOCK before an instruction that does not take it");
+        } else if (path.rva != path.behind_call) {
+          sound_ = false;
         }
         return;
+      }
+      if (!at_start_) {
+        touched_.push_back({section, offset, d.instruction.length});
+        if (path.rva != path.behind_call && is_data(d, code_[section].bytes.subspan(offset))) {
+          sound_ = false;
+          return;
+        }
       }
       std::fill_n(covered_[section].begin() + static_cast<std::ptrdiff_t>(offset), d.instruction.length, u8{1});
       if (auto const kind = code_kind(d.instruction)) {
@@ -271,18 +321,60 @@ class CodeScan {
       case ZYDIS_MNEMONIC_CALL:
         call(d, path.state);
         path.state.after_call();
+        path.behind_call = path.rva;
         return true;
       default:
         break;
     }
     if (d.instruction.meta.category == ZYDIS_CATEGORY_COND_BR) {
       if (auto const target = d.absolute(d.operands[0])) {
-        pending_.push_back({*target, path.state});
+        State taken = path.state;
+        learn_bound(d.mnemonic(), taken, path.state);
+        later(*target, std::move(taken));
       }
       return true;
     }
     move(d, path.state);
     return true;
+  }
+
+  /// Installing a protocol: the GUID that the second argument, and of InstallMultipleProtocolInterfaces the fourth,
+  /// names.
+  void note_installed(Tag table, u32 service, State const& state) {
+    constexpr u32 kMmInstall = 0xA8, kInstall = 0x80, kInstallMultiple = 0x168;
+    bool const installs = (table == Tag::Table && service == kMmInstall) ||
+                          (table == Tag::Boot && (service == kInstall || service == kInstallMultiple));
+    auto const note = [&](u8 argument) {
+      if (state.registers[argument].tag == Tag::Address) {
+        facts_.installed.insert(static_cast<u32>(state.registers[argument].number));
+      }
+    };
+    if (installs) {
+      note(kRdx);
+      if (service == kInstallMultiple) {
+        note(9);
+      }
+    }
+  }
+
+  /// Memory at an address that is in the code: a device, where there is no RAM below 4 GiB.
+  void note_device(Decoded const& d, State const& state) {
+    constexpr u64 kLowest = 0xE000'0000;
+    for (std::size_t i = 0; i < d.instruction.operand_count_visible; ++i) {
+      if (!d.memory(i) || d.mnemonic() == ZYDIS_MNEMONIC_LEA || d.operands[i].mem.index != ZYDIS_REGISTER_NONE) {
+        continue;
+      }
+      auto const& mem = d.operands[i].mem;
+      auto const base = gpr(mem.base);
+      bool const fixed = mem.base == ZYDIS_REGISTER_NONE || (base && state.registers[*base].tag == Tag::Constant);
+      u64 const address = (base ? state.registers[*base].number : 0) + static_cast<u64>(mem.disp.value);
+      if (fixed && mem.segment != ZYDIS_REGISTER_GS && mem.segment != ZYDIS_REGISTER_FS && address >= kLowest &&
+          address <= UINT32_MAX) {
+        auto const at = place(d.rva);
+        add(CodeKind::Device, at->first, at->second, d.instruction.length,
+            fmt::format("{} of memory at {:#x}", ZydisMnemonicGetString(d.mnemonic()), address));
+      }
+    }
   }
 
   void call(Decoded const& d, State const& state) {
@@ -293,7 +385,7 @@ class CodeScan {
       for (u8 const argument : {kRcx, kRdx, u8{8}, u8{9}}) {
         callee.registers[argument] = state.registers[argument];
       }
-      pending_.push_back({*target, std::move(callee)});
+      later(*target, std::move(callee));
     }
   }
 
@@ -325,6 +417,9 @@ class CodeScan {
     auto const at = place(d.rva);
     u64 const where = code_[at->first].offset + at->second;
     bool const called = d.mnemonic() == ZYDIS_MNEMONIC_CALL || d.mnemonic() == ZYDIS_MNEMONIC_JMP;
+    if (called) {
+      note_installed(pointer.tag, number, state);
+    }
     switch (pointer.tag) {
       case Tag::Boot:
         facts_.boot_services.emplace(number, where);
@@ -347,16 +442,6 @@ class CodeScan {
       default:
         return {};
     }
-  }
-
-  static std::optional<i64> slot_of(ZydisDecodedOperand const& operand, State const& state) {
-    if (operand.mem.index != ZYDIS_REGISTER_NONE) {
-      return std::nullopt;
-    }
-    auto const base = operand.mem.base == ZYDIS_REGISTER_RSP   ? state.rsp
-                      : operand.mem.base == ZYDIS_REGISTER_RBP ? state.rbp
-                                                               : std::nullopt;
-    return base ? std::optional{*base + operand.mem.disp.value} : std::nullopt;
   }
 
   /// Value of a source operand; lea gives addresses.
@@ -394,9 +479,11 @@ class CodeScan {
         note_use(d, i, state);
       }
     }
+    note_device(d, state);
     if (m == ZYDIS_MNEMONIC_MOVSXD || m == ZYDIS_MNEMONIC_MOV) {
       jump_table(d, state);
     }
+    track_bounds(d, state);
     track_stack(d, state);
     if (m == ZYDIS_MNEMONIC_PUSH && state.rsp) {
       state.slots[*state.rsp] = source(d, 0, state);
@@ -416,25 +503,34 @@ class CodeScan {
     }
   }
 
-  /// A switch: entries of four bytes, each a distance from the register that the table is found by.
+  /// A switch: entries of four bytes, each a distance from the register that the table is found by. It has as many as
+  /// the compare before it lets through; where none is known it ends at the next thing that instructions name, at code
+  /// that was walked, and where an entry leads to no code.
   void jump_table(Decoded const& d, State const& state) {
     constexpr u32 kMostEntries = 512;
     auto const& operand = d.operands[1];
     auto const base = d.memory(1) ? gpr(operand.mem.base) : std::nullopt;
-    if (!base || operand.mem.index == ZYDIS_REGISTER_NONE || operand.mem.scale != 4 ||
-        state.registers[*base].tag != Tag::Address) {
+    auto const index = d.memory(1) ? gpr(operand.mem.index) : std::nullopt;
+    if (!base || !index || operand.mem.scale != 4 || state.registers[*base].tag != Tag::Address) {
       return;
     }
+    auto const most = state.most[*index];
     u64 const origin = state.registers[*base].number;
-    u64 at = origin + static_cast<u64>(operand.mem.disp.value);
-    for (u32 i = 0; i < kMostEntries; ++i, at += 4) {
+    u64 const table = origin + static_cast<u64>(operand.mem.disp.value);
+    for (u32 i = 0; i < kMostEntries && (!most || i <= *most); ++i) {
+      u64 const at = table + u64{i} * 4;
       auto const entry = word_at(at);
       u64 const target = origin + (entry ? static_cast<u64>(static_cast<i64>(static_cast<std::int32_t>(*entry))) : 0);
-      if (!entry || target > UINT32_MAX || !plausible(static_cast<u32>(target))) {
+      bool const past = !most && i != 0 && is_something_else(static_cast<u32>(at));
+      if (!entry || past || target > UINT32_MAX || !plausible(static_cast<u32>(target))) {
         return;
       }
-      pending_.push_back({static_cast<u32>(target), state});
+      later(static_cast<u32>(target), state);
     }
+  }
+  bool is_something_else(u32 rva) const {
+    auto const at = place(rva);
+    return starts_.contains(rva) || (at && covered_[at->first][at->second] != 0);
   }
   std::optional<u32> word_at(u64 rva) const {
     for (auto const& s : all_) {
@@ -463,132 +559,32 @@ class CodeScan {
     }
   }
 
-  static void track_stack(Decoded const& d, State& state) {
-    auto const m = d.mnemonic();
-    bool const rsp_first = d.in_register(0) && d.operands[0].reg.value == ZYDIS_REGISTER_RSP;
-    bool const rbp_first = d.in_register(0) && d.operands[0].reg.value == ZYDIS_REGISTER_RBP;
-    bool const immediate = d.operands[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    if (m == ZYDIS_MNEMONIC_PUSH || m == ZYDIS_MNEMONIC_POP) {
-      state.rsp = state.rsp ? std::optional{*state.rsp + (m == ZYDIS_MNEMONIC_PUSH ? -8 : 8)} : std::nullopt;
-      state.rbp = m == ZYDIS_MNEMONIC_POP && rbp_first ? std::nullopt : state.rbp;
-    } else if (rsp_first && immediate && (m == ZYDIS_MNEMONIC_SUB || m == ZYDIS_MNEMONIC_ADD)) {
-      i64 const by = d.operands[1].imm.value.s;
-      state.rsp = state.rsp ? std::optional{*state.rsp + (m == ZYDIS_MNEMONIC_SUB ? -by : by)} : std::nullopt;
-    } else if (rsp_first && m != ZYDIS_MNEMONIC_CMP && m != ZYDIS_MNEMONIC_TEST) {
-      state.rsp = m == ZYDIS_MNEMONIC_MOV && d.in_register(1) && d.operands[1].reg.value == ZYDIS_REGISTER_RBP
-                      ? state.rbp
-                      : std::nullopt;
-    } else if (rbp_first && m == ZYDIS_MNEMONIC_MOV) {
-      state.rbp = d.in_register(1) && d.operands[1].reg.value == ZYDIS_REGISTER_RSP ? state.rsp : std::nullopt;
-    } else if (rbp_first && m == ZYDIS_MNEMONIC_LEA) {
-      state.rbp = slot_of(d.operands[1], state);
-    }
-  }
-
-  /// The instruction in words, with the port or the MSR when its number is in the code.
-  static std::string name_of(Decoded const& d, State const& state) {
-    std::string name = ZydisMnemonicGetString(d.mnemonic());
-    auto const m = d.mnemonic();
-    auto const constant = [&](u8 r) { return state.registers[r].tag == Tag::Constant; };
-    if ((m == ZYDIS_MNEMONIC_RDMSR || m == ZYDIS_MNEMONIC_WRMSR) && constant(kRcx)) {
-      name += fmt::format(" of MSR {:#x}", state.registers[kRcx].number & 0xFFFF'FFFF);
-    } else if (m == ZYDIS_MNEMONIC_IN || m == ZYDIS_MNEMONIC_OUT) {
-      auto const& port = d.operands[m == ZYDIS_MNEMONIC_IN ? 1 : 0];
-      bool const immediate = port.type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-      if (immediate || constant(kRdx)) {
-        name += fmt::format(" of port {:#x}", (immediate ? port.imm.value.u : state.registers[kRdx].number) & 0xFFFF);
-      }
-    } else if (m == ZYDIS_MNEMONIC_MOV && d.in_register(0) && d.in_register(1)) {
-      name += fmt::format(" {}, {}", ZydisRegisterGetString(d.operands[0].reg.value),
-                          ZydisRegisterGetString(d.operands[1].reg.value));
-    }
-    return name;
-  }
-
   std::vector<CodeSection> const& code_;
   std::vector<CodeSection> const& all_;
   ZydisDecoder decoder_{};
   ZyanStatus last_status_ = 0;
+  struct Touched {
+    std::size_t section, offset;
+    u8 length;
+  };
+
   std::vector<std::vector<u8>> visits_, covered_;
+  std::vector<std::vector<bool>> asked_;  ///< places that a pointer to was seen
   std::map<u32, Value> globals_;
+  std::set<u32> starts_;
   std::deque<Path> pending_;
-  std::deque<Path> behind_pointers_;  ///< where only a pointer leads to: walked when nothing else is pending
-  bool at_start_ = true;              ///< what is walked now can be reached from the entry point without a pointer
+  std::vector<u32> plain_pending_;  ///< paths of which nothing is known
+  std::vector<u32> roots_;          ///< where only a pointer leads to: walked when nothing else is pending
+  std::vector<Touched> touched_;    ///< instructions of the root that is walked now
+  bool sound_ = true;               ///< it looks like code so far
+  bool at_start_ = true;            ///< what is walked now can be reached from the entry point without a pointer
   std::set<std::pair<CodeKind, u32>> found_;
+  std::array<u32, 8> counts_{};  ///< of findings, by kind
   u64 steps_ = 0;
   CodeFacts facts_;
 };
 
-/// Services from offset 0x18 on, 8 bytes each (UEFI 2.10, 4.4 and 4.5).
-constexpr std::array<std::string_view, 44> kBootServices{"RaiseTPL",
-                                                         "RestoreTPL",
-                                                         "AllocatePages",
-                                                         "FreePages",
-                                                         "GetMemoryMap",
-                                                         "AllocatePool",
-                                                         "FreePool",
-                                                         "CreateEvent",
-                                                         "SetTimer",
-                                                         "WaitForEvent",
-                                                         "SignalEvent",
-                                                         "CloseEvent",
-                                                         "CheckEvent",
-                                                         "InstallProtocolInterface",
-                                                         "ReinstallProtocolInterface",
-                                                         "UninstallProtocolInterface",
-                                                         "HandleProtocol",
-                                                         "Reserved",
-                                                         "RegisterProtocolNotify",
-                                                         "LocateHandle",
-                                                         "LocateDevicePath",
-                                                         "InstallConfigurationTable",
-                                                         "LoadImage",
-                                                         "StartImage",
-                                                         "Exit",
-                                                         "UnloadImage",
-                                                         "ExitBootServices",
-                                                         "GetNextMonotonicCount",
-                                                         "Stall",
-                                                         "SetWatchdogTimer",
-                                                         "ConnectController",
-                                                         "DisconnectController",
-                                                         "OpenProtocol",
-                                                         "CloseProtocol",
-                                                         "OpenProtocolInformation",
-                                                         "ProtocolsPerHandle",
-                                                         "LocateHandleBuffer",
-                                                         "LocateProtocol",
-                                                         "InstallMultipleProtocolInterfaces",
-                                                         "UninstallMultipleProtocolInterfaces",
-                                                         "CalculateCrc32",
-                                                         "CopyMem",
-                                                         "SetMem",
-                                                         "CreateEventEx"};
-constexpr std::array<std::string_view, 14> kRuntimeServices{"GetTime",
-                                                            "SetTime",
-                                                            "GetWakeupTime",
-                                                            "SetWakeupTime",
-                                                            "SetVirtualAddressMap",
-                                                            "ConvertPointer",
-                                                            "GetVariable",
-                                                            "GetNextVariableName",
-                                                            "SetVariable",
-                                                            "GetNextHighMonotonicCount",
-                                                            "ResetSystem",
-                                                            "UpdateCapsule",
-                                                            "QueryCapsuleCapabilities",
-                                                            "QueryVariableInfo"};
-
-std::string service_name(std::span<std::string_view const> names, u32 offset) {
-  u32 const index = (offset - 0x18) / 8;
-  return offset >= 0x18 && offset % 8 == 0 && index < names.size() ? std::string{names[index]}
-                                                                   : fmt::format("service at {:#x}", offset);
-}
-
 }  // namespace
-
-std::string boot_service_name(u32 offset) { return service_name(kBootServices, offset); }
-std::string runtime_service_name(u32 offset) { return service_name(kRuntimeServices, offset); }
 
 CodeFacts scan_code(std::vector<CodeSection> const& code, std::vector<CodeSection> const& all, u32 entry,
                     std::vector<u32> const& roots) {

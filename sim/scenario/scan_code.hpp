@@ -28,6 +28,7 @@ enum class CodeKind : u8 {
   RsmBytes,   ///< 0F AA, not at the start of an instruction
   Umip,       ///< faults in ring 3 with CR4.UMIP
   LockForm,   ///< LOCK before an instruction that does not take it
+  Device,     ///< memory at a fixed address where devices are
   Unreached,  ///< bytes of a privileged instruction where no path was found to
 };
 
@@ -46,6 +47,7 @@ struct CodeFacts {
   std::map<u32, u64> boot_services;     ///< offset in EFI_BOOT_SERVICES -> file offset of the first use
   std::map<u32, u64> runtime_services;  ///< the same for EFI_RUNTIME_SERVICES
   std::set<u32> mmst_services;          ///< offsets in EFI_MM_SYSTEM_TABLE
+  std::set<u32> installed;              ///< RVAs of the GUIDs of protocols that the image installs itself
   bool complete = true;                 ///< false: the image has more code than is looked at
 };
 

@@ -31,7 +31,8 @@ struct ExpectedBytes {
 
 struct StepExpectation {
   std::optional<u64> status;
-  std::optional<u64> size;  ///< ReturnBufferSize, or bytes of the message with message_size
+  std::optional<bool> error;  ///< the status is some error (true), or none (false)
+  std::optional<u64> size;    ///< ReturnBufferSize, or bytes of the message with message_size
   std::optional<u64> message_size;
   std::optional<u64> value;
   std::optional<u64> valid;  ///< mailbox valid byte after the MMI
@@ -105,9 +106,11 @@ struct Scenario {
   std::vector<ImageSpec> images;
   std::vector<ScenarioStep> steps;
   Expectation expect;
+  std::vector<std::string> warnings;  ///< about the files that it names
 };
 
-/// Reads and checks a scenario file. `images` is the folder of the built images. Error: "file:line: what".
+/// Reads and checks a scenario file. `images` is the folder of the built images. Error: "file:line: what", one
+/// a line when several parts of the file are wrong.
 std::expected<Scenario, std::string> load_scenario(std::filesystem::path const& file,
                                                    std::filesystem::path const& images);
 /// The same from text; `file` names it in errors and anchors relative paths.

@@ -9,6 +9,7 @@
 #include "sim/policy/xml.hpp"
 #include "sim/scenario/driver_set.hpp"
 #include "sim/scenario/names.hpp"
+#include "sim/scenario/toml_shape.hpp"
 #include "sim/scenario/toml_steps.hpp"
 
 namespace mm::scenario {
@@ -25,15 +26,74 @@ class Reader : private TomlValues {
   Reader(fs::path file, fs::path images) : TomlValues(std::move(file)), images_(std::move(images)) {}
 
   Scenario read(toml::table const& root) {
-    only(root,
-         {"schema", "name", "targets", "release", "dispatch", "images", "machine", "policy", "hob", "step", "expect"},
-         "the scenario");
     auto const schema = number(root, "schema", 0, 1000);
     if (!schema || *schema != 1) {
       fail(root, "schema = 1 is missing: it is the only version this program reads");
     }
     Scenario s;
     s.file = file();
+    attempt([&] {
+      only(root,
+           {"schema", "name", "targets", "release", "dispatch", "images", "machine", "policy", "hob", "step", "expect"},
+           "the scenario");
+    });
+    attempt([&] { read_head(root, s); });
+    attempt([&] {
+      if (auto const* machine = table(root, "machine")) {
+        read_machine(*machine, s);
+      }
+    });
+    finish_machine(s.boot);
+    set_boot(s.boot);
+    attempt([&] { read_policy(table(root, "policy"), s); });
+    each(root, "hob", [&](toml::table const& t) {
+      append_bytes(s.hobs, read_hob(t));
+      if (s.hobs.size() > platform::kExtraHobsLimit) {
+        fail(t, fmt::format("the HOBs have more than {} bytes", platform::kExtraHobsLimit));
+      }
+    });
+    each(root, "images", [&](toml::table const& t) { read_images(t, s.images); });
+    each(root, "step", [&](toml::table const& t) { s.steps.push_back(read_step(*this, t)); });
+    attempt([&] {
+      if (auto const* expect = table(root, "expect")) {
+        read_expect(*expect, s.expect);
+      }
+    });
+    if (!problems_.empty()) {
+      throw TomlProblem{problems_};
+    }
+    s.warnings = std::move(warnings_);
+    return s;
+  }
+
+ private:
+  /// Problems of one file that are told; a file of another kind would give thousands.
+  static constexpr unsigned kMostProblems = 20;
+
+  /// Reads one part. What is wrong with it does not hide what is wrong with the next.
+  template <typename Part>
+  void attempt(Part&& part) {
+    try {
+      part();
+    } catch (TomlProblem const& p) {
+      if (++problem_count_ <= kMostProblems) {
+        problems_ += (problems_.empty() ? "" : "\n") + p.text;
+      } else if (problem_count_ == kMostProblems + 1) {
+        problems_ += "\n" + file().string() + ": there are more problems";
+      }
+    }
+  }
+  /// Reads every table of the array at `key`.
+  template <typename Element>
+  void each(toml::table const& root, std::string_view key, Element&& element) {
+    attempt([&] {
+      for (auto const& node : array(root, key)) {
+        attempt([&] { element(as_table(node, key)); });
+      }
+    });
+  }
+
+  void read_head(toml::table const& root, Scenario& s) const {
     s.name = text(root, "name").value_or(file().stem().string());
     s.dispatch = flag(root, "dispatch").value_or(true);
     s.release = flag(root, "release").value_or(true);
@@ -44,31 +104,8 @@ class Reader : private TomlValues {
       }
       s.targets.push_back(*name);
     }
-    if (auto const* machine = table(root, "machine")) {
-      read_machine(*machine, s);
-    }
-    finish_machine(s.boot);
-    set_boot(s.boot);
-    read_policy(table(root, "policy"), s);
-    for (auto const& node : array(root, "hob")) {
-      append_bytes(s.hobs, read_hob(as_table(node, "hob")));
-      if (s.hobs.size() > platform::kExtraHobsLimit) {
-        fail(node, fmt::format("the HOBs have more than {} bytes", platform::kExtraHobsLimit));
-      }
-    }
-    for (auto const& node : array(root, "images")) {
-      read_images(as_table(node, "images"), s.images);
-    }
-    for (auto const& node : array(root, "step")) {
-      s.steps.push_back(read_step(*this, as_table(node, "step")));
-    }
-    if (auto const* expect = table(root, "expect")) {
-      read_expect(*expect, s.expect);
-    }
-    return s;
   }
 
- private:
   // --- sections ---------------------------------------------------------------------------------------------------
   void read_machine(toml::table const& t, Scenario& s) const {
     only(t, {"cpus", "ram", "tseg", "profile", "save_state", "fault_policy", "seed", "smap", "strict_rsm", "defects"},
@@ -164,10 +201,10 @@ class Reader : private TomlValues {
     return out;
   }
 
-  void read_images(toml::table const& t, std::vector<ImageSpec>& to) const {
+  void read_images(toml::table const& t, std::vector<ImageSpec>& to) {
     if (auto const volume = text(t, "drivers")) {
       only(t, {"drivers"}, "images");
-      return read_drivers(*find(t, "drivers"), path(*volume), to);
+      return read_drivers(*find(t, "drivers"), path(*volume), to, warnings_);
     }
     ImageSpec const image = read_image(t);
     u64 const copies = number(t, "copies", 1, kMostCopies).value_or(1);
@@ -176,12 +213,19 @@ class Reader : private TomlValues {
       to.back().guid.data1 += i;
     }
   }
-  /// The MM drivers of a volume, without its cores.
-  void read_drivers(toml::node const& node, fs::path const& volume, std::vector<ImageSpec>& to) const {
+  /// The MM drivers of a volume, without its cores. A scenario passes with all of them or not at all: damage that may
+  /// hide one is an error, and what is not opened a warning.
+  void read_drivers(toml::node const& node, fs::path const& volume, std::vector<ImageSpec>& to,
+                    std::vector<std::string>& warnings) const {
     DriverSet set;
     if (auto const added = add_volume_file(set, volume); !added) {
       fail(node, added.error());
     }
+    if (!set.losses.damage.empty()) {
+      fail(node, fmt::format("{} ({} problem{} in it; `mmsim images` shows all)", set.losses.damage.front(),
+                             set.losses.damage.size(), set.losses.damage.size() == 1 ? "" : "s"));
+    }
+    std::ranges::move(set.losses.not_opened, std::back_inserter(warnings));
     for (auto const& report : set.not_run) {
       if (report.state == "refused") {
         fail(node, fmt::format("{}: {}: refused: {}", volume.string(), report.name, report.detail));
@@ -279,12 +323,18 @@ class Reader : private TomlValues {
   }
 
   fs::path images_;
+  std::vector<std::string> warnings_;
+  std::string problems_;  ///< one a line
+  unsigned problem_count_ = 0;
 };
 
 }  // namespace
 
 std::expected<Scenario, std::string> parse_scenario(std::string_view text, fs::path const& file,
                                                     fs::path const& images) {
+  if (auto const shape = toml_shape_problem(text)) {
+    return std::unexpected(fmt::format("{}:{}: {}", file.string(), shape->line, shape->text));
+  }
   try {
     auto const root = toml::parse(text, file.string());
     return Reader{file, images}.read(root);

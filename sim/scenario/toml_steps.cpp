@@ -320,7 +320,8 @@ class StepReader : private TomlValues {
   }
 
   void read_step_expect(toml::table const& t, ScenarioStep& step) const {
-    only(t, {"status", "size", "message_size", "value", "valid", "text", "hex", "fields", "registers", "halts"},
+    only(t,
+         {"status", "error", "size", "message_size", "value", "valid", "text", "hex", "fields", "registers", "halts"},
          "[step.expect]");
     if (auto const* wanted = table(t, "registers")) {
       expected_registers(*wanted, step);
@@ -330,6 +331,10 @@ class StepReader : private TomlValues {
       step.expect.status = static_cast<u64>(*choice(t, "status", kStatusNames));
     } else {
       step.expect.status = number(t, "status");
+    }
+    step.expect.error = flag(t, "error");
+    if (step.expect.error && step.expect.status) {
+      fail(t, "a step expects either a status or error = true or false");
     }
     step.expect.size = number(t, "size");
     step.expect.message_size = number(t, "message_size");

@@ -2,24 +2,51 @@
 #include "sim/scenario/toml_values.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include "core/abi/platform.hpp"
 
 namespace mm::scenario {
 
+namespace {
+
+/// All of `text` as a number: hexadecimal with 0x, else decimal. Nothing for signs, blanks, leading zeros (which mean
+/// octal to some and nothing to others), and more than 64 bits.
+std::optional<TomlNumber> parse_number(std::string_view text) {
+  bool const hexadecimal = text.starts_with("0x") || text.starts_with("0X");
+  text.remove_prefix(hexadecimal ? 2 : 0);
+  TomlNumber out{0, hexadecimal};
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.value, hexadecimal ? 16 : 10);
+  bool const leading_zero = !hexadecimal && text.size() > 1 && text[0] == '0';
+  bool const whole = error == std::errc{} && end == text.data() + text.size();
+  return whole && !leading_zero ? std::optional{out} : std::nullopt;
+}
+
+std::string as_written(TomlNumber const& n) { return n.hexadecimal ? hex_number(n.value) : fmt::format("{}", n.value); }
+
+}  // namespace
+
+std::string TomlValues::place(toml::node const& at) const {
+  return fmt::format("{}:{}", file_.string(), at.source().begin.line);
+}
+
 void TomlValues::fail(toml::node const& at, std::string const& what) const {
-  throw TomlProblem{fmt::format("{}:{}: {}", file_.string(), at.source().begin.line, what)};
+  throw TomlProblem{fmt::format("{}: {}", place(at), what)};
 }
 
 void TomlValues::only(toml::table const& t, std::vector<std::string_view> const& keys, std::string_view where) const {
+  std::string problems;
   for (auto const& [key, node] : t) {
     std::string_view const name = key.str();
     if (std::find(keys.begin(), keys.end(), name) != keys.end()) {
       continue;
     }
     auto const near = nearest(name, keys);
-    fail(node, fmt::format("unknown key '{}' in {}{}", name, where,
-                           near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+    problems += fmt::format("{}{}: unknown key '{}' in {}{}", problems.empty() ? "" : "\n", place(node), name, where,
+                            near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+  }
+  if (!problems.empty()) {
+    throw TomlProblem{problems};
   }
 }
 
@@ -46,12 +73,13 @@ std::optional<bool> TomlValues::flag(toml::table const& t, std::string_view key)
   return node == nullptr ? std::nullopt : node->value<bool>();
 }
 
-u64 TomlValues::number_of(toml::node const& node, std::string_view key) const {
+TomlNumber TomlValues::number_of(toml::node const& node, std::string_view key) const {
   if (auto const* i = node.as_integer()) {
     if (i->get() < 0) {
       fail(node, fmt::format("{} must not be negative", key));
     }
-    return static_cast<u64>(i->get());
+    return {static_cast<u64>(i->get()),
+            (i->flags() & toml::value_flags::format_as_hexadecimal) != toml::value_flags::none};
   }
   if (auto const* s = node.as_string()) {
     return address(node, s->get(), key);
@@ -59,34 +87,31 @@ u64 TomlValues::number_of(toml::node const& node, std::string_view key) const {
   fail(node, fmt::format("{} must be a number", key));
 }
 
-u64 TomlValues::address(toml::node const& node, std::string const& value, std::string_view key) const {
+TomlNumber TomlValues::address(toml::node const& node, std::string const& value, std::string_view key) const {
   auto const plus = value.find('+');
   auto const head = value.substr(0, plus);
   std::pair<std::string_view, u64> const regions[] = {
       {"mmram", boot_.ram_bytes - boot_.tseg_bytes},          {"user-comm", platform::kUserCommBuffer},
       {"supervisor-comm", platform::kSupervisorCommBuffer},   {"user-status", platform::kUserCommStatus},
       {"supervisor-status", platform::kSupervisorCommStatus}, {"scratch", platform::kScratch}};
-  u64 base = 0;
-  std::string rest = value;
-  for (auto const& [name, at] : regions) {
-    if (head == name) {
-      base = at;
-      rest = plus == std::string::npos ? "0" : value.substr(plus + 1);
-    }
+  auto const* const region = std::ranges::find(regions, head, &std::pair<std::string_view, u64>::first);
+  bool const in_region = region != std::end(regions);
+  auto const offset = !in_region                  ? parse_number(value)
+                      : plus == std::string::npos ? TomlNumber{}
+                                                  : parse_number(value.substr(plus + 1));
+  if (!offset) {
+    fail(node,
+         fmt::format("{} = \"{}\" is not a number (0x and hexadecimal digits, or decimal without leading zeros; nor "
+                     "mmram, user-comm, supervisor-comm, user-status, supervisor-status or scratch with an optional "
+                     "+offset)",
+                     key, value));
   }
-  std::size_t used = 0;
-  u64 v = 0;
-  try {
-    v = std::stoull(rest, &used, 0);
-  } catch (std::exception const&) {
-    used = 0;
+  u64 const base = in_region ? region->second : 0;
+  if (offset->value > UINT64_MAX - base) {
+    fail(node, fmt::format("{} = \"{}\" is out of range: {} begins at {}, and the sum is beyond 64 bits", key, value,
+                           head, hex_number(base)));
   }
-  if (used == 0 || used != rest.size() || rest.front() == '-') {
-    fail(node, fmt::format("{} = \"{}\" is not a number (nor mmram, user-comm, supervisor-comm, user-status, "
-                           "supervisor-status or scratch with an optional +offset)",
-                           key, value));
-  }
-  return base + v;
+  return {base + offset->value, in_region || offset->hexadecimal};
 }
 
 std::optional<u64> TomlValues::number(toml::table const& t, std::string_view key, u64 low, u64 high) const {
@@ -94,12 +119,12 @@ std::optional<u64> TomlValues::number(toml::table const& t, std::string_view key
   if (node == nullptr) {
     return std::nullopt;
   }
-  u64 const v = number_of(*node, key);
-  if (v < low || v > high) {
-    fail(*node,
-         fmt::format("{} = {} is out of range ({} to {})", key, hex_number(v), hex_number(low), hex_number(high)));
+  auto const n = number_of(*node, key);
+  if (n.value < low || n.value > high) {
+    fail(*node, fmt::format("{} = {} is out of range ({} to {})", key, as_written(n), as_written({low, n.hexadecimal}),
+                            as_written({high, n.hexadecimal})));
   }
-  return v;
+  return n.value;
 }
 
 u64 TomlValues::need(toml::table const& t, std::string_view key, u64 high) const {

@@ -16,9 +16,15 @@
 /// Typed values of a scenario file. Whatever is wrong with one is said with its line.
 namespace mm::scenario {
 
-/// What is wrong with the file. Thrown by its readers only; parse_scenario() turns it into its error.
+/// What is wrong with the file. Thrown by its readers only; parse_scenario() turns all of them into its error.
 struct TomlProblem {
   std::string text;
+};
+
+/// A number as the file has it.
+struct TomlNumber {
+  u64 value = 0;
+  bool hexadecimal = false;  ///< written with 0x, or in a region: problems say it so too
 };
 
 /// Access to the tables of one file.
@@ -32,6 +38,8 @@ class TomlValues {
   /// The machine, which addresses in a region depend on.
   void set_boot(abi::BootConfig const& boot) { boot_ = boot; }
 
+  /// "file:line"
+  std::string place(toml::node const& at) const;
   [[noreturn]] void fail(toml::node const& at, std::string const& what) const;
   /// Every key of `t` is one of `keys`.
   void only(toml::table const& t, std::vector<std::string_view> const& keys, std::string_view where) const;
@@ -42,7 +50,7 @@ class TomlValues {
 
   std::optional<std::string> text(toml::table const& t, std::string_view key) const;
   std::optional<bool> flag(toml::table const& t, std::string_view key) const;
-  /// An integer, or a string: a hexadecimal or decimal number of 64 bits, or region+offset.
+  /// An integer, or a string: a hexadecimal (0x) or decimal number of 64 bits without leading zeros, or region+offset.
   std::optional<u64> number(toml::table const& t, std::string_view key, u64 low = 0, u64 high = UINT64_MAX) const;
   /// A number that must be there.
   u64 need(toml::table const& t, std::string_view key, u64 high = UINT64_MAX) const;
@@ -91,8 +99,8 @@ class TomlValues {
   Guid guid(toml::node const& at, std::string const& name) const;
 
  private:
-  u64 number_of(toml::node const& node, std::string_view key) const;
-  u64 address(toml::node const& node, std::string const& value, std::string_view key) const;
+  TomlNumber number_of(toml::node const& node, std::string_view key) const;
+  TomlNumber address(toml::node const& node, std::string const& value, std::string_view key) const;
 
   std::filesystem::path file_;
   abi::BootConfig boot_;

@@ -2,21 +2,25 @@
 #include "sim/scenario/volume_listing.hpp"
 
 #include <fmt/format.h>
+#include <lzma.h>
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "core/abi/guids.hpp"
 #include "core/image/fv.hpp"
-#include "core/image/pe.hpp"
 #include "sim/scenario/decompress.hpp"
-#include "sim/scenario/image_text.hpp"
+#include "sim/scenario/file_walk.hpp"
+#include "sim/scenario/header_sums.hpp"
+#include "sim/scenario/lone_file.hpp"
 
 namespace mm::scenario {
 namespace {
 
 using image::fits;
+using image::FvProblem;
 using image::load_guid;
 using image::load_le;
 using image::slice;
@@ -25,15 +29,29 @@ using Span = std::span<std::byte const>;
 constexpr unsigned kMaxDepth = 8;
 /// Files and sections in one listing: bounds the memory that a hostile volume of tiny files costs.
 constexpr u32 kMaxEntries = 100'000;
+constexpr std::size_t kMaxRemarks = 16;  ///< of what only looks like a volume
+constexpr std::string_view kSignature = "_FVH";
+constexpr u64 kSignatureAt = 40;
 
 constexpr Guid kLzma = "EE4E5898-3914-4259-9D6E-DC7BD79403CF"_guid;
+constexpr Guid kLzmaX86 = "D42AE6BD-1352-4BFB-909A-CA72A6EAE889"_guid;
 constexpr Guid kBrotli = "3D532050-5CDA-4FD0-879E-0F7F630D5AFB"_guid;
 constexpr Guid kTiano = "A31280AD-481E-41B6-95E8-127F4C984779"_guid;
 constexpr Guid kCrc32 = "FC1BCDB0-7D31-49AA-936A-A4600D9DD083"_guid;
-constexpr Guid kVariableStore = "FFF12B8D-7696-4C8B-A985-2747075B4F50"_guid;
 
-std::string sentence(image::FvError const& e) {
-  return fmt::format("{} (at {:#x})", image::problem_text(e.problem), e.offset);
+/// File systems that are known by name and not opened.
+constexpr std::pair<Guid, std::string_view> kOtherSystems[] = {
+    {"7A9354D9-0468-444A-81CE-0BF617D890DF"_guid, "FFS1"},
+    {"FFF12B8D-7696-4C8B-A985-2747075B4F50"_guid, "variable store"},
+    {"04ADEEAD-61FF-4D31-B6BA-64F8BF901F5A"_guid, "Apple boot volume"}};
+
+std::string system_name(Guid const& system) {
+  for (auto const& [guid, name] : kOtherSystems) {
+    if (guid == system) {
+      return std::string{name};
+    }
+  }
+  return "file system " + format_guid(system);
 }
 
 /// UCS-2 up to the terminator; what is not printable ASCII becomes '?'.
@@ -49,57 +67,12 @@ std::string ui_text(Span body) {
   return out;
 }
 
-std::string rights_of(u32 characteristics) {
-  return fmt::format("R{}{}", (characteristics & 0x8000'0000u) != 0 ? "W" : "",
-                     (characteristics & 0x2000'0020u) != 0 ? "X" : "");
-}
-
-void list_pe_sections(Span file, u64 table, u32 count, ListedImage& out) {
-  for (u32 i = 0; i < count && i < image::kMaxSections && fits(file, table + u64{i} * 40, 40); ++i) {
-    u64 const at = table + u64{i} * 40;
-    out.sections.push_back({section_name(file, at), load_le<u32>(file, at + 12), load_le<u32>(file, at + 8),
-                            rights_of(load_le<u32>(file, at + 36))});
-  }
-}
-
-ListedImage describe_te(Span file) {
-  ListedImage out;
-  out.te = true;
-  out.problem = "TE image: only PE32+ is loaded here";
-  out.machine = machine_name(load_le<u16>(file, 2));
-  out.entry = load_le<u32>(file, 8);
-  out.bytes = static_cast<u32>(std::min<u64>(file.size(), 0xFFFF'FFFF));
-  list_pe_sections(file, 40, load_le<u8>(file, 4), out);
-  return out;
-}
-
-/// Header fields of a PE image that the strict parser may not accept.
-void read_raw_headers(Span file, ListedImage& out) {
-  u64 const nt = load_le<u32>(file, 60);
-  if (load_le<u16>(file, 0) != 0x5A4D || !fits(file, nt, 24) || load_le<u32>(file, nt) != 0x0000'4550) {
-    return;
-  }
-  out.machine = machine_name(load_le<u16>(file, nt + 4));
-  out.entry = load_le<u32>(file, nt + 24 + 16);
-  out.alignment = load_le<u32>(file, nt + 24 + 32);
-  out.bytes = load_le<u32>(file, nt + 24 + 56);
-  list_pe_sections(file, nt + 24 + load_le<u16>(file, nt + 20), load_le<u16>(file, nt + 6), out);
-}
-
-/// 48 83 EC 28 E8 rel32 48 83 C4 28 41 57 FF 1C 24 EB FE at the entry point.
-bool is_supervised(image::PeImage const& pe) {
-  constexpr std::array<int, 20> kEntry{0x48, 0x83, 0xEC, 0x28, 0xE8, -1,   -1,   -1,   -1,   0x48,
-                                       0x83, 0xC4, 0x28, 0x41, 0x57, 0xFF, 0x1C, 0x24, 0xEB, 0xFE};
-  for (u32 i = 0; i < pe.section_count(); ++i) {
-    auto const s = pe.section(i);
-    if (pe.entry_rva() < s.rva || pe.entry_rva() - s.rva >= s.copy_size) {
-      continue;
-    }
-    auto const code = slice(pe.section_bytes(i), pe.entry_rva() - s.rva, kEntry.size());
-    return std::ranges::equal(code, kEntry,
-                              [](std::byte have, int want) { return want < 0 || static_cast<int>(have) == want; });
-  }
-  return false;
+/// The alignment of a file's data from the start of the volume, in bytes (PI 1.8 vol. 3, 3.2.3.1).
+u64 data_alignment(u8 attributes) {
+  constexpr std::array<u8, 8> kShift{0, 4, 7, 9, 10, 12, 15, 16};
+  unsigned const field = attributes >> 3 & 7u;
+  bool const large = (attributes & 2) != 0;
+  return u64{1} << (large ? 17 + field : kShift[field]);
 }
 
 /// Builds one Listing; its state is what bounds the work.
@@ -107,63 +80,88 @@ class Lister {
  public:
   explicit Lister(Listing& out) : out_(out) {}
 
-  /// A volume at the start of `bytes`, nothing when there is none (and then `why` says what is wrong with it).
-  std::optional<ListedVolume> volume(Span bytes, std::string where, unsigned depth, std::string& why) {
-    auto const fv = image::FirmwareVolume::parse(bytes);
-    if (!fv && fv.error().problem == image::FvProblem::FileSystem && plain_header(bytes)) {
-      Guid const system = load_guid(bytes, 16);
-      return ListedVolume{std::move(where),
-                          load_le<u64>(bytes, 32),
-                          false,
-                          system == kVariableStore ? "variable store" : format_guid(system),
-                          {},
-                          0,
-                          {}};
-    }
-    if (!fv) {
-      why = sentence(fv.error());
+  /// A file outside a volume has no place, so nothing can be said about its alignment.
+  void lone_file() { placed_ = false; }
+
+  /// The volume at the start of `bytes`, nothing when there is none (and then `why` says what is wrong with it).
+  template <typename Sum16>
+  std::optional<ListedVolume> volume(Span bytes, std::string where, unsigned depth, std::string& why, Sum16&& sum16) {
+    auto const header = image::read_volume_header(bytes, sum16);
+    // One thing may be wrong with a header; what is wrong in more ways is no volume.
+    unsigned const most = header.ffs ? 1 : 2;
+    if (header.fatal || header.wrongs > most || (!header.ffs && !header.checksum_good)) {
+      why = sentence(header.wrong && !header.fatal ? *header.wrong : header.fatal ? *header.fatal : *header.wrong);
       return std::nullopt;
     }
-    bool const ffs3 = load_guid(bytes, 16) == guids::gEfiFirmwareFileSystem3Guid;
-    ListedVolume v{std::move(where), fv->length(), true, ffs3 ? "FFS3" : "FFS2", {}, 0, {}};
-    for (auto walker = fv->files();;) {
-      auto const next = walker.next();
-      if (!next) {
-        v.problems.push_back(sentence(next.error()) + ": the rest of the volume is not listed");
-        return v;
+    ListedVolume v;
+    v.where = std::move(where);
+    v.bytes = header.length;
+    v.ffs = header.ffs;
+    v.file_system = !header.ffs ? system_name(header.file_system) : header.ffs3 ? "FFS3" : "FFS2";
+    if (!header.ffs) {
+      v.remarks.push_back(v.file_system + ": not opened");
+      return v;
+    }
+    if (header.wrong) {
+      v.problems.push_back(sentence(*header.wrong) + ": a loader refuses the volume");
+    }
+    auto walked = walk_files(bytes, header, kMaxEntries - entries_);
+    v.problems.insert(v.problems.end(), walked.problems.begin(), walked.problems.end());
+    v.remarks = std::move(walked.remarks);
+    for (auto& f : walked.files) {
+      bool const pad = f.file.type == image::file_type::kPad;
+      v.pads += pad ? 1 : 0;
+      if (pad && !holds_signature(f.file.body)) {
+        continue;
       }
-      if (!*next) {
-        return v;
-      }
-      if ((*next)->type == image::file_type::kPad) {
-        ++v.pads;
-      } else if (!room()) {
+      if (!room()) {
         v.problems.push_back("too many files and sections: the rest is not listed");
-        return v;
+        break;
+      }
+      v.files.push_back(file(f, depth));
+      if (pad && v.files.back().volumes.empty()) {
+        v.files.pop_back();  // only the letters
+      }
+    }
+    return v;
+  }
+
+  /// All volumes in `bytes`, at whatever offset. Calls found(volume, offset) for each, and wrong(offset, why) for what
+  /// has the signature of a volume and is none.
+  template <typename Found, typename Wrong>
+  void volumes_in(Span bytes, std::string const& in, unsigned depth, Found&& found, Wrong&& wrong) {
+    HeaderSums sums{bytes};
+    u64 from = 0;
+    for (auto at = next_signature(bytes, kSignatureAt); at; at = next_signature(bytes, from + kSignatureAt)) {
+      std::string why;
+      u64 const start = *at - kSignatureAt;
+      auto v = volume(bytes.subspan(static_cast<std::size_t>(start)), fmt::format("{}at {:#x}", in, start), depth, why,
+                      [&](u64 words) { return sums.sum(start, words); });
+      if (v) {
+        u64 const end = start + std::max<u64>(v->bytes, 1);
+        from = end < start ? bytes.size() : end;
+        found(std::move(*v), start);
       } else {
-        v.files.push_back(file(**next, depth));
+        from = start + 1;
+        wrong(start, why);
+      }
+      if (from >= bytes.size()) {
+        return;
       }
     }
   }
 
-  /// All volumes of a flash image; an invalid header is passed over 8 bytes at a time.
   void device(Span bytes) {
-    for (u64 at = 0; fits(bytes, at, 56);) {
-      if (load_le<u32>(bytes, at + 40) != 0x4856'465F) {
-        at += 8;
-        continue;
-      }
-      std::string why;
-      auto v = volume(bytes.subspan(static_cast<std::size_t>(at)), fmt::format("at {:#x}", at), 0, why);
-      if (!v) {
-        if (out_.problems.size() < 16) {
-          out_.problems.push_back(fmt::format("at {:#x}: _FVH, but {}", at, why));
-        }
-        at += 8;
-        continue;
-      }
-      at += std::max<u64>(8, align_up(v->bytes, 8));
-      out_.volumes.push_back(std::move(*v));
+    u64 wrongs = 0;
+    volumes_in(
+        bytes, "", 0, [this](ListedVolume&& v, u64) { out_.volumes.push_back(std::move(v)); },
+        [&](u64 at, std::string const& why) {
+          if (++wrongs <= kMaxRemarks) {
+            out_.remarks.push_back(fmt::format("at {:#x}: _FVH, but {}", at, why));
+          }
+        });
+    if (wrongs > kMaxRemarks) {
+      out_.remarks.push_back(fmt::format("{} more places with _FVH are no volumes", wrongs - kMaxRemarks));
     }
   }
 
@@ -176,57 +174,67 @@ class Lister {
     return true;
   }
 
-  /// Header of a volume whose file system is not FFS: length and checksum are right.
-  static bool plain_header(Span bytes) {
-    u64 const header = load_le<u16>(bytes, 48);
-    u64 const length = load_le<u64>(bytes, 32);
-    if (header < 56 || header % 2 != 0 || !fits(bytes, 0, header) || length < header || length > bytes.size()) {
-      return false;
+  static std::optional<u64> next_signature(Span bytes, u64 from) {
+    if (from >= bytes.size()) {
+      return std::nullopt;
     }
-    u32 sum = 0;
-    for (u64 i = 0; i < header; i += 2) {
-      sum += load_le<u16>(bytes, i);
-    }
-    return static_cast<u16>(sum) == 0;
+    auto const* const at = ::memmem(bytes.data() + from, bytes.size() - from, kSignature.data(), kSignature.size());
+    return at == nullptr ? std::nullopt
+                         : std::optional{static_cast<u64>(static_cast<std::byte const*>(at) - bytes.data())};
   }
+  static bool holds_signature(Span bytes) { return next_signature(bytes, kSignatureAt).has_value(); }
 
-  ListedFile file(image::FvFile const& f, unsigned depth) {
+  ListedFile file(WalkedFile& walked, unsigned depth) {
+    auto const& f = walked.file;
     ListedFile out;
     out.name = f.name;
     out.type = f.type;
     out.offset = f.offset;
     out.bytes = f.body.size();
+    out.problems = std::move(walked.problems);
+    out.damaged = !out.problems.empty();
+    out.superseded_by = walked.superseded_by;
     u64 const header = (f.attributes & 1) != 0 ? 32 : 24;
-    if (u64 const alignment = data_alignment(f.attributes); (f.offset + header) % alignment != 0) {
+    if (u64 const alignment = data_alignment(f.attributes); placed_ && (f.offset + header) % alignment != 0) {
       out.problems.push_back(fmt::format("its data is not aligned to {:#x} bytes, as its attributes say", alignment));
     }
     bool const raw = f.type == image::file_type::kRaw || f.type == 0 || f.type >= 0xC0;
-    if (!raw) {
+    if (raw) {
+      raw_data(f.body, out, depth);
+    } else {
       sections(f.body, out, depth, 0);
     }
     bool const driver = out.type == image::file_type::kMmStandalone || out.type == image::file_type::kMmCoreStandalone;
-    if (driver && !out.image) {
+    if (driver && !out.image && out.remarks.empty()) {
       out.problems.push_back("no PE32 section");
-    }
-    if (driver && out.image && !out.image->loadable) {
-      out.problems.push_back("PE32: " + out.image->problem);
     }
     return out;
   }
 
-  /// The alignment of a file's data from the start of the volume, in bytes (PI 1.8 vol. 3, 3.2.3.1).
-  static u64 data_alignment(u8 attributes) {
-    constexpr std::array<u8, 8> kShift{0, 4, 7, 9, 10, 12, 15, 16};
-    unsigned const field = attributes >> 3 & 7u;
-    bool const large = (attributes & 2) != 0;
-    return u64{1} << (large ? 17 + field : kShift[field]);
+  /// Volumes in raw data are opened like any other.
+  void raw_data(Span body, ListedFile& file, unsigned depth) {
+    if (!holds_signature(body)) {
+      return;
+    }
+    if (depth >= kMaxDepth) {
+      file.remarks.push_back("volumes are nested too deeply: not opened");
+      return;
+    }
+    volumes_in(
+        body, "in file " + guid_name(file.name) + ", ", depth + 1,
+        [&](ListedVolume&& v, u64) { file.volumes.push_back(std::move(v)); },
+        [&](u64 at, std::string const& why) {
+          if (file.remarks.size() < kMaxRemarks && file.type != image::file_type::kPad) {
+            file.remarks.push_back(fmt::format("raw data at {:#x}: _FVH, but {}: not opened", at, why));
+          }
+        });
   }
 
   void sections(Span stream, ListedFile& file, unsigned depth, unsigned inside) {
     for (image::SectionWalker walker{stream};;) {
       auto const next = walker.next();
       if (!next) {
-        file.problems.push_back(sentence(next.error()));
+        file.problems.push_back(sentence(next.error()) + ": the sections behind it are not listed");
         return;
       }
       if (!*next) {
@@ -261,43 +269,55 @@ class Lister {
         return {};
       case 0x12:
         if (!file.image) {
-          file.image = describe_te(s.body);
+          file.image = describe_image(s.body);
         }
         return {};
       case 0x13:
       case 0x1B:
       case image::section_type::kMmDepex:
-        if (!file.depex) {
-          file.depex_words = depex_words(s.body);
-          file.depex = s.body;
-        }
-        return {};
+        return depex(s, file);
       case image::section_type::kUserInterface:
         file.ui = ui_text(s.body);
         return {};
       case image::section_type::kVersion:
-        return ui_text(slice(s.body, 2, s.body.size()));
+        return s.body.size() < 2 ? refuse(file, "version section is shorter than its header")
+                                 : ui_text(slice(s.body, 2, s.body.size()));
       case 0x17:
         return nested(s.body, file, depth);
       case image::section_type::kRaw:
         for (u64 at = 0; file.name == guids::gAprioriFileGuid && fits(s.body, at, sizeof(Guid)); at += sizeof(Guid)) {
           file.apriori.push_back(load_guid(s.body, at));
         }
+        file.raw = file.raw ? file.raw : std::optional{s.body};
+        raw_data(s.body, file, depth);
         return {};
       case image::section_type::kFreeformSubtypeGuid:
-        return format_guid(load_guid(s.body, 0));
+        return s.body.size() < sizeof(Guid) ? refuse(file, "subtype GUID section is shorter than its header")
+                                            : format_guid(load_guid(s.body, 0));
       default:
         return {};
     }
   }
 
+  /// The first expression of the type that counts for the file; the others are shown.
+  static std::string depex(image::FvSection const& s, ListedFile& file) {
+    if (s.type == depex_type_of(file.type) && !file.depex) {
+      file.depex_words = depex_words(s.body);
+      file.depex = s.body;
+    } else {
+      file.other_depexes.push_back({s.type, depex_words(s.body)});
+    }
+    return {};
+  }
+
   std::string nested(Span body, ListedFile& file, unsigned depth) {
     if (depth >= kMaxDepth) {
-      file.problems.push_back("volumes are nested too deeply: not opened");
+      file.remarks.push_back("volumes are nested too deeply: not opened");
       return "not opened";
     }
     std::string why;
-    auto v = volume(body, "in file " + guid_name(file.name), depth + 1, why);
+    auto v = volume(body, "in file " + guid_name(file.name), depth + 1, why,
+                    [body](u64 words) { return image::sum16(body, words); });
     if (!v) {
       file.problems.push_back("firmware volume section: " + why);
       return "not a volume";
@@ -308,16 +328,21 @@ class Lister {
 
   std::string open(Span inner, ListedFile& file, unsigned depth, unsigned inside, std::string note) {
     if (depth >= kMaxDepth) {
-      file.problems.push_back("sections are nested too deeply: not opened");
+      file.remarks.push_back("sections are nested too deeply: not opened");
       return note + ", not opened";
     }
     sections(inner, file, depth + 1, inside + 1);
     return note;
   }
 
-  std::string refuse(ListedFile& file, std::string what) {
+  static std::string refuse(ListedFile& file, std::string what) {
     file.problems.push_back(what);
     return what;
+  }
+  /// What stays closed here, and is no damage.
+  static std::string not_opened(ListedFile& file, std::string const& what) {
+    file.remarks.push_back(what + ": not opened");
+    return what + ", not opened";
   }
 
   std::string compression(image::FvSection const& s, ListedFile& file, unsigned depth, unsigned inside) {
@@ -328,8 +353,7 @@ class Lister {
     if (kind == 0) {
       return open(slice(s.body, 5, s.body.size()), file, depth, inside, "not compressed");
     }
-    return refuse(file, kind == 1 ? "UEFI standard compression is not supported: its content is not listed"
-                                  : fmt::format("compression type {} is unknown: its content is not listed", kind));
+    return not_opened(file, kind == 1 ? "UEFI standard compression" : fmt::format("compression of type {}", kind));
   }
 
   std::string guided(image::FvSection const& s, Span stream, ListedFile& file, unsigned depth, unsigned inside) {
@@ -340,203 +364,49 @@ class Lister {
     }
     Guid const guid = load_guid(s.body, 0);
     Span const data = slice(s.body, data_at - header, s.body.size());
-    if (guid == kLzma || guid == kBrotli) {
-      auto unpacked = guid == kLzma ? unpack_lzma(data, budget_) : unpack_brotli(data, budget_);
-      if (!unpacked) {
-        return refuse(file, unpacked.error());
-      }
-      out_.unpacked.push_back(std::make_unique<Bytes>(std::move(*unpacked)));
-      Span const inner{*out_.unpacked.back()};
-      return open(inner, file, depth, inside,
-                  fmt::format("{}, {} bytes unpacked", guid == kLzma ? "LZMA" : "Brotli", inner.size()));
+    if (guid == kLzma || guid == kLzmaX86 || guid == kBrotli) {
+      return unpacked(guid, data, file, depth, inside);
     }
     if (guid == kTiano) {
-      return refuse(file, "Tiano compression is not supported: its content is not listed");
+      return not_opened(file, "Tiano compression");
+    }
+    if (guid == kCrc32) {
+      u64 const crc_at = 20;
+      u32 const crc = ::lzma_crc32(reinterpret_cast<u8 const*>(data.data()), data.size(), 0);
+      if (data_at - header < crc_at + 4 || load_le<u32>(s.body, crc_at) != crc) {
+        file.problems.push_back("CRC32 section: the sum is wrong");
+      }
+      return open(data, file, depth, inside, "CRC32");
     }
     bool const needs_processing = (load_le<u16>(s.body, 18) & 1) != 0;
-    if (needs_processing && guid != kCrc32) {
-      return refuse(file,
-                    fmt::format("GUIDed section {} needs processing that is not supported: its content is not listed",
-                                format_guid(guid)));
+    return needs_processing
+               ? not_opened(file, fmt::format("GUIDed section {} that needs processing", format_guid(guid)))
+               : open(data, file, depth, inside, format_guid(guid));
+  }
+
+  std::string unpacked(Guid const& guid, Span data, ListedFile& file, unsigned depth, unsigned inside) {
+    auto bytes = guid == kBrotli ? unpack_brotli(data, budget_)
+                                 : unpack_lzma(data, budget_, guid == kLzma ? LzmaFilter::None : LzmaFilter::X86);
+    if (!bytes) {
+      return refuse(file, bytes.error());
     }
-    return open(data, file, depth, inside, guid == kCrc32 ? "CRC32 (not verified)" : format_guid(guid));
+    out_.unpacked.push_back(std::make_unique<Bytes>(std::move(*bytes)));
+    Span const inner{*out_.unpacked.back()};
+    return open(inner, file, depth, inside,
+                fmt::format("{}, {} bytes unpacked",
+                            guid == kLzma      ? "LZMA"
+                            : guid == kLzmaX86 ? "LZMA with x86 filter"
+                                               : "Brotli",
+                            inner.size()));
   }
 
   Listing& out_;
   UnpackBudget budget_;
   u32 entries_ = 0;
+  bool placed_ = true;
 };
 
-/// Bytes of an FFS file that is not in a volume, as GenFfs leaves it; nothing when `bytes` are no such file.
-std::optional<u64> lone_file_bytes(Span bytes) {
-  u64 const small = image::load_le24(bytes, 20);
-  bool const large = (load_le<u8>(bytes, 19) & 1) != 0;
-  u64 const header = large ? 32 : 24;
-  u64 const size = large ? load_le<u64>(bytes, 24) : small;
-  if (size <= header || !fits(bytes, 0, size) || bytes.size() - size >= 8) {
-    return std::nullopt;
-  }
-  u8 const sum = image::sum8(slice(bytes, 0, header));
-  bool const good = static_cast<u8>(sum - load_le<u8>(bytes, 17) - load_le<u8>(bytes, 23)) == 0;
-  return good ? std::optional{size} : std::nullopt;
-}
-
-/// A volume with that file alone, its erase polarity as the file's state byte has it.
-Bytes volume_around(Span bytes, u64 file_bytes) {
-  constexpr u64 kHeader = 72;
-  bool const inverted = (load_le<u8>(bytes, 23) & 0x80) != 0;
-  bool const large = (load_le<u8>(bytes, 19) & 1) != 0;
-  u64 const length = kHeader + align_up(file_bytes, 8);
-  Bytes out(16);
-  append_object(out, large ? guids::gEfiFirmwareFileSystem3Guid : guids::gEfiFirmwareFileSystem2Guid);
-  append_int(out, length, 8);
-  append_int(out, 0x4856'465F, 4);
-  append_int(out, inverted ? 0x800 : 0, 4);
-  append_int(out, kHeader, 2);
-  append_int(out, 0, 2);            // checksum
-  append_int(out, 0x0200'0000, 4);  // no extended header, revision 2
-  append_int(out, 1, 4);
-  append_int(out, length, 4);
-  append_int(out, 0, 8);
-  u32 sum = 0;
-  for (u64 at = 0; at < kHeader; at += 2) {
-    sum += load_le<u16>(out, at);
-  }
-  out[50] = static_cast<std::byte>(-sum);
-  out[51] = static_cast<std::byte>(-sum >> 8);
-  append_bytes(out, slice(bytes, 0, file_bytes));
-  pad_to(out, 8, std::byte{inverted ? u8{0xFF} : u8{0}});
-  return out;
-}
-
 }  // namespace
-
-std::vector<ListedFile const*> mm_modules(std::vector<ListedVolume> const& volumes) {
-  constexpr u8 kMm = 0x0A, kCombinedMmDxe = 0x0C, kMmCore = 0x0D;
-  constexpr std::array kTypes{kMm, kCombinedMmDxe, kMmCore, image::file_type::kMmStandalone,
-                              image::file_type::kMmCoreStandalone};
-  std::vector<ListedFile const*> out;
-  for_each_file(volumes, [&](ListedFile const& f) {
-    if (std::ranges::find(kTypes, f.type) != kTypes.end()) {
-      out.push_back(&f);
-    }
-  });
-  return out;
-}
-
-std::size_t count_problems(std::vector<ListedVolume> const& volumes) {
-  std::size_t out = 0;
-  for (auto const& volume : volumes) {
-    out += volume.problems.size();
-    for (auto const& file : volume.files) {
-      out += file.problems.size() + count_problems(file.volumes);
-    }
-  }
-  return out;
-}
-
-std::string file_type_name(u8 type) {
-  constexpr std::string_view kNames[] = {"type 0x00",
-                                         "RAW",
-                                         "FREEFORM",
-                                         "SECURITY_CORE",
-                                         "PEI_CORE",
-                                         "DXE_CORE",
-                                         "PEIM",
-                                         "DRIVER (DXE)",
-                                         "COMBINED_PEIM_DRIVER",
-                                         "APPLICATION",
-                                         "MM (traditional)",
-                                         "FIRMWARE_VOLUME_IMAGE",
-                                         "COMBINED_MM_DXE (traditional MM and DXE)",
-                                         "MM_CORE (traditional)",
-                                         "MM_STANDALONE",
-                                         "MM_CORE_STANDALONE"};
-  return type < std::size(kNames)         ? std::string{kNames[type]}
-         : type == image::file_type::kPad ? "PAD"
-                                          : fmt::format("type {:#04x}", type);
-}
-
-std::string section_type_name(u8 type) {
-  switch (type) {
-    case 0x01:
-      return "COMPRESSION";
-    case 0x02:
-      return "GUID_DEFINED";
-    case 0x03:
-      return "DISPOSABLE";
-    case 0x10:
-      return "PE32";
-    case 0x11:
-      return "PIC";
-    case 0x12:
-      return "TE";
-    case 0x13:
-      return "DXE_DEPEX";
-    case 0x14:
-      return "VERSION";
-    case 0x15:
-      return "USER_INTERFACE";
-    case 0x16:
-      return "COMPATIBILITY16";
-    case 0x17:
-      return "FIRMWARE_VOLUME_IMAGE";
-    case 0x18:
-      return "FREEFORM_SUBTYPE_GUID";
-    case 0x19:
-      return "RAW";
-    case 0x1B:
-      return "PEI_DEPEX";
-    case 0x1C:
-      return "MM_DEPEX";
-    default:
-      return fmt::format("section {:#04x}", type);
-  }
-}
-
-std::vector<std::string> depex_words(Span depex) {
-  constexpr std::string_view kWords[] = {"BEFORE", "AFTER", "PUSH", "AND", "OR", "NOT", "TRUE", "FALSE", "END", "SOR"};
-  std::vector<std::string> out;
-  for (u64 at = 0; at < depex.size(); ++at) {
-    u8 const op = load_le<u8>(depex, at);
-    if (op >= std::size(kWords)) {
-      out.push_back(fmt::format("[unknown opcode {:#04x}]", op));
-      return out;
-    }
-    std::string word{kWords[op]};
-    if (op <= 2) {
-      if (!fits(depex, at + 1, 16)) {
-        out.push_back("[" + word + " without its GUID]");
-        return out;
-      }
-      word += " " + named_guid(load_guid(depex, at + 1));
-      at += 16;
-    }
-    out.push_back(std::move(word));
-    if (op == 8) {
-      return out;
-    }
-  }
-  out.push_back("[no END]");
-  return out;
-}
-
-ListedImage describe_image(Span bytes) {
-  if (load_le<u16>(bytes, 0) == 0x5A56) {
-    return describe_te(bytes);
-  }
-  ListedImage out;
-  read_raw_headers(bytes, out);
-  auto const pe = image::PeImage::parse(bytes);
-  if (!pe) {
-    out.problem = describe_problem(bytes, pe.error());
-    return out;
-  }
-  out.loadable = true;
-  out.supervised = is_supervised(*pe);
-  pe->for_each_relocation([&out](image::PeRelocation) { ++out.relocations; });
-  return out;
-}
 
 std::expected<Listing, std::string> list_images(Span bytes) {
   Listing out;
@@ -547,15 +417,17 @@ std::expected<Listing, std::string> list_images(Span bytes) {
   }
   if (auto const file = lone_file_bytes(bytes)) {
     out.unpacked.push_back(std::make_unique<Bytes>(volume_around(bytes, *file)));
-    Lister{out}.device(*out.unpacked.back());
+    Lister lister{out};
+    lister.lone_file();
+    lister.device(*out.unpacked.back());
     out.kind = "firmware file";
     return out;
   }
   Lister{out}.device(bytes);
   if (out.volumes.empty()) {
-    return std::unexpected(out.problems.empty()
+    return std::unexpected(out.remarks.empty()
                                ? std::string{"neither a PE image nor anything with a firmware volume in it"}
-                               : "no valid firmware volume: " + out.problems.front());
+                               : "no valid firmware volume: " + out.remarks.front());
   }
   out.kind = out.volumes.size() == 1 && out.volumes[0].bytes == bytes.size() ? "firmware volume" : "firmware device";
   return out;

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "sim/audit/output.hpp"
+#include "sim/scenario/json_text.hpp"
 #include "sim/scenario/run.hpp"
 #include "tools/runner/commands.hpp"
 
@@ -159,7 +160,7 @@ int audit_command(AuditOptions const& options) {
   if (options.json) {
     nlohmann::json results = nlohmann::json::array();
     std::ranges::transform(all, std::back_inserter(results), to_json);
-    std::cout << nlohmann::json{{"schema", 1}, {"results", results}}.dump() << '\n';
+    std::cout << json_text({{"schema", 1}, {"results", results}});
   }
   if (!options.html.empty() && !write_page(all, options.html)) {
     return kBadInput;

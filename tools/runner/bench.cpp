@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "core/abi/platform.hpp"
+#include "sim/scenario/json_text.hpp"
 #include "tools/runner/bench_drivers.hpp"
 #include "tools/runner/bench_machine.hpp"
 #include "tools/runner/commands.hpp"
@@ -396,7 +397,7 @@ int bench_command(bool json) {
     if (!on_qemu) {
       out["qemu"] = on_qemu.error();
     }
-    std::cout << out.dump() << '\n';
+    std::cout << scenario::json_text(out);
     return kPassed;
   }
   std::cout << fmt::format("Simulator: median of {} times {} MMIs, of {} machines, of {} resets; every reply checked\n",

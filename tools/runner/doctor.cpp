@@ -10,6 +10,7 @@
 
 #include "sim/engine/engine.hpp"
 #include "sim/engine/fidelity.hpp"
+#include "sim/scenario/json_text.hpp"
 #include "sim/scenario/run.hpp"
 #include "tools/runner/commands.hpp"
 
@@ -90,7 +91,7 @@ int doctor_command(bool json, bool verbose) {
         verbose ? "\n" : "");
   }
   if (json) {
-    std::cout << nlohmann::json{{"schema", 1}, {"good", good}, {"findings", list}, {"fidelity", gaps}}.dump() << '\n';
+    std::cout << scenario::json_text({{"schema", 1}, {"good", good}, {"findings", list}, {"fidelity", gaps}});
   }
   return good ? kPassed : kEnvironment;
 }

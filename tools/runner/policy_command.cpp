@@ -10,6 +10,8 @@
 #include "sim/policy/policy_file.hpp"
 #include "sim/policy/xml.hpp"
 #include "sim/scenario/bytes.hpp"
+#include "sim/scenario/json_text.hpp"
+#include "sim/scenario/policy_source.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/policy_report.hpp"
 
@@ -33,19 +35,7 @@ int complain(std::string const& what) {
   return kBadInput;
 }
 void warn(std::string const& what) { std::cerr << "warning: " << what << '\n'; }
-void dump(json const& j) { std::cout << j.dump(2, ' ', false, json::error_handler_t::replace) << '\n'; }
-
-std::expected<PolicyFile, std::string> load(fs::path const& path) {
-  auto const bytes = scenario::read_file(path);
-  if (!bytes) {
-    return std::unexpected(bytes.error());
-  }
-  auto file = read_policy(*bytes);
-  if (!file) {
-    return std::unexpected(located(path.string(), file.error()));
-  }
-  return std::move(*file);
-}
+void dump(json const& j) { std::cout << scenario::json_text(j, scenario::JsonForm::Indented); }
 
 std::string summary(Policy const& policy) {
   std::string out;
@@ -63,7 +53,7 @@ int write(fs::path const& path, std::span<std::byte const> bytes) {
 
 // --- compile and decompile ------------------------------------------------------------------------------------------
 int compile(Options const& o) {
-  auto const file = load(o.in);
+  auto const file = scenario::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -87,7 +77,7 @@ int compile(Options const& o) {
 }
 
 int decompile(Options const& o) {
-  auto const file = load(o.in);
+  auto const file = scenario::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -142,7 +132,7 @@ int lint_one(Options const& o) {
     }
     options.regions.push_back(*r);
   }
-  auto const file = load(o.in);
+  auto const file = scenario::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -196,7 +186,7 @@ int explain_one(Options const& o) {
   if (!access) {
     return complain(access.error());
   }
-  auto const file = load(o.in);
+  auto const file = scenario::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -216,8 +206,8 @@ int explain_one(Options const& o) {
 }
 
 int diff(Options const& o) {
-  auto const before = load(o.in);
-  auto const after = load(o.other);
+  auto const before = scenario::load_policy_file(o.in);
+  auto const after = scenario::load_policy_file(o.other);
   if (!before || !after) {
     return complain(before ? after.error() : before.error());
   }
@@ -241,7 +231,8 @@ Command add_policy_command(CLI::App& app) {
   auto* policy = app.add_subcommand("policy", "Compile, check, compare and learn secure policies");
   policy->require_subcommand(1);
   policy->footer(
-      "A POLICY is an XML source, a V1.0 blob, or a blob in a RAW section, a firmware file or a firmware volume.\n"
+      "A POLICY is an XML source, a V1.0 blob, or a blob in a RAW section, or the policy file of a firmware file, a\n"
+      "volume or a flash image, nested and compressed volumes included.\n"
       "Examples:\n"
       "  mmsim policy compile policy.xml -o policy.bin          the blob that goes into the firmware\n"
       "  mmsim policy lint policy.xml --min-level 30            what is weak, and which level is reached\n"

@@ -12,6 +12,7 @@
 #include "sim/policy/names.hpp"
 #include "sim/policy/xml.hpp"
 #include "sim/scenario/accesses.hpp"
+#include "sim/scenario/json_text.hpp"
 #include "sim/scenario/send.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/policy_report.hpp"
@@ -291,7 +292,7 @@ int learn_command(LearnOptions const& o) {
   Outcome result{.policy = std::move(learnt.policy), .notes = std::move(learnt.notes), .lint = {}};
   check_level(result, *first, *blob);
   if (o.json) {
-    std::cout << to_json(o, *all, result).dump(2, ' ', false, json::error_handler_t::replace) << '\n';
+    std::cout << scenario::json_text(to_json(o, *all, result), scenario::JsonForm::Indented);
   } else {
     print(o, *all, result);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/runner/report.hpp"
+#include "sim/scenario/json_text.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -174,9 +175,10 @@ nlohmann::json to_json(Difference const& d) {
           {"machine_after", d.machine_after}};
 }
 
+/// Text of an XML document: UTF-8 without control characters.
 std::string escaped(std::string const& text) {
   std::string out;
-  for (char const c : text) {
+  for (char const c : scenario::valid_utf8(text)) {
     if (auto const entity = audit::entity_of(c); !entity.empty()) {
       out += entity;
       continue;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sim/scenario/json_text.hpp"
 #include "sim/scenario/names.hpp"
 #include "sim/scenario/send.hpp"
 #include "tools/runner/qemu_options.hpp"
@@ -220,7 +221,7 @@ int run_command(RunOptions const& options) {
     for (auto const& o : outcomes) {
       results.push_back(to_json(o));
     }
-    std::cout << nlohmann::json{{"schema", 1}, {"results", results}}.dump() << '\n';
+    std::cout << json_text({{"schema", 1}, {"results", results}});
   }
   if (!write_report(options.junit, junit(outcomes)) || !write_report(options.transcript, transcripts(outcomes))) {
     return kBadInput;

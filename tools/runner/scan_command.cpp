@@ -8,6 +8,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sim/scenario/depex_file.hpp"
+#include "sim/scenario/json_text.hpp"
 #include "sim/scenario/scan.hpp"
 #include "sim/scenario/volume_listing.hpp"
 #include "tools/runner/commands.hpp"
@@ -29,6 +31,7 @@ struct ScanOptions {
 struct Held {
   std::list<Bytes> files;
   std::list<Listing> listings;
+  Losses losses;  ///< each begins with the file's path
 };
 
 std::expected<std::span<std::byte const>, std::string> hold(Held& held, fs::path const& path) {
@@ -45,9 +48,16 @@ std::expected<void, std::string> add_volume(std::vector<ScanInput>& inputs, Held
     return std::unexpected(listing.error());
   }
   held.listings.push_back(std::move(*listing));
+  auto const losses = losses_of(held.listings.back());
+  for (auto const& text : losses.damage) {
+    held.losses.damage.push_back(file + ": " + text);
+  }
+  for (auto const& text : losses.not_opened) {
+    held.losses.not_opened.push_back(file + ": " + text);
+  }
   std::size_t const before = inputs.size();
   for_each_file(held.listings.back().volumes, [&](ListedFile const& f) {
-    if (is_mm_driver(f.type) && !f.pe.empty()) {
+    if (is_mm_driver(f.type) && !f.pe.empty() && !f.superseded_by) {
       inputs.push_back({fmt::format("{}#{}", file, f.ui.empty() ? format_guid(f.name) : f.ui), f.pe, f.depex, f.type});
     }
   });
@@ -72,7 +82,8 @@ std::expected<void, std::string> add(std::vector<ScanInput>& inputs, Held& held,
   ScanInput input{file.string(), bytes, {}, {}};
   auto const beside = fs::path{file}.replace_extension(".depex");
   if (split || fs::exists(beside)) {
-    MM_TRY_ASSIGN(input.depex, hold(held, split ? fs::path{argument.substr(colon + 1)} : beside));
+    MM_TRY_ASSIGN(auto const depex, hold(held, split ? fs::path{argument.substr(colon + 1)} : beside));
+    input.depex = depex_of_section(depex);
   }
   inputs.push_back(std::move(input));
   return {};
@@ -84,7 +95,7 @@ std::string_view level_name(ScanLevel level) {
 }
 
 void print(ScanReport const& report) {
-  fmt::print("{}: {}\n", report.name, report.module_type);
+  fmt::print("{}: {} ({})\n", report.name, report.module_type, report.subsystem);
   ScanRule const* last = nullptr;
   for (auto const& f : report.findings) {
     if (f.rule != last) {
@@ -108,8 +119,20 @@ json to_json(ScanReport const& report) {
   }
   return {{"image", report.name},
           {"module_type", report.module_type},
+          {"subsystem", report.subsystem},
           {"verdict", report.verdict()},
           {"findings", std::move(findings)}};
+}
+
+/// What of the volumes was not scanned; damage is bad input.
+void print_losses(Losses const& losses, int& code) {
+  for (auto const& problem : losses.damage) {
+    std::cerr << "problem: " << problem << '\n';
+    code = kBadInput;
+  }
+  for (auto const& note : losses.not_opened) {
+    std::cerr << "note: " << note << '\n';
+  }
 }
 
 /// Says what keeps drivers from running as Standalone MM drivers in ring 3; kFailed when something does.
@@ -127,6 +150,7 @@ int scan_command(ScanOptions const& options) {
       complain(done.error());
     }
   }
+  print_losses(held.losses, code);
   for (auto const& input : inputs) {
     if (auto report = scan_image(input)) {
       reports.push_back(std::move(*report));
@@ -145,9 +169,7 @@ int scan_command(ScanOptions const& options) {
     for (auto const& report : reports) {
       results.push_back(to_json(report));
     }
-    std::cout << json{{"schema", 1}, {"results", std::move(results)}}.dump(-1, ' ', false,
-                                                                           json::error_handler_t::replace)
-              << '\n';
+    std::cout << json_text({{"schema", 1}, {"results", std::move(results)}});
   } else {
     std::ranges::for_each(reports, print);
   }
@@ -164,7 +186,7 @@ Command add_scan_command(CLI::App& app) {
   scan->add_flag("--json", o->json, "One JSON object on standard output instead of text");
   scan->add_option("--sarif", o->sarif, "Write SARIF 2.1.0 to this file");
   scan->footer(
-      "Exit codes: 0 nothing of level error, 1 something, 2 a file that is no image.\n"
+      "Exit codes: 0 nothing of level error, 1 something, 2 a file that is no image, or a damaged volume.\n"
       "Example: mmsim scan Traditional.efi        scenarios/drivers/port tells a whole port");
   return {scan, [o] { return scan_command(*o); }};
 }

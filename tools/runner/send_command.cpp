@@ -13,9 +13,10 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "sim/policy/policy_file.hpp"
 #include "sim/policy/xml.hpp"
 #include "sim/scenario/hobs.hpp"
+#include "sim/scenario/json_text.hpp"
+#include "sim/scenario/policy_source.hpp"
 #include "sim/scenario/send.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/qemu_options.hpp"
@@ -80,12 +81,8 @@ std::expected<Bytes, std::string> load_policy(fs::path const& path) {
   if (path.empty()) {
     return policy_tools::compile_policy(policy_tools::default_policy_xml());
   }
-  MM_TRY_ASSIGN(auto const bytes, read_file(path));
-  auto file = policy_tools::read_policy(bytes);
-  if (!file) {
-    return std::unexpected(policy_tools::located(path.string(), file.error()));
-  }
-  return std::move(file->blob);
+  MM_TRY_ASSIGN(auto file, load_policy_file(path));
+  return std::move(file.blob);
 }
 
 std::expected<Message, std::string> one_message(SendOptions const& o) {
@@ -214,16 +211,29 @@ void print_drivers(std::vector<DriverReport> const& reports) {
   fmt::print(stderr, "{}\n", describe_dispatch(reports).front());
 }
 
+/// Drivers may be missing that nobody has seen.
+void print_losses(Losses const& losses) {
+  for (auto const& problem : losses.damage) {
+    fmt::print(stderr, "problem: {}\n", problem);
+  }
+  for (auto const& note : losses.not_opened) {
+    fmt::print(stderr, "note: {}\n", note);
+  }
+}
+
 /// Everything that goes to standard error in text mode.
 void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
-                 std::vector<DriverReport> const& drivers) {
+                 std::vector<DriverReport> const& drivers, Losses const& losses) {
   if (p.release) {
-    fmt::print(stderr, "the release core: what became of the drivers is told by no event\n");
+    fmt::print(stderr, "the release core: what became of the drivers is told by no event
+");
   } else {
     print_drivers(drivers);
   }
+  print_losses(losses);
   for (auto const cpu : run.outside) {
-    fmt::print(stderr, "CPU {} is outside MM after the halt\n", cpu);
+    fmt::print(stderr, "CPU {} is outside MM after the halt
+", cpu);
   }
   for (auto const& warning : p.warnings) {
     fmt::print(stderr, "warning: {}\n", warning);
@@ -246,21 +256,22 @@ void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
 }
 
 void print_results(SendOptions const& o, Prepared const& p, MachineRun const& run,
-                   std::vector<DriverReport> const& drivers) {
-  auto const dump = [](json const& j) { std::cout << j.dump(-1, ' ', false, json::error_handler_t::replace) << '\n'; };
+                   std::vector<DriverReport> const& drivers, Losses const& losses) {
   if (!o.messages.empty()) {
     for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
-      dump(result_json(outcome_of(p, run, i)));
+      std::cout << json_text(result_json(outcome_of(p, run, i)));
     }
   } else if (o.json) {
     json out = result_json(outcome_of(p, run, 0));
     out["schema"] = 1;
     out["drivers"] = to_json(drivers);
+    out["problems"] = losses.damage;
+    out["notes"] = losses.not_opened;
     out["serial"] = run.serial;
     out["halted"] = run.halted ? json(halt_name(*run.halted)) : json(nullptr);
     out["ended"] = run.ended ? json(end_name(*run.ended)) : json(nullptr);
     out["stopped"] = run.complete ? json(nullptr) : json(where_it_stopped(p, run));
-    dump(out);
+    std::cout << json_text(out);
   } else {
     print_reply(outcome_of(p, run, 0));
   }
@@ -318,9 +329,9 @@ int send_command(SendOptions const& o) {
   auto drivers = prepared->release ? std::vector<DriverReport>{} : report_drivers(*prepared, *run);
   drivers.insert(drivers.end(), set->not_run.begin(), set->not_run.end());
   if (!o.json || !o.messages.empty()) {
-    print_about(o, *prepared, *run, drivers);
+    print_about(o, *prepared, *run, drivers, set->losses);
   }
-  print_results(o, *prepared, *run, drivers);
+  print_results(o, *prepared, *run, drivers, set->losses);
   std::cout.flush();
   return run->complete ? kPassed : kFailed;
 }
@@ -333,8 +344,9 @@ Command add_send_command(CLI::App& app) {
   send->add_option("--image", o->images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
   send->add_option("--fv", o->volumes,
                    "Take the standalone MM drivers of this volume, flash image or .ffs file; may be repeated");
-  send->add_option("--hob", o->hobs,
-                   "GUID:HEX or GUID:FILE: a GUID HOB that the drivers find in the HOB list; may be repeated");
+  send->add_option(
+      "--hob", o->hobs,
+      "GUID:HEX or GUID:FILE (0x..., ./FILE where both fit): a GUID HOB for the drivers' HOB list; may be repeated");
   send->add_option("--policy", o->policy, "Policy source (XML) or blob instead of the default");
   send->add_option("--to", o->to, "Handler GUID, or a known name; with --messages for lines without one");
   auto* data = send->add_option_group("message");

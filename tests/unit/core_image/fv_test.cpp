@@ -98,6 +98,21 @@ TEST(FirmwareVolume, StatesOfFiles) {
   EXPECT_EQ(*walk(spec.build()), std::vector<Guid>{kB});
 }
 
+TEST(FirmwareVolume, MarkedForUpdateGivesWay) {
+  test::FvSpec spec = two_files();
+  spec.files[0].state = 0x0F;
+  spec.files[1].name = kA;  // another type: not what takes its place
+  EXPECT_EQ(walk(spec.build())->size(), 2u);
+  spec.files[1].type = spec.files[0].type;
+  EXPECT_EQ(walk(spec.build())->size(), 1u);
+  std::swap(spec.files[0].state, spec.files[1].state);  // the order does not matter
+  EXPECT_EQ(walk(spec.build())->size(), 1u);
+  spec.files[0].state = spec.files[1].state = 0x0F;  // neither is valid: an update that began twice
+  EXPECT_EQ(walk(spec.build())->size(), 2u);
+  spec.files[0].state = 0x1F;  // deleted
+  EXPECT_EQ(walk(spec.build())->size(), 1u);
+}
+
 TEST(FirmwareVolume, HeaderRefusals) {
   struct Case {
     FvProblem problem;

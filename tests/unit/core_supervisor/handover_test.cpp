@@ -390,7 +390,7 @@ TEST(Handover, PassDown) {
   EXPECT_EQ(with_pass_down([](P& p) { p.policy = 0; }), InitProblem::PolicyMissing);
   EXPECT_EQ(with_pass_down([](P& p) { p.policy_size = 0; }), InitProblem::PolicyMissing);
   EXPECT_EQ(with_pass_down([](P& p) { p.policy_size = ~0ull; }), InitProblem::PolicyOverflow);
-  EXPECT_EQ(with_pass_down([](P& p) { p.policy_size = supervisor::kPolicyLimit + 1; }), InitProblem::PolicyTooLarge);
+  EXPECT_EQ(with_pass_down([](P& p) { p.policy_size = policy::kMaxBytes + 1; }), InitProblem::PolicyTooLarge);
   EXPECT_EQ(with_pass_down([](P& p) { p.policy = kMmram + kMmramBytes - 8; }), InitProblem::PolicyOutsideMmram);
   EXPECT_EQ(with_pass_down([](P& p) { p.policy = kData; }), InitProblem::PolicyPages);
   EXPECT_EQ(with_pass_down([](P& p) { p.cpl3_stack_base += 8; }), InitProblem::StackSize);

@@ -6,10 +6,12 @@
 #include <cstring>
 
 #include "core/abi/guids.hpp"
+#include "core/image/bytes.hpp"
 #include "sim/policy/blob.hpp"
 #include "sim/policy/xml.hpp"
 #include "sim/scenario/fv_writer.hpp"
 #include "tests/unit/policy_tools/example.hpp"
+#include "sim/scenario/policy_source.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -53,9 +55,13 @@ TEST(PolicyFile, BlobWithBytesBehindIt) {
 TEST(PolicyFile, InItsWrappings) {
   auto const whole = volume(guids::gMmSupervisorPolicyFileGuid);
   constexpr u64 kVolumeHeader = 72;
-  Bytes const file{whole.begin() + kVolumeHeader, whole.begin() + 2048};
-  for (auto const& bytes : {section(example()), whole, file}) {
-    auto const read = read_policy(bytes);
+  u64 const file_bytes = image::load_le24(whole, kVolumeHeader + 20);
+  Bytes const file{whole.begin() + kVolumeHeader,
+                   whole.begin() + static_cast<std::ptrdiff_t>(kVolumeHeader + file_bytes)};
+  Bytes flash(4097);
+  flash.insert(flash.end(), whole.begin(), whole.end());
+  for (auto const& bytes : {section(example()), whole, file, flash}) {
+    auto const read = scenario::policy_of(bytes);
     ASSERT_TRUE(read.has_value()) << read.error().text;
     EXPECT_EQ(read->blob, example());
     EXPECT_FALSE(read->wrapping.empty());
@@ -74,11 +80,11 @@ TEST(PolicyFile, WhatIsNoPolicySaysSo) {
            {Bytes{std::byte{2}, {}, {}, {}, {}, {}, {}, {}}, "V2"},
            {Bytes{{}, {}, std::byte{1}, {}}, "40 bytes"},
            {volume(guids::gMmSupervisorRequestHandlerGuid), "no policy file"},
-           {cut, "volume"},
-           {file, "size"},
+           {cut, "no policy file"},
+           {file, "neither"},
            {section(text("xyz")), "neither"},
-           {text("\xFF\xFE<"), "UTF-16"}}) {
-    auto const read = read_policy(bytes);
+           {text("\xFF\xFE<"), "well-formed"}}) {
+    auto const read = scenario::policy_of(bytes);
     ASSERT_FALSE(read.has_value()) << word;
     EXPECT_NE(read.error().text.find(word), std::string::npos) << read.error().text;
   }
