@@ -77,7 +77,7 @@ class Walk {
         }
         break;
       case FvProblem::FileHeaderChecksum:
-        if (here.size_fits && begins_well(align_up(at_ + here.size, 8))) {
+        if (here.size_fits && is_likely_size(here)) {
           return take(here, {why});
         }
         break;
@@ -152,6 +152,17 @@ class Walk {
   static bool is_in_use(FileLook const& here) {
     return here.state == FileState::DataValid || here.state == FileState::MarkedForUpdate ||
            here.state == FileState::Deleted;
+  }
+
+  /// Whether the size in a header whose sum is wrong may be right: it leads to the next file, or to the end or to free
+  /// space with no file on the way.
+  bool is_likely_size(FileLook const& here) {
+    u64 const end = align_up(at_ + here.size, 8);
+    if (has_header(end) && look(end).header_summed && look(end).size_fits) {
+      return true;
+    }
+    auto const next = begins_well(end) ? next_file(at_ + 8) : std::optional<u64>{at_};
+    return !next || *next >= end;
   }
 
   /// The end of the volume, free space, or a file header.

@@ -16,6 +16,7 @@ ENVIRONMENT = 3
 DEFECT_OF = {
     "communicate": ("UnblockMmram", 120_000),
     "depex": ("NotIsIgnored", 1_000_000),
+    "files": ("NothingIsDamaged", 20_000),
     "hob": ("NothingUnblocked", 5_000),
     "image": ("SectionEnd", 5_000_000),
     "messages": ("AtMostOne", 5_000),

@@ -56,8 +56,8 @@ struct LearnOptions {
 int learn_command(LearnOptions const& options);
 
 /// The fuzz targets: fuzz/<name>.cpp.
-inline constexpr std::array kFuzzTargets{"communicate", "depex",  "hob",     "image",   "messages",
-                                         "mmst",        "policy", "request", "scenario"};
+inline constexpr std::array kFuzzTargets{"communicate", "depex", "files",  "hob",     "image",
+                                         "messages",    "mmst",  "policy", "request", "scenario"};
 
 /// The libFuzzer program of `target`: of the sanitizer build, or of the fast one.
 std::filesystem::path fuzz_program_path(std::string const& target, bool fast);
