@@ -12,6 +12,8 @@
 namespace mm::scenario {
 namespace {
 
+constexpr u64 kBelow = u64{1} << 32;  ///< memory steps reach this far
+
 /// Every table is checked for unknown keys before its keys are used.
 class StepReader : private TomlValues {
  public:
@@ -65,6 +67,10 @@ class StepReader : private TomlValues {
     constexpr u64 kMost = 4096;
     u64 const count = number(t, "repeat", 1, kMost).value_or(1);
     u64 const stride = number(t, "stride").value_or(0);
+    bool const memory = step.kind == "read" || step.kind == "write" || step.kind == "fill";
+    if (memory && stride != 0 && count - 1 > (kBelow - 1 - step.program.front().head.a) / stride) {
+      fail(t, "stride: the last address is beyond 4 GiB");
+    }
     auto const once = step.program;
     for (u64 i = 1; i < count; ++i) {
       for (ProgramStep next : once) {
@@ -206,10 +212,18 @@ class StepReader : private TomlValues {
   void memory(toml::table const& t, ScenarioStep& step) const {
     only_step(t, {"address", "bytes", "value", "text", "hex", "file", "fields", "pad", "stride"}, "a memory step");
     u64 const at = need(t, "address", 0xFFFF'FFFF);
+    auto const check_end = [&](u64 bytes) {
+      if (bytes > kBelow - at) {
+        fail(t, fmt::format("{} bytes from {} on reach beyond 4 GiB", bytes, hex_number(at)));
+      }
+    };
     if (step.kind == "write") {
-      return add(step, communication::StepOp::Write, at, 0, 0, data(t));
+      auto content = data(t);
+      check_end(content.size());
+      return add(step, communication::StepOp::Write, at, 0, 0, std::move(content));
     }
     u64 const bytes = need(t, "bytes", communication::kMaxStepBytes);
+    check_end(bytes);
     bool const is_read = step.kind == "read";
     add(step, is_read ? communication::StepOp::Read : communication::StepOp::Fill, at, bytes,
         number(t, "value", 0, 255).value_or(0));

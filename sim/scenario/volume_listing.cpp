@@ -85,12 +85,13 @@ class Lister {
 
   /// The volume at the start of `bytes`, nothing when there is none (and then `why` says what is wrong with it).
   template <typename Sum16>
-  std::optional<ListedVolume> volume(Span bytes, std::string where, unsigned depth, std::string& why, Sum16&& sum16) {
+  std::optional<ListedVolume> volume(Span bytes, std::string where, unsigned depth, image::FvError& why,
+                                     Sum16&& sum16) {
     auto const header = image::read_volume_header(bytes, sum16);
     // One thing may be wrong with a header; what is wrong in more ways is no volume.
     unsigned const most = header.ffs ? 1 : 2;
     if (header.fatal || header.wrongs > most || (!header.ffs && !header.checksum_good)) {
-      why = sentence(header.wrong && !header.fatal ? *header.wrong : header.fatal ? *header.fatal : *header.wrong);
+      why = header.wrong && !header.fatal ? *header.wrong : *header.fatal;
       return std::nullopt;
     }
     ListedVolume v;
@@ -133,7 +134,7 @@ class Lister {
     HeaderSums sums{bytes};
     u64 from = 0;
     for (auto at = next_signature(bytes, kSignatureAt); at; at = next_signature(bytes, from + kSignatureAt)) {
-      std::string why;
+      image::FvError why;
       u64 const start = *at - kSignatureAt;
       auto v = volume(bytes.subspan(static_cast<std::size_t>(start)), fmt::format("{}at {:#x}", in, start), depth, why,
                       [&](u64 words) { return sums.sum(start, words); });
@@ -155,9 +156,9 @@ class Lister {
     u64 wrongs = 0;
     volumes_in(
         bytes, "", 0, [this](ListedVolume&& v, u64) { out_.volumes.push_back(std::move(v)); },
-        [&](u64 at, std::string const& why) {
+        [&](u64 at, image::FvError const& why) {
           if (++wrongs <= kMaxRemarks) {
-            out_.remarks.push_back(fmt::format("at {:#x}: _FVH, but {}", at, why));
+            out_.remarks.push_back(fmt::format("at {:#x}: _FVH, but {}", at, sentence(why)));
           }
         });
     if (wrongs > kMaxRemarks) {
@@ -223,9 +224,9 @@ class Lister {
     volumes_in(
         body, "in file " + guid_name(file.name) + ", ", depth + 1,
         [&](ListedVolume&& v, u64) { file.volumes.push_back(std::move(v)); },
-        [&](u64 at, std::string const& why) {
+        [&](u64 at, image::FvError const& why) {
           if (file.remarks.size() < kMaxRemarks && file.type != image::file_type::kPad) {
-            file.remarks.push_back(fmt::format("raw data at {:#x}: _FVH, but {}: not opened", at, why));
+            file.remarks.push_back(fmt::format("raw data at {:#x}: _FVH, but {}: not opened", at, sentence(why)));
           }
         });
   }
@@ -315,11 +316,11 @@ class Lister {
       file.remarks.push_back("volumes are nested too deeply: not opened");
       return "not opened";
     }
-    std::string why;
+    image::FvError why;
     auto v = volume(body, "in file " + guid_name(file.name), depth + 1, why,
                     [body](u64 words) { return image::sum16(body, words); });
     if (!v) {
-      file.problems.push_back("firmware volume section: " + why);
+      file.problems.push_back("firmware volume section: " + sentence(why));
       return "not a volume";
     }
     file.volumes.push_back(std::move(*v));

@@ -27,7 +27,7 @@ struct Options {
   std::string access, vendor = "both";
   std::vector<std::string> regions;
   u32 min_level = 0;
-  bool unchecked = false, as_json = false, as_sarif = false;
+  bool unchecked = false, as_json = false, as_sarif = false, as_markdown = false;
 };
 
 int complain(std::string const& what) {
@@ -214,6 +214,8 @@ int diff(Options const& o) {
   auto const result = difference(before->policy, after->policy);
   if (o.as_json) {
     dump(difference_json(result));
+  } else if (o.as_markdown) {
+    std::cout << difference_markdown(result);
   } else {
     print_difference(result);
   }
@@ -301,7 +303,8 @@ Command add_policy_command(CLI::App& app) {
   auto* diffing = policy->add_subcommand("diff", "What policy B newly allows and refuses, compared with A");
   diffing->add_option("A", o->in, "Policy")->required();
   diffing->add_option("B", o->other, "Policy")->required();
-  diffing->add_flag("--json", o->as_json, "One JSON object");
+  auto* diff_as_json = diffing->add_flag("--json", o->as_json, "One JSON object");
+  diffing->add_flag("--markdown", o->as_markdown, "Markdown, for a comment on a pull request")->excludes(diff_as_json);
   diffing->footer(
       "Exit code 1 when B allows anything that A refuses, else 0.\n"
       "Example: mmsim policy diff shipped.bin policy.xml");

@@ -194,6 +194,17 @@ json explanation_json(Policy const& policy, Access const& access, Explanation co
   return out;
 }
 
+/// One change as a row: list, accesses, right.
+std::string markdown_row(Change const& c) {
+  bool const span = c.type != policy::Type::Instruction && c.type != policy::Type::SaveState;
+  auto const where = !span               ? describe(c)
+                     : c.first == c.last ? hex(c.first)
+                                         : fmt::format("{}-{}", hex(c.first), hex(c.last));
+  auto const width = c.width == 0 ? "" : fmt::format(", {} byte{}", c.width, c.width == 1 ? "" : "s");
+  return fmt::format("| {} | {} | {}{} |\n", c.type == policy::Type::Mem ? "MEMORY" : category_name(c.type), where,
+                     access_words(c.access), width);
+}
+
 // --- diff -----------------------------------------------------------------------------------------------------------
 void print_difference(Difference const& difference) {
   for (bool const allowed : {true, false}) {
@@ -211,6 +222,31 @@ void print_difference(Difference const& difference) {
   for (auto const& note : difference.notes) {
     fmt::print("note: {}\n", note);
   }
+}
+
+std::string difference_markdown(Difference const& difference) {
+  auto const allowed = std::ranges::count_if(difference.changes, &Change::allowed);
+  auto const refused = static_cast<std::ptrdiff_t>(difference.changes.size()) - allowed;
+  if (difference.changes.empty() && difference.notes.empty()) {
+    return "### Policy: no difference\n";
+  }
+  std::string out = fmt::format("### Policy: {} newly allowed, {} newly refused\n", allowed, refused);
+  for (bool const now : {true, false}) {
+    if ((now ? allowed : refused) == 0) {
+      continue;
+    }
+    out += fmt::format("\n**Ring 3 {}**\n\n| list | accesses | right |\n|---|---|---|\n",
+                       now ? "may now" : "may no longer");
+    for (auto const& c : difference.changes) {
+      if (c.allowed == now) {
+        out += markdown_row(c);
+      }
+    }
+  }
+  for (auto const& note : difference.notes) {
+    out += fmt::format("\n> {}\n", note);
+  }
+  return out;
 }
 
 json difference_json(Difference const& difference) {

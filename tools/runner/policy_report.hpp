@@ -26,6 +26,8 @@ nlohmann::json explanation_json(policy_tools::Policy const& policy, policy_tools
                                 policy_tools::Explanation const& x);
 
 void print_difference(policy_tools::Difference const& difference);
+/// A heading and tables, as a comment on a pull request has them.
+std::string difference_markdown(policy_tools::Difference const& difference);
 nlohmann::json difference_json(policy_tools::Difference const& difference);
 
 }  // namespace mm::runner

@@ -225,15 +225,13 @@ void print_losses(Losses const& losses) {
 void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
                  std::vector<DriverReport> const& drivers, Losses const& losses) {
   if (p.release) {
-    fmt::print(stderr, "the release core: what became of the drivers is told by no event
-");
+    fmt::print(stderr, "the release core: what became of the drivers is told by no event\n");
   } else {
     print_drivers(drivers);
   }
   print_losses(losses);
   for (auto const cpu : run.outside) {
-    fmt::print(stderr, "CPU {} is outside MM after the halt
-", cpu);
+    fmt::print(stderr, "CPU {} is outside MM after the halt\n", cpu);
   }
   for (auto const& warning : p.warnings) {
     fmt::print(stderr, "warning: {}\n", warning);

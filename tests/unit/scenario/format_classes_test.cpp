@@ -219,6 +219,13 @@ TEST(FormatClasses, NumbersAsPeopleWriteThem) {
       EXPECT_NE(read.error().find("out of range"), std::string::npos) << read.error();
     }
   }
+  for (auto const* far :
+       {"address = 0xFFFFFFFF\nbytes = 2", "address = 0xFFFFF000\nbytes = 1\nrepeat = 3\nstride = 0x800",
+        "address = 1\nbytes = 1\nrepeat = 3\nstride = \"0xFFFFFFFFFFFFFFFF\""}) {
+    auto const read = parse_scenario(fmt::format("schema = 1\n[[step]]\nkind = \"read\"\n{}\n", far), "x.toml", "");
+    ASSERT_FALSE(read.has_value()) << far;
+    EXPECT_NE(read.error().find("4 GiB"), std::string::npos) << read.error();
+  }
   EXPECT_NE(step("99999999999").error().find("99999999999"), std::string::npos) << "decimal stays decimal";
   EXPECT_NE(step("0x9999999999").error().find("0x9999999999"), std::string::npos);
 }

@@ -5,6 +5,7 @@
 #include <lzma.h>
 
 #include <algorithm>
+#include <array>
 
 #include "sim/scenario/decompress.hpp"
 #include "sim/scenario/fv_writer.hpp"
@@ -299,6 +300,49 @@ TEST(Decompress, LzmaRoundTrip) {
   auto const out = unpack_lzma(lzma_alone(plain), budget);
   ASSERT_TRUE(out.has_value()) << out.error();
   EXPECT_EQ(*out, plain);
+}
+
+TEST(Decompress, ADictionaryThatIsLargerThanTheOutputCostsNothing) {
+  Bytes const plain(5000, std::byte{0x5A});
+  Bytes packed = lzma_alone(plain);
+  for (u32 const dictionary : {0xFFFF'FFFFu, 0x8000'0000u, 0u, 4095u}) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      packed[1 + i] = static_cast<std::byte>(dictionary >> (8 * i));
+    }
+    UnpackBudget budget;
+    auto const out = unpack_lzma(packed, budget);
+    ASSERT_TRUE(out.has_value()) << dictionary << ": " << out.error();
+    EXPECT_EQ(*out, plain);
+  }
+}
+
+/// LZMA of code whose calls were made absolute, as GenFw's LzmaF86Compress leaves it.
+TEST(Decompress, LzmaWithTheX86Filter) {
+  Bytes plain;
+  for (u32 i = 0; i < 3000; ++i) {
+    append_int(plain, 0xE8, 1);  // call
+    append_int(plain, i * 7 % 4096, 4);
+    append_int(plain, 0x90 + i % 3, 1);
+  }
+  lzma_options_lzma options;
+  lzma_lzma_preset(&options, 1);
+  std::array const chain{lzma_filter{LZMA_FILTER_X86, nullptr}, lzma_filter{LZMA_FILTER_LZMA1, &options},
+                         lzma_filter{LZMA_VLI_UNKNOWN, nullptr}};
+  Bytes packed;
+  append_int(packed, (options.pb * 5 + options.lp) * 9 + options.lc, 1);
+  append_int(packed, options.dict_size, 4);
+  append_int(packed, plain.size(), 8);
+  std::size_t at = packed.size();
+  packed.resize(at + plain.size() + 4096);
+  ASSERT_EQ(lzma_raw_buffer_encode(chain.data(), nullptr, reinterpret_cast<u8 const*>(plain.data()), plain.size(),
+                                   reinterpret_cast<u8*>(packed.data()), &at, packed.size()),
+            LZMA_OK);
+  packed.resize(at);
+  UnpackBudget budget;
+  auto const out = unpack_lzma(packed, budget, LzmaFilter::X86);
+  ASSERT_TRUE(out.has_value()) << out.error();
+  EXPECT_EQ(*out, plain);
+  EXPECT_NE(unpack_lzma(packed, budget).value_or(Bytes{}), plain) << "the filter matters";
 }
 
 TEST(Decompress, BrotliOfOneByte) {
