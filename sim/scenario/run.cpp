@@ -189,9 +189,10 @@ std::expected<Prepared, std::string> prepare(Scenario scenario, std::filesystem:
 }
 
 StepOutcome const* result_at(MachineRun const& run, std::size_t index) {
-  auto const at =
-      std::ranges::find(run.results, static_cast<u32>(index), [](StepOutcome const& r) { return r.head.index; });
-  return at == run.results.end() ? nullptr : &*at;
+  // The results come in the order of the steps.
+  auto const index_of = [](StepOutcome const& r) { return r.head.index; };
+  auto const at = std::ranges::lower_bound(run.results, static_cast<u32>(index), {}, index_of);
+  return at == run.results.end() || index_of(*at) != index ? nullptr : &*at;
 }
 
 u64 status_of(ScenarioStep const& step, StepOutcome const& outcome) {

@@ -149,14 +149,31 @@ class CodeScan {
       return;
     }
     asked_[at->first][at->second] = true;
-    if (plausible(rva)) {
+    if (plausible(rva) && !is_table_of_code(rva)) {
       roots_.push_back(rva);
     }
+  }
+
+  /// The table of a switch, to which the same instructions point as to a function: distances to code, with the sign in
+  /// the last byte.
+  bool is_table_of_code(u32 rva) const {
+    constexpr u32 kLeast = 3;
+    for (u32 i = 0; i < kLeast; ++i) {
+      auto const entry = word_at(u64{rva} + 4 * i);
+      u8 const sign = entry ? static_cast<u8>(*entry >> 24) : u8{1};
+      if ((sign != 0 && sign != 0xFF) || !place(rva + *entry)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /// Walks what is behind a pointer. When a path there comes to what no compiler writes, it was data: nothing of it
   /// holds.
   void walk_root(u32 rva) {
+    if (tables_.contains(rva)) {
+      return;
+    }
     std::size_t const findings = facts_.findings.size();
     touched_.clear();
     sound_ = true;
@@ -517,6 +534,7 @@ class CodeScan {
     auto const most = state.most[*index];
     u64 const origin = state.registers[*base].number;
     u64 const table = origin + static_cast<u64>(operand.mem.disp.value);
+    tables_.insert(static_cast<u32>(table));
     for (u32 i = 0; i < kMostEntries && (!most || i <= *most); ++i) {
       u64 const at = table + u64{i} * 4;
       auto const entry = word_at(at);
@@ -572,6 +590,7 @@ class CodeScan {
   std::vector<std::vector<bool>> asked_;  ///< places that a pointer to was seen
   std::map<u32, Value> globals_;
   std::set<u32> starts_;
+  std::set<u32> tables_;  ///< of switches that were walked
   std::deque<Path> pending_;
   std::vector<u32> plain_pending_;  ///< paths of which nothing is known
   std::vector<u32> roots_;          ///< where only a pointer leads to: walked when nothing else is pending

@@ -108,9 +108,7 @@ std::expected<ScenarioStep, std::string> message_step(Message const& message) {
 }
 
 StepOutcome const* outcome_of(Prepared const& p, MachineRun const& run, std::size_t index) {
-  auto const wanted = static_cast<u32>(p.program.last_of_step.at(index));
-  auto const at = std::ranges::find(run.results, wanted, [](StepOutcome const& r) { return r.head.index; });
-  return at == run.results.end() ? nullptr : &*at;
+  return result_at(run, p.program.last_of_step.at(index));
 }
 
 std::string where_it_stopped(Prepared const& p, MachineRun const& run) {

@@ -138,6 +138,11 @@ class Lister {
       u64 const start = *at - kSignatureAt;
       auto v = volume(bytes.subspan(static_cast<std::size_t>(start)), fmt::format("{}at {:#x}", in, start), depth, why,
                       [&](u64 words) { return sums.sum(start, words); });
+      if (v && !room()) {
+        out_.problems.push_back(
+            fmt::format("more than {} volumes, files and sections: the rest is not listed", kMaxEntries));
+        return;
+      }
       if (v) {
         u64 const end = start + std::max<u64>(v->bytes, 1);
         from = end < start ? bytes.size() : end;

@@ -239,7 +239,7 @@ u32 defects_of(std::string const& name) {
 std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs::path> const& paths) {
   std::vector<fs::path> files;
   for (auto const& path : paths) {
-    if (fs::is_regular_file(path)) {
+    if (fs::is_regular_file(path) || fs::is_fifo(path)) {
       files.push_back(path);
       continue;
     }

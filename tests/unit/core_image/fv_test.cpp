@@ -134,7 +134,7 @@ TEST(FirmwareVolume, HeaderRefusals) {
       {FvProblem::Length, 32, set(32, u64{71})},
       {FvProblem::BlockMap, 56, set(60, u32{1})},
       {FvProblem::BlockMap, 56, set(56, u32{0xFFFF'FFFF})},
-      {FvProblem::BlockMap, 72, set(64, u64{0x0000'0001'0000'0000})},
+      {FvProblem::BlockMap, 64, set(64, u64{0x0000'0001'0000'0000})},
       {FvProblem::ExtHeader, 52, set(52, u16{8})},
       {FvProblem::ExtHeader, 52, set(52, u16{0xFFF8})},
   };

@@ -317,6 +317,32 @@ TEST(FormatClasses, TheTableOfASwitchEndsWhereItsCompareSays) {
   }
 }
 
+/// The table of a switch that only a pointer leads to reads like instructions: OUT, CLI, STI and a jump.
+TEST(FormatClasses, ATableBehindAPointerIsNoCode) {
+  constexpr std::array<u32, 5> kLast{0xEF, 0xFA, 0x119, 0x1FB, 0x225};
+  for (u64 seed = 0; seed < 120; ++seed) {
+    Dice dice{seed};
+    u32 const distance = 0x40000 + 0x100 * static_cast<u32>(dice.below(0x40));
+    u32 const table = distance + 0x1000 + 4 * static_cast<u32>(dice.below(64));
+    Blob code(table + 64, std::byte{0xC3});
+    std::ranges::copy(test::bytes_of({0x48, 0x8D, 0x0D}), code.begin());  // lea rcx, [rip + table]; ret
+    test::put(code, 3, table - 7);
+    for (u32 i = 0; i < kLast.size(); ++i) {
+      test::put(code, table + 4 * i, kLast[i] - distance);
+    }
+    test::PeSpec spec;
+    u32 const bytes = static_cast<u32>(code.size());
+    u32 const data = static_cast<u32>(align_up(u64{0x1000} + bytes, 0x1000));
+    spec.sections = {{0x1000, bytes, code, test::kCode}, {data, 16, Blob(16), test::kData}};
+    auto const file = spec.build();
+    auto const report = scan_image({"x.efi", file, {}, {}});
+    ASSERT_TRUE(report.has_value());
+    for (auto const& f : report->findings) {
+      EXPECT_EQ(f.rule->level, ScanLevel::Note) << seed << ": " << f.text;
+    }
+  }
+}
+
 /// Texts among the code that instructions point to: no finding is about one.
 TEST(FormatClasses, TextsAmongTheCodeAreNoCode) {
   constexpr std::string_view kLetters = "mlnoVariableWriteProtect spr\n";
