@@ -10,8 +10,8 @@
 #include "sim/policy/blob.hpp"
 #include "sim/policy/xml.hpp"
 #include "sim/scenario/fv_writer.hpp"
-#include "tests/unit/policy_tools/example.hpp"
 #include "sim/scenario/policy_source.hpp"
+#include "tests/unit/policy_tools/example.hpp"
 
 namespace mm::policy_tools {
 namespace {
