@@ -11,6 +11,7 @@
 #include "sim/scenario/names.hpp"
 #include "tools/linux/comm_region.hpp"
 #include "tools/linux/file_lock.hpp"
+#include "tools/linux/hostile.hpp"
 #include "tools/linux/linux_world.hpp"
 
 /// mmcomm: messages to MM from Linux, through the same component that firmware would use.
@@ -41,6 +42,8 @@ struct Options {
   std::string out;
   std::string event, base, guid;
   u64 pages = 1, bytes = 16, count = 10'000;
+  double seconds = 10;  ///< of hostile
+  u64 seed = 1;
   double wait = 30;  ///< seconds, for another mmcomm to end
 };
 
@@ -264,6 +267,26 @@ Result<> bench(Mm& mm, Options const& options) {
   return {};
 }
 
+Result<> hostile(Mm& mm, Options const& options) {
+  MM_TRY_ASSIGN(Guid const to, guid_of(options.to));
+  MM_TRY_ASSIGN(Bytes const data, message_of(options));
+  MM_TRY_ASSIGN(CommRegion const user, region_of(options.user, "user"));
+  MM_TRY_ASSIGN(CommRegion const supervisor, region_of(options.supervisor, "supervisor"));
+  auto const in_order = [&]() -> std::string {
+    auto const answer = mm.communicator().communicate_in_place(kUserBuffer, {to, data, options.length});
+    return answer ? "" : fmt::format("a message in order to {}: {}", scenario::guid_name(to), name_of(answer.error()));
+  };
+  auto const done = be_hostile(mm.world, {user, supervisor, options.seconds, options.seed}, in_order);
+  if (!done) {
+    return stop(kRefused, done.error());
+  }
+  fmt::print(
+      "{} MMIs with random buffers, {} chipset registers poked, {} bytes changed by another process meanwhile; "
+      "{} messages in order, each answered\n",
+      done->mmis, done->pokes, done->scribbles, done->answered);
+  return {};
+}
+
 using Command = Result<> (*)(Mm&, Options const&);
 
 /// The sub-commands; the second is what each does.
@@ -301,6 +324,11 @@ std::vector<std::pair<CLI::App*, Command>> add_commands(CLI::App& app, Options& 
   looking->add_option("BYTES", o.bytes)->capture_default_str();
   auto* const timing = add("bench", "Time messages", bench);
   message(timing);
+  auto* const attacking =
+      add("hostile", "Random buffers, mailboxes and chipset registers; messages in order between", hostile);
+  message(attacking);
+  attacking->add_option("--time", o.seconds, "Seconds")->check(CLI::Range(0.1, 86400.0))->capture_default_str();
+  attacking->add_option("--seed", o.seed, "Of the random choices")->capture_default_str();
   timing->add_option("--count", o.count, "Messages")->check(CLI::Range(1, 10'000'000))->capture_default_str();
   return commands;
 }
