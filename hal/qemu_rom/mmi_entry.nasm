@@ -28,9 +28,14 @@ mmi_start:
   mov edi, [cs:fixup32.smbase]
   mov ebx, [cs:fixup32.gdtr]
   o32 lgdt [dword ebx]
+  ; The far jump is written in the first MMI only, the offset last: a write to code that runs costs a serialisation (and
+  ; an emulator its translation) each time. Nobody else writes this copy: it is this CPU's, and read-only once MM runs.
   lea eax, [edi + protected_mode]
-  mov [cs:far_jump.offset], eax
+  cmp [cs:far_jump.offset], eax
+  je .jump_is_written
   mov word [cs:far_jump.selector], SEL_CODE32
+  mov [cs:far_jump.offset], eax
+.jump_is_written:
   mov eax, cr0
   and eax, 0x9FFAFFF3           ; clear CD NW AM WP EM TS
   or eax, 0x23                  ; NE MP PE
