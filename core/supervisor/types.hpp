@@ -20,7 +20,12 @@ inline constexpr u64 kSupervisorCodeSelector = 0x38;
 inline constexpr u64 kVectorMachineCheck = 18;
 /// Vectors of a UserFaultRecord beyond those of the CPU.
 inline constexpr u64 kVectorRefusedSyscall = 0x100;  ///< error_code = system call, cr2 = Status
-inline constexpr u64 kVectorBudget = 0x101;          ///< simulator: ring 3 ran longer than its budget
+inline constexpr u64 kVectorBudget = 0x101;  ///< more system calls than kSyscallsPerEntry; simulator: more blocks
+/// System calls of one entry of ring 3. A driver that polls a device by them for longer does not come back: a second of
+/// polling on a fast machine, and an SMI that lasts so long has already stopped the operating system.
+inline constexpr u32 kSyscallsPerEntry = 1u << 20;
+/// So many of them are events; the rest of an entry is counted in its UserExit.
+inline constexpr u32 kToldSyscalls = 1u << 15;
 
 /// Words shared by CPUs. On a uniprocessor host these are plain accesses.
 inline u32 load(u32 const& word) noexcept { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }
@@ -32,6 +37,7 @@ enum class Mailbox : u32 { Empty = 0, Pending = 1, Done = 2, Faulted = 3 };
 
 /// State of one CPU.
 struct CpuSlot {
+  u32 syscalls = 0;  ///< of the entry of ring 3 that is under way
   u32 mmis = 0;
   u32 in_user = 0;  ///< set around ring 3; still set at entry: RSM was executed in ring 3
   u32 initialised = 0;

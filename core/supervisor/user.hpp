@@ -56,17 +56,22 @@ bool Supervisor<M>::run_command(Cpu& cpu, u32 index, abi::UserCommand command, u
   cpu.clean_user_state();
   emit(index, hal::TraceKind::UserEnter, static_cast<u64>(command), a1);
   CpuSlot& slot = slots_[index];
+  slot.syscalls = 0;
   for (;;) {
     store(slot.in_user, 1);
-    hal::UserExit const exit = cpu.run_user(user);
+    hal::UserExit exit = cpu.run_user(user);
     store(slot.in_user, 0);
     if (exit.kind == hal::UserExitKind::Syscall) {
-      if (!handle_syscall(cpu, index, command, user)) {
-        return false;
+      if (++slot.syscalls <= kSyscallsPerEntry) {
+        if (!handle_syscall(cpu, index, command, user)) {
+          return false;
+        }
+        continue;
       }
-      continue;
+      exit.kind = hal::UserExitKind::Budget;  // it polls for ever
     }
-    emit(index, hal::TraceKind::UserExit, static_cast<u64>(exit.kind), user.rax);
+    u64 const untold = slot.syscalls > kToldSyscalls ? slot.syscalls - kToldSyscalls : 0;
+    emit(index, hal::TraceKind::UserExit, static_cast<u64>(exit.kind), user.rax, untold);
     if (exit.kind == hal::UserExitKind::Return) {
       rax = user.rax;
       return true;
@@ -85,7 +90,8 @@ bool Supervisor<M>::handle_syscall(Cpu& cpu, u32 index, abi::UserCommand command
     return false;
   }
   user.rax = result.rax;
-  if (number != static_cast<u64>(abi::Syscall::TraceNote)) {
+  bool const told = slots_[index].syscalls <= kToldSyscalls || result.status != Status::Success;
+  if (number != static_cast<u64>(abi::Syscall::TraceNote) && told) {
     emit(index, hal::TraceKind::Syscall, number, user.rdx, user.r8, user.r9, result.rax,
          static_cast<u64>(result.status));
   }

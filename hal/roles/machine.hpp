@@ -24,7 +24,7 @@ enum class UserExitKind : u64 {
   Syscall = 0,  ///< SYSCALL: rip is the instruction after it
   Return = 1,   ///< far call through selector 0x63: RAX is the result
   Fault = 2,    ///< vector, error_code, cr2 (of #PF); rip is the faulting instruction
-  Budget = 3,   ///< simulator: more blocks of ring 3 than allowed
+  Budget = 3,   ///< by the simulator: more blocks of ring 3 since clean_user_state() than allowed
 };
 
 /// Why ring 3 came back.

@@ -14,7 +14,7 @@ enum class TraceKind : u16 {
   RequestDecoded = 5,      ///< a = abi::Channel, b,c = GUID (two u64), d = message bytes, e = header version 1 or 3
   RequestRefused = 6,      ///< a = abi::Channel, b = Status
   UserEnter = 7,           ///< a = abi::UserCommand, b = first argument
-  UserExit = 8,            ///< a = UserExitKind, b = RAX
+  UserExit = 8,            ///< a = UserExitKind, b = RAX, c = successful system calls of the entry that are no events
   Syscall = 9,             ///< a = number, b,c,d = arguments, e = RAX handed back, f = Status of the decision
   PolicyRefusal = 10,      ///< a = policy type (core/policy), b = MSR, port or index, c = access, d = width in bytes,
                            ///< e = 1: refused by the core (core/policy/foundation.hpp), whatever the policy says;
@@ -49,7 +49,7 @@ enum class HaltReason : u64 {
   SupervisorFault = 3,    ///< b = vector, c = RIP
   InitFailed = 4,         ///< b = Status, c = supervisor::InitProblem, d = address or number it is about
   RendezvousTimeout = 5,  ///< b = CPUs that arrived, c = expected
-  UserBudget = 6,         ///< simulator only: ring 3 ran longer than its budget
+  UserBudget = 6,         ///< ring 3 made too many system calls, or (simulator) ran for too many blocks
   RsmBreach = 7,          ///< the in-user flag was set at MMI entry
   PolicyInvalid = 8,      ///< b = policy::Problem
 };

@@ -12,14 +12,16 @@
 #include "core/memory/page_tables.hpp"
 #include "sim/engine/calibration.hpp"
 #include "sim/engine/cpuid.hpp"
+#include "sim/engine/far_operand.hpp"
+#include "sim/engine/refused.hpp"
 
 namespace mm::sim {
 namespace {
 
 namespace pte = memory::pte;
 
-/// Engine-private physical memory above RAM (and below 64 GiB: the engine has 36 address bits): the stub, its tables
-/// and its GDT (first entry only).
+/// Engine-private physical memory above RAM: the stub, its tables and its GDT. It is there for the first entry only:
+/// afterwards no address leads to it, whatever a page table of the guest names.
 constexpr u64 kPrivateBase = 8ull << 30;
 constexpr u64 kPrivatePages = 8;
 enum PrivatePage : u64 { kPml4, kPdpt, kPd, kPt, kStub, kStack, kUserCode, kPrivateGdt };
@@ -31,9 +33,16 @@ constexpr u32 kEferMsr = 0xC0000080;
 constexpr u64 kUserFlags = 0x240CD5;  ///< what ring 3 may hold in RFLAGS; IF stays clear, as on the bare machine
 constexpr u64 kTrapFlag = 0x100;
 constexpr u64 kVmFlag = 0x20000;
+/// A system call adds so many to the budget: a loop that makes them is ended by their number, as on the bare machine.
+constexpr u64 kBlocksPerSyscall = 64;
 constexpr u32 kCodeBufferBytes = 32u << 20;
-constexpr u64 kGateAccessByte = kGateSelector + 5;
 constexpr u64 kGateTarget = 0x38;  ///< code of ring 0
+/// In the engine's copy of the GDT the gate leads to this slot, and code of ring 0 that is not present is in it. Ring 3
+/// cannot tell: any use of either selector of ring 0 is #GP with the same error code.
+constexpr u64 kAbsentCode = 0x10;
+constexpr u64 kAbsentCodeDescriptor = 0x00AF'1B00'0000'FFFF;
+constexpr u64 kAddressSpace = 1ull << 36;             ///< of the engine
+constexpr u64 kNoMemory = kAddressSpace - kPageSize;  ///< a level-4 table here has reserved bits in every entry
 
 constexpr u64 private_address(PrivatePage page) { return kPrivateBase + page * kPageSize; }
 
@@ -73,11 +82,15 @@ struct Engine::Impl {
   u64 block_count = 0;
   u64 previous_block = 0;
   Range code_range{0, ~u64{0}};
-  bool ran = true;         ///< since save_state() or restore_state()
-  bool tlb_in_use = true;  ///< since the last flush
+  bool in_slices = false;  ///< the next run() continues this one
+  u64 sysenter_cs = 0;
+  bool placed = false;           ///< the guest's GDT is in use, the private pages are gone
+  std::vector<uc_hook> watched;  ///< hooks on addresses where a refused instruction may start
+  bool ran = true;               ///< since save_state() or restore_state()
+  bool tlb_in_use = true;        ///< since the last flush
 
   // What the hooks of the current run recorded.
-  enum class Reason { None, Syscall, Interrupt, Denied, Limit, CodeCheck };
+  enum class Reason { None, Syscall, Interrupt, Denied, Limit, CodeCheck, Ring0 };
   Reason reason = Reason::None;
   u32 vector = 0;
   u64 cr2 = 0;
@@ -105,12 +118,17 @@ struct Engine::Impl {
   EngineExit fault_exit(hal::UserContext& user) noexcept;
   EngineExit invalid_opcode(hal::UserContext& user) noexcept;
   void load(hal::UserContext const& user) noexcept;
+  void load_segments() noexcept;
   void store(hal::UserContext& user) noexcept;
   void forget_exception(uc_context* context) noexcept;
   bool read_code(u64 at, std::span<u8> out) const noexcept;
   std::array<u8, 2> opcode_at(u64 at) const noexcept;
+  std::size_t instruction_at(u64 at, std::span<u8> out) const noexcept;
+  bool goes_through_gate(hal::UserContext const& user) const noexcept;
   u64 leaf(u64 address) const noexcept;
   void hide_untranslatable() noexcept;
+  std::expected<void, std::string> leave_private_pages();
+  void watch_refused() noexcept;
   template <typename F>
   void for_each_code_page(F&& f) const;
 };
@@ -165,12 +183,13 @@ void on_interrupt(uc_engine* uc, uint32_t vector, void* user) {
 
 /// What the engine does not refuse at CPL 3, port I/O above all. Remember the state before the instruction and take
 /// every mapping away, so that nothing that the rest of the block does can have an effect.
-void deny(uc_engine* uc, Impl& e) {
+void deny(uc_engine* uc, Impl& e, u32 vector = 13, Impl::Reason reason = Impl::Reason::Denied) {
   if (e.reason == Impl::Reason::None) {
-    e.reason = Impl::Reason::Denied;
+    e.reason = reason;
+    e.vector = vector;
     uc_context_save(uc, e.denied);
-    u64 empty = kPrivateBase + kPrivatePages * kPageSize - kPageSize;
-    uc_reg_write(uc, UC_X86_REG_CR3, &empty);
+    u64 const nowhere = kNoMemory;
+    uc_reg_write(uc, UC_X86_REG_CR3, &nowhere);
   }
   uc_emu_stop(uc);
 }
@@ -180,8 +199,26 @@ uint32_t on_in(uc_engine* uc, uint32_t, int, void* user) {
 }
 void on_out(uc_engine* uc, uint32_t, int, uint32_t, void* user) { deny(uc, *static_cast<Impl*>(user)); }
 
-/// IA32_SYSENTER_CS is 0 while ring 3 runs in MM: #GP at the instruction. The engine would run on behind it.
-void on_sysenter(uc_engine* uc, void* user) { deny(uc, *static_cast<Impl*>(user)); }
+/// SYSENTER: #GP while IA32_SYSENTER_CS holds no selector (SDM 2B). The engine would run on behind it.
+void on_sysenter(uc_engine* uc, void* user) {
+  auto& e = *static_cast<Impl*>(user);
+  bool const enters = (e.sysenter_cs & 0xFFFC) != 0;
+  deny(uc, e, 13, enters ? Impl::Reason::Ring0 : Impl::Reason::Denied);
+}
+
+/// At an address where an instruction may start that the CPU model refuses.
+void on_watched(uc_engine* uc, uint64_t address, uint32_t, void* user) {
+  auto& e = *static_cast<Impl*>(user);
+  std::array<u8, 15> code{};
+  auto const bytes = e.instruction_at(address, code);
+  if (auto const vector = refused_vector(std::span<u8 const>(code).first(bytes))) {
+    deny(uc, e, *vector);
+  }
+}
+
+/// Where there is no memory: zeros, as QEMU reads them.
+uint64_t on_hole_read(uc_engine*, uint64_t, unsigned, void*) { return 0; }
+void on_hole_write(uc_engine*, uint64_t, unsigned, uint64_t, void*) {}
 
 int on_rdtsc(uc_engine* uc, void* user) {
   auto& e = *static_cast<Impl*>(user);
@@ -231,12 +268,11 @@ std::expected<void, std::string> Engine::Impl::open() {
   MM_UC("cannot open it", uc_open(UC_ARCH_X86, UC_MODE_64, &uc));
   MM_UC("CPU model", uc_ctl_set_cpu_model(uc, UC_CPU_X86_WESTMERE));
   MM_UC("code buffer", uc_ctl_set_tcg_buffer_size(uc, kCodeBufferBytes));
-  // One page more than the enumerated ones: an empty level-4 table.
-  private_memory = static_cast<std::byte*>(std::aligned_alloc(kPageSize, (kPrivatePages + 1) * kPageSize));
-  std::memset(private_memory, 0, (kPrivatePages + 1) * kPageSize);
+  private_memory = static_cast<std::byte*>(std::aligned_alloc(kPageSize, kPrivatePages * kPageSize));
+  std::memset(private_memory, 0, kPrivatePages * kPageSize);
   MM_UC("map RAM", uc_mem_map_ptr(uc, 0, config.ram.size(), UC_PROT_ALL, config.ram.data()));
   MM_UC("map the private pages",
-        uc_mem_map_ptr(uc, kPrivateBase, (kPrivatePages + 1) * kPageSize, UC_PROT_ALL, private_memory));
+        uc_mem_map_ptr(uc, kPrivateBase, kPrivatePages * kPageSize, UC_PROT_ALL, private_memory));
   MM_UC("context", uc_context_alloc(uc, &scratch));
   MM_UC("context", uc_context_alloc(uc, &denied));
   MM_UC("context", uc_context_alloc(uc, &saved));
@@ -287,6 +323,15 @@ std::expected<void, std::string> Engine::Impl::enter_first_time() {
   MM_UC("save", uc_context_save(uc, saved));
   cr3 = tables;
   forget_exception(saved);
+  return {};
+}
+
+/// The private pages go, and everything above RAM is a hole of the bus.
+std::expected<void, std::string> Engine::Impl::leave_private_pages() {
+  u64 const end = config.ram.size();
+  MM_UC("unmap the private pages", uc_mem_unmap(uc, kPrivateBase, kPrivatePages * kPageSize));
+  MM_UC("hole", uc_mmio_map(uc, end, kAddressSpace - end, on_hole_read, nullptr, on_hole_write, nullptr));
+  placed = true;
   return {};
 }
 
@@ -349,6 +394,14 @@ void Engine::Impl::store(hal::UserContext& user) noexcept {
           .r15 = values[15],
           .rip = values[17],
           .rflags = values[16]};
+}
+
+void Engine::Impl::load_segments() noexcept {
+  static constexpr std::array kSegments = {UC_X86_REG_DS, UC_X86_REG_ES, UC_X86_REG_FS, UC_X86_REG_GS};
+  u64 const selector = kUserDataSelector;
+  for (int const segment : kSegments) {
+    uc_reg_write(uc, segment, &selector);
+  }
 }
 
 /// The engine never delivers, so it would count the next fault as a double one: mark the saved state as fault-free.
@@ -419,6 +472,23 @@ EngineExit Engine::Impl::invalid_opcode(hal::UserContext& user) noexcept {
   return {.stop = EngineStop::Fault, .vector = 6};
 }
 
+std::size_t Engine::Impl::instruction_at(u64 at, std::span<u8> out) const noexcept {
+  std::size_t bytes = 0;
+  while (bytes < out.size() && read_code(at + bytes, out.subspan(bytes, 1))) {
+    ++bytes;
+  }
+  return bytes;
+}
+
+/// Whether the instruction at RIP is a far CALL or JMP with the selector of the gate.
+bool Engine::Impl::goes_through_gate(hal::UserContext const& user) const noexcept {
+  std::array<u8, 15> code{};
+  auto const bytes = instruction_at(user.rip, code);
+  auto const at = far_selector_address(std::span<u8 const>(code).first(bytes), user);
+  std::array<u8, 2> selector{};
+  return at && read_code(*at, selector) && ((selector[0] | selector[1] << 8) & ~7) == kGateSelector;
+}
+
 EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
   auto const* blob = reinterpret_cast<std::byte const*>(scratch);
   int error = 0;
@@ -436,11 +506,11 @@ EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
     return {.stop = EngineStop::Fault, .vector = 13, .error_code = u64{vector} * 8 + 2};
   }
   auto const opcode = opcode_at(user.rip);
-  if (vector == 11 && (code & ~u64{7}) == kGateSelector) {
-    // Only CALL goes through the gate; JMP would have to stay at CPL 3.
-    bool const far_call = opcode[0] == 0xFF && (opcode[1] >> 3 & 7) == 3;
-    return far_call ? EngineExit{.stop = EngineStop::Return}
-                    : EngineExit{.stop = EngineStop::Fault, .vector = 13, .error_code = kGateTarget};
+  if (vector == 11 && (code & ~u64{7}) == kAbsentCode) {
+    return {.stop = EngineStop::Return};  // a far CALL through the gate; nothing else finds out that it is absent
+  }
+  if (vector == 13 && (code & ~u64{7}) == kAbsentCode && goes_through_gate(user)) {
+    return {.stop = EngineStop::Fault, .vector = 13, .error_code = kGateTarget};  // JMP would have to stay at CPL 3
   }
   constexpr u64 kFetch = 0x10;  // what lies there is no instruction
   if (vector == 14 && (code & kFetch) == 0 && opcode[0] >= 0x6C && opcode[0] <= 0x6F) {
@@ -453,10 +523,11 @@ EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
 
 namespace {
 
-/// SYSRET that sets TF traps before the next instruction, IRETQ behind it; RCX and R11 say which it will be.
+/// The bare machine goes by SYSRET when RCX and R11 say so, else by IRETQ, with fresh data segments.
+bool enters_by_iret(hal::UserContext const& user) { return user.rcx != user.rip || user.r11 != entry_flags(user); }
+/// SYSRET that sets TF traps before the next instruction, IRETQ behind it.
 bool traps_on_return(hal::UserContext const& user) {
-  u64 const flags = entry_flags(user);
-  return (flags & kTrapFlag) != 0 && user.rcx == user.rip && user.r11 == flags;
+  return (entry_flags(user) & kTrapFlag) != 0 && !enters_by_iret(user);
 }
 
 }  // namespace
@@ -475,12 +546,15 @@ EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
   ran = true;
   tlb_in_use = true;
   load(user);
+  if (!std::exchange(in_slices, false) && enters_by_iret(user)) {
+    load_segments();
+  }
   uc_err const error = uc_emu_start(uc, user.rip, 0, 0, 0);
-  if (reason == Reason::Denied) {
+  if (reason == Reason::Denied || reason == Reason::Ring0) {
     uc_context_restore(uc, denied);
     uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
     store(user);
-    return {.stop = EngineStop::Fault, .vector = 13};
+    return {.stop = reason == Reason::Ring0 ? EngineStop::Ring0 : EngineStop::Fault, .vector = vector};
   }
   if (reason == Reason::Interrupt) {
     return fault_exit(user);
@@ -489,15 +563,17 @@ EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
   if ((values[18] & 0xFFFF) != kUserCodeSelector || (user.rflags & kVmFlag) != 0) {
     uc_context_restore(uc, saved);
     uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
-    return {.stop = EngineStop::Fault, .vector = 13};
+    return {.stop = (values[18] & 3) == 0 ? EngineStop::Ring0 : EngineStop::Fault, .vector = 13};
   }
   switch (reason) {
     case Reason::Syscall:
+      budget_end += kBlocksPerSyscall;
       user.rcx = user.rip;
       user.r11 = user.rflags;
       return {.stop = EngineStop::Syscall};
     case Reason::Limit:
-      return {.stop = block_count >= budget_end ? EngineStop::Budget : EngineStop::Slice};
+      in_slices = block_count < budget_end;
+      return {.stop = in_slices ? EngineStop::Slice : EngineStop::Budget};
     default:
       break;
   }
@@ -543,6 +619,42 @@ void Engine::Impl::hide_untranslatable() noexcept {
   });
 }
 
+/// Hooks every address of executable user pages at which an instruction may start that refused_vector() knows: the
+/// opcode's, and those of the prefixes before it. A hook costs nothing where no instruction starts there.
+void Engine::Impl::watch_refused() noexcept {
+  for (uc_hook const hook : watched) {
+    uc_hook_del(uc, hook);
+  }
+  watched.clear();
+  auto const watch = [this](u64 at) {
+    if (uc_hook hook = 0; uc_hook_add(uc, &hook, UC_HOOK_CODE, erase(on_watched), this, at, at) == UC_ERR_OK) {
+      watched.push_back(hook);
+    }
+  };
+  for_each_code_page([&](u64 page, u64 physical) {
+    auto const* bytes = reinterpret_cast<u8 const*>(config.ram.data() + physical);
+    for (u64 i = 0; i < kPageSize; ++i) {
+      if (bytes[i] != 0x0F && bytes[i] != 0xC4 && bytes[i] != 0xC5) {
+        continue;
+      }
+      std::array<u8, 4> code{};
+      std::size_t length = std::min<u64>(code.size(), kPageSize - i);
+      std::memcpy(code.data(), bytes + i, length);
+      while (length < code.size() && read_code(page + i + length, std::span(code).subspan(length, 1))) {
+        ++length;
+      }
+      if (!may_be_refused(std::span<u8 const>(code).first(length))) {
+        continue;
+      }
+      watch(page + i);
+      std::array<u8, 1> before{};
+      for (u64 at = page + i; read_code(at - 1, before) && is_prefix(before[0]) && page + i - at < 14;) {
+        watch(--at);
+      }
+    }
+  });
+}
+
 /// Calls f(address, physical address) for each 4 KiB page that ring 3 may execute.
 template <typename F>
 void Engine::Impl::for_each_code_page(F&& f) const {
@@ -580,6 +692,7 @@ std::expected<std::unique_ptr<Engine>, std::string> Engine::create(EngineConfig 
   MM_TRY(calibrate());
   auto impl = std::make_unique<Impl>();
   impl->config = config;
+  impl->budget_end = config.budget_blocks;  // of an entry that nothing announced
   MM_TRY(impl->open());
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
@@ -591,11 +704,17 @@ std::expected<void, std::string> Engine::set_gdt(PhysAddr page) {
   }
   std::byte* copy = nullptr;
   MM_TRY(e.overlay(raw(page), copy));
-  copy[kGateAccessByte] = std::byte{0x6C};  // DPL 3, 64-bit call gate, not present
+  u64 const absent_code = kAbsentCodeDescriptor;
+  u16 const target = static_cast<u16>(kAbsentCode);
+  std::memcpy(copy + kAbsentCode, &absent_code, sizeof absent_code);
+  std::memcpy(copy + kGateSelector + 2, &target, sizeof target);
   uc_x86_mmr const gdtr{0, raw(page), 0x7F, 0};
   uc_x86_mmr const tr{0x70, raw(page) + 0x80, 0x67, 0x8B00};
   MM_UC("GDTR", uc_reg_write(e.uc, UC_X86_REG_GDTR, &gdtr));
   MM_UC("TR", uc_reg_write(e.uc, UC_X86_REG_TR, &tr));
+  if (!e.placed) {
+    MM_TRY(e.leave_private_pages());
+  }
   // Changing the memory map walks the page tables and may leave an exception behind.
   MM_UC("save", uc_context_save(e.uc, e.saved));
   e.forget_exception(e.saved);
@@ -611,7 +730,10 @@ void Engine::set_cr3(u64 cr3) noexcept {
   uc_context_save(impl_->uc, impl_->saved);
 }
 
-void Engine::begin_entry() noexcept { impl_->budget_end = impl_->block_count + impl_->config.budget_blocks; }
+void Engine::begin_entry() noexcept {
+  impl_->budget_end = impl_->block_count + impl_->config.budget_blocks;
+  impl_->in_slices = false;
+}
 
 EngineExit Engine::run(hal::UserContext& user) noexcept { return impl_->run(user); }
 
@@ -624,6 +746,7 @@ void Engine::flush_tlb() noexcept {
 
 void Engine::flush_code() noexcept {
   impl_->hide_untranslatable();
+  impl_->watch_refused();
   uc_ctl_flush_tb(impl_->uc);
   uc_context_save(impl_->uc, impl_->scratch);
   impl_->forget_exception(impl_->scratch);
@@ -656,6 +779,8 @@ void Engine::clean_vector_state() noexcept {
   uc_reg_write_batch(impl_->uc, ids.data(), values.data(), static_cast<int>(ids.size()));
   impl_->ran = true;
 }
+
+void Engine::set_sysenter_cs(u64 value) noexcept { impl_->sysenter_cs = value; }
 
 void Engine::set_code_range(Range range) noexcept { impl_->code_range = range.size == 0 ? Range{0, ~u64{0}} : range; }
 

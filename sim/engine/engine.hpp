@@ -25,6 +25,7 @@ enum class EngineStop : u64 {
   Budget,
   Slice,  ///< `slice_blocks` blocks have run; run() again with the same context continues
   Rsm,    ///< RSM at CPL 3: leaves MM (qemu-q35.md 5, trap 2)
+  Ring0,  ///< ring 3 runs at CPL 0: nothing that comes after it can be trusted
 };
 
 struct EngineExit {
@@ -36,7 +37,7 @@ struct EngineExit {
 
 struct EngineConfig {
   std::span<std::byte> ram{};     ///< physical memory from address 0, page aligned; must outlive the engine
-  u64 budget_blocks = 5'000'000;  ///< per entry
+  u64 budget_blocks = 5'000'000;  ///< per entry, and a few for each of its system calls
   u64 slice_blocks = 0;           ///< 0: no slices
   u64 const* time_ns =
       nullptr;               ///< virtual time that RDTSC derives from (1 tick per ns plus blocks); null: blocks only
@@ -59,11 +60,11 @@ class Engine {
   Engine& operator=(Engine const&) = delete;
 
   /// Points the CPU at its GDT page (GDT limit 0x7F, TSS behind it). The engine sees a private copy of this page in
-  /// which the call gate is not present, so that a far call through it is an exit.
+  /// which the call gate leads to code that is not present, so that a far call through it is an exit.
   std::expected<void, std::string> set_gdt(PhysAddr page);
   /// Page tables to use; also flushes the TLB.
   void set_cr3(u64 cr3) noexcept;
-  /// Starts a new entry of ring 3: the block budget is full again.
+  /// Starts a new entry of ring 3 (a demotion, not the way back from a system call): the block budget is full again.
   void begin_entry() noexcept;
   /// Runs ring 3 from `user` and brings `user` up to date.
   EngineExit run(hal::UserContext& user) noexcept;
@@ -77,6 +78,8 @@ class Engine {
   /// Remembers and brings back what is not in UserContext (x87, SSE).
   void save_state() noexcept;
   void restore_state() noexcept;
+  /// IA32_SYSENTER_CS as it is inside MM: with a selector in it SYSENTER is Ring0, else #GP.
+  void set_sysenter_cs(u64 value) noexcept;
   /// Code elsewhere is a machine check before its first instruction; an empty range: no limit.
   void set_code_range(Range range) noexcept;
   /// Blocks of ring 3 since creation.

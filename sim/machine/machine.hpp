@@ -47,7 +47,9 @@ struct MachineConfig {
   u64 user_budget_blocks = 5'000'000;  ///< basic blocks of ring 3 per entry before UserExitKind::Budget
   u32 defects = 0;                     ///< supervisor::Check bits: checks that are removed, for tests of the scenarios
   bool record_trace = true;            ///< false: trace() drops events (benchmarks, fuzzing)
-  std::span<std::byte const> mmi_entry;  ///< MmiEntry.bin
+  std::size_t most_events = 1u << 18;  ///< that the trace keeps; a halt is always kept
+  std::size_t most_frame_bytes = 80u << 20;  ///< that frames() keeps
+  std::span<std::byte const> mmi_entry;      ///< MmiEntry.bin
   /// Optional edge counters of ring 3 for a fuzzer, incremented per executed block; power-of-two size.
   std::span<u8> coverage{};
 };
@@ -114,18 +116,26 @@ class Simulator {
   void emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept;
 
   std::vector<hal::TraceEvent> const& trace() const noexcept;
-  void clear_trace() noexcept;  ///< and the double fetches
+  u64 dropped_events() const noexcept;  ///< that trace() has no room for
+  void clear_trace() noexcept;          ///< and the double fetches
   /// All double fetches since the machine was made, or since clear_trace() or reset(); at most kMaxDoubleFetches. Empty
   /// for a supervisor that copies each message once. Reads of MMRAM are not looked at.
   std::vector<DoubleFetch> const& double_fetches() const noexcept;
   static constexpr std::size_t kMaxDoubleFetches = 64;
   std::vector<Frame> const& frames() const noexcept;
+  u64 dropped_frame_bytes() const noexcept;  ///< that frames() has no room for
   /// Bytes written to the 16550 at 0x3F8.
   std::string const& serial_output() const noexcept;
   std::optional<hal::HaltReason> halted() const noexcept;
   /// The machine was reset or switched off (0xCF9, 0x64, 0x92, SLP_EN), or its normal world lost its own code.
   bool was_reset() const noexcept;
-  bool stopped() const noexcept { return halted().has_value() || was_reset(); }
+  /// How ring 3 came to run as ring 0: a sentence each. Nothing runs behind it.
+  std::vector<std::string> const& ring0_reached() const noexcept;
+  /// The boot processor is in HLT inside MM, where nothing wakes it.
+  bool is_in_hlt() const noexcept;
+  bool stopped() const noexcept {
+    return halted().has_value() || was_reset() || is_in_hlt() || !ring0_reached().empty();
+  }
   /// Where the loader put things; valid after boot() got that far.
   init::LoadResult const& layout() const noexcept;
   MachineConfig const& config() const noexcept;

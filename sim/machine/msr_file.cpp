@@ -116,6 +116,17 @@ Expected<void> MsrFile::write(u32 msr, u64 value, CpuWorld world) noexcept {
   return {};
 }
 
+u64 MsrFile::value(u32 msr) const noexcept {
+  u64 const* const slot = find(msr);
+  return slot == nullptr ? 0 : *slot;
+}
+
+void MsrFile::set(u32 msr, u64 value) noexcept {
+  if (u64* const slot = find(msr); slot != nullptr) {
+    *slot = value;
+  }
+}
+
 u64 MsrFile::apic_base() const noexcept { return *find(kMsrApicBase); }
 
 Range MsrFile::smrr() const noexcept {

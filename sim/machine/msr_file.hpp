@@ -42,6 +42,9 @@ class MsrFile {
   Expected<void> write(u32 msr, u64 value, CpuWorld world) noexcept;
   void count_smi() noexcept { ++smi_count_; }
   void set_smbase(u64 smbase) noexcept { smbase_ = smbase; }
+  /// A declared register as it is, without rules; 0 when it is not declared.
+  u64 value(u32 msr) const noexcept;
+  void set(u32 msr, u64 value) noexcept;
   u64 apic_base() const noexcept;
   /// What SMRR covers; empty while it is not valid.
   Range smrr() const noexcept;

@@ -18,6 +18,25 @@ constexpr u64 kNsPerClockRead = 100;  ///< so that a loop over the clock alone e
 constexpr u64 kSliceBlocks = 2000;    ///< of ring 3 while other CPUs wait
 constexpr u32 kMsrTsc = 0x10;
 constexpr u64 kVectorNmi = 2;
+constexpr u64 kVectorMachineCheck = 18;
+constexpr u32 kMsrSysenterCs = 0x174;
+constexpr u32 kMsrLstar = 0xC000'0082;
+
+/// Registers that an SMI leaves as they are and that the bare machine exchanges at the border (hal/bare/border.hpp):
+/// IA32_STAR, CSTAR, FMASK, KERNEL_GS_BASE, SYSENTER_CS, ESP and EIP, PAT; LSTAR besides, which is the address of code.
+struct BorderMsr {
+  u32 msr;
+  u64 inside;
+};
+constexpr std::array kBorder{BorderMsr{0xC000'0081, 0x004B'0038'0000'0000},
+                             BorderMsr{0xC000'0083, 0},
+                             BorderMsr{0xC000'0084, 0x0000'0000'0005'7700},
+                             BorderMsr{0xC000'0102, 0},
+                             BorderMsr{kMsrSysenterCs, 0},
+                             BorderMsr{0x175, 0},
+                             BorderMsr{0x176, 0},
+                             BorderMsr{0x277, 0x0007'0406'0007'0406},
+                             BorderMsr{kMsrLstar, 0}};
 constexpr u64 kCodeBasis = 0xCBF2'9CE4'8422'2325;  ///< of the hash over what ring 3 may execute
 constexpr u64 kMix = 0x9E37'79B9'7F4A'7C15;
 }  // namespace
@@ -76,8 +95,13 @@ std::expected<void, std::string> SimMachine::place(Placement const& placement) {
 }
 
 void SimMachine::trace(hal::TraceEvent const& event) noexcept {
-  if (config_.record_trace) {
+  if (!config_.record_trace) {
+    return;
+  }
+  if (events_.size() < config_.most_events || event.kind == hal::TraceKind::Halt) {
     events_.push_back(event);
+  } else {
+    ++dropped_events_;
   }
 }
 
@@ -99,6 +123,12 @@ void SimMachine::halt(hal::HaltReason why) noexcept {
 
 void SimMachine::power_off() noexcept {
   off_ = true;
+  abandon();
+}
+
+void SimMachine::reached_ring0(u32 cpu, u64 rip) noexcept {
+  ring0_.push_back("CPU " + std::to_string(cpu) + " entered ring 0 from ring 3 in a way of its own, at RIP " +
+                   std::to_string(rip));
   abandon();
 }
 
@@ -129,7 +159,7 @@ void SimMachine::run_one(u32 index) noexcept {
 }
 
 void SimMachine::deliver(u32 mask, IoInstruction const* io) noexcept {
-  if (halted_.has_value() || off_ || current_ != nullptr) {
+  if (!goes_on() || current_ != nullptr) {
     return;
   }
   mask &= cpus() >= 32 ? ~0u : (1u << cpus()) - 1;
@@ -329,9 +359,11 @@ void SimMachine::reset() {
   devices_.restore(saved_.devices);
   time_ns_ = saved_.time_ns;
   random_ = saved_.random;
-  bool const was_halted = halted_.has_value() || off_;
+  bool const was_halted = !goes_on();
   halted_ = saved_.halted;
   off_ = saved_.off;
+  in_hlt_ = false;
+  ring0_.clear();
   runnable_ = 0;
   for (auto& cpu : cpus_) {
     cpu->msrs_ = cpu->saved_msrs_;
@@ -364,7 +396,9 @@ void SimMachine::Cpu::body(void* self) {
   auto& cpu = *static_cast<Cpu*>(self);
   auto const& handler = cpu.machine_.handler_;
   for (;;) {
+    cpu.set_border();
     handler.serve(handler.self, cpu, cpu.index_);
+    cpu.give_border_back();
     cpu.leave_mm();
     cpu.state_ = State::Idle;
     cpu.fiber_.suspend();
@@ -388,6 +422,17 @@ void SimMachine::Cpu::yield() noexcept {
 }
 
 void SimMachine::Cpu::pause() noexcept { yield(); }
+
+void SimMachine::Cpu::hlt() noexcept {
+  if (index_ == 0) {
+    machine_.in_hlt_ = true;
+    machine_.abandon();
+  }
+  state_ = State::Left;
+  for (;;) {
+    fiber_.suspend();
+  }
+}
 
 /// Entry of the leaf that maps `address`, its rights the conjunction over all levels; 0 when not present.
 u64 SimMachine::Cpu::walk(u64 address) const noexcept {
@@ -415,11 +460,11 @@ u64 SimMachine::Cpu::walk(u64 address) const noexcept {
   }
 }
 
-void SimMachine::Cpu::fault(u64 address, u64 error) noexcept {
+void SimMachine::Cpu::fault(u64 address, u64 error, u64 vector) noexcept {
   auto const& handler = machine_.handler_;
   if (!faulting_) {
     faulting_ = true;
-    handler.fault(handler.self, *this, 14, error, 0, address);
+    handler.fault(handler.self, *this, vector, error, 0, address);
   }
   machine_.halt(hal::HaltReason::SupervisorFault);
 }
@@ -445,7 +490,11 @@ std::byte* SimMachine::Cpu::access(u64 address, bool write) noexcept {
     return nullptr;
   }
   u64 const physical = (entry & pte::kAddress) + (address & (kPageSize - 1));
-  if (!machine_.ram_.holds(physical, 1) || machine_.under_pciexbar(physical)) {
+  if (machine_.under_pciexbar(physical)) {
+    return nullptr;
+  }
+  if (!machine_.ram_.holds(physical, 1)) {
+    fault(address, 0, kVectorMachineCheck);  // ring 0 has no business where there is no memory
     return nullptr;
   }
   if (write) {
@@ -547,7 +596,7 @@ void SimMachine::Cpu::port_out(u16 port, abi::IoWidth width, u32 value) noexcept
 
 hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
   yield();
-  engine_->begin_entry();
+  engine_->set_sysenter_cs(msrs_.value(kMsrSysenterCs));
   engine_->set_code_range(msrs_.code_check() ? msrs_.smrr() : Range{});
   if (std::exchange(nmi_pending_, false) && machine_.defect(supervisor::Check::NmiResume)) {
     return {.kind = hal::UserExitKind::Fault, .vector = kVectorNmi};
@@ -566,11 +615,15 @@ hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
       case EngineStop::Fault:
         return {
             .kind = hal::UserExitKind::Fault, .vector = exit.vector, .error_code = exit.error_code, .cr2 = exit.cr2};
+      case EngineStop::Ring0:
+        machine_.reached_ring0(index_, user.rip);
+        break;
       case EngineStop::Slice:
         yield();
         break;
       case EngineStop::Rsm:
-        // The CPU is back in the normal world; what ring 0 was doing is never resumed.
+        // The CPU is back in the normal world; what ring 0 was doing is never resumed, and nothing that it exchanged
+        // is given back.
         leave_mm();
         state_ = State::Left;
         for (;;) {
@@ -624,6 +677,21 @@ void SimMachine::Cpu::enter_mm(IoInstruction const* io) noexcept {
   // Where no entry code of ours is, a CPU runs who knows what: it never comes.
   u64 const placed = machine_.placement_.smbase[index_];
   state_ = placed == 0 || placed == normal_.smbase ? State::Running : State::Left;
+}
+
+void SimMachine::Cpu::set_border() noexcept {
+  static_assert(kBorder.size() == kBorderMsrs);
+  for (std::size_t i = 0; i < kBorder.size(); ++i) {
+    auto const& [msr, inside] = kBorder[i];
+    outside_[i] = msrs_.value(msr);
+    msrs_.set(msr, msr == kMsrLstar ? machine_.placement_.supervisor_entry : inside);
+  }
+}
+
+void SimMachine::Cpu::give_border_back() noexcept {
+  for (std::size_t i = 0; i < kBorder.size(); ++i) {
+    msrs_.set(kBorder[i].msr, outside_[i]);
+  }
 }
 
 /// RSM.

@@ -81,8 +81,13 @@ class SimMachine {
   Devices const& devices() const noexcept { return devices_; }
   std::optional<hal::HaltReason> halted() const noexcept { return halted_; }
   bool is_off() const noexcept { return off_; }
+  bool is_in_hlt() const noexcept { return in_hlt_; }  ///< the boot processor, inside MM
+  /// How ring 3 came to run as ring 0; nothing runs behind it.
+  std::vector<std::string> const& ring0_reached() const noexcept { return ring0_; }
   std::vector<hal::TraceEvent>& events() noexcept { return events_; }
   std::vector<hal::TraceEvent> const& events() const noexcept { return events_; }
+  u64& dropped_events() noexcept { return dropped_events_; }
+  u64 dropped_events() const noexcept { return dropped_events_; }
   FetchLog& fetch_log() noexcept { return fetch_log_; }
   u64 time_ns() const noexcept { return time_ns_; }
   /// Configuration space lies over RAM here; never over MMRAM for a CPU in MM.
@@ -114,6 +119,7 @@ class SimMachine {
     std::optional<hal::HaltReason> halted;
     bool off = false;
   };
+  bool goes_on() const noexcept { return !halted_.has_value() && !off_ && !in_hlt_ && ring0_.empty(); }
   /// Finds the leaf entries of all pages that ring 3 can write; gives a hash of what it can execute, and where. At a
   /// snapshot also notes tables and code in `saved_`.
   u64 survey(std::vector<UserPage>& out, Saved* note) const;
@@ -121,6 +127,7 @@ class SimMachine {
   u32 next_random() noexcept;
   void run_one(u32 index) noexcept;
   void abandon() noexcept;
+  void reached_ring0(u32 cpu, u64 rip) noexcept;
   void flush_all() noexcept;
   SaveStateFormat save_state_format() const noexcept {
     return {config_.save_state, config_.profile == Profile::Reference};
@@ -133,9 +140,12 @@ class SimMachine {
   Placement placement_{};
   std::vector<std::unique_ptr<Cpu>> cpus_;
   std::vector<hal::TraceEvent> events_;
+  u64 dropped_events_ = 0;  ///< beyond MachineConfig::most_events
   FetchLog fetch_log_;
   std::optional<hal::HaltReason> halted_;
   bool off_ = false;
+  bool in_hlt_ = false;
+  std::vector<std::string> ring0_;
   u64 time_ns_ = 0;
   u64 random_ = 1;
   u64 protected_writes_ = 0;  ///< by ring 0 to pages that are read-only
@@ -161,7 +171,9 @@ class SimMachine::Cpu {
   u32 port_in(u16 port, abi::IoWidth width) noexcept;
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept;
   void cli() noexcept {}
-  void hlt() noexcept { pause(); }
+  /// Interrupts are off in MM and nobody sends an NMI: the CPU does not wake. With the boot processor the machine
+  /// stops.
+  void hlt() noexcept;
   void wbinvd() noexcept {}
   void speculation_barrier() noexcept {}
   void pause() noexcept;
@@ -170,7 +182,10 @@ class SimMachine::Cpu {
   void set_write_protect(bool on) noexcept { write_protect_ = on; }
   void set_user_access(bool on) noexcept { user_access_ = on && !machine_.defect(supervisor::Check::UserAccessWindow); }
   hal::UserExit run_user(hal::UserContext& user) noexcept;
-  void clean_user_state() noexcept { engine_->clean_vector_state(); }
+  void clean_user_state() noexcept {
+    engine_->begin_entry();
+    engine_->clean_vector_state();
+  }
   u64 now_us() noexcept;
   bool is_bsp() noexcept { return index_ == 0; }
   u32 apic_id() noexcept { return index_; }
@@ -191,6 +206,7 @@ class SimMachine::Cpu {
 
  private:
   friend class SimMachine;
+  static constexpr std::size_t kBorderMsrs = 9;
   /// Left: out of MM in a way that abandons what ring 0 was doing (RSM in ring 3, halt).
   enum class State { Idle, Running, Left };
   struct Translation {
@@ -200,11 +216,13 @@ class SimMachine::Cpu {
   std::byte* access(u64 address, bool write) noexcept;
   void note_fetch(u64 address, u64 bytes) noexcept;
   u64 walk(u64 address) const noexcept;
-  void fault(u64 address, u64 error) noexcept;
+  void fault(u64 address, u64 error, u64 vector = 14) noexcept;
   void yield() noexcept;
   bool restart() noexcept;
   void enter_mm(IoInstruction const* io) noexcept;
   void leave_mm() noexcept;
+  void set_border() noexcept;
+  void give_border_back() noexcept;
   void init() noexcept;
   bool start() noexcept;
   bool takes_mmi() noexcept;
@@ -226,6 +244,7 @@ class SimMachine::Cpu {
   NormalCpu saved_normal_;
   LocalApic apic_;
   LocalApic saved_apic_;
+  std::array<u64, kBorderMsrs> outside_{};  ///< what the normal world has in the registers of the border
   bool io_restart_ = false;
   bool nmi_pending_ = false;
   std::array<Translation, 256> translations_{};

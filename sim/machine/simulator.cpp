@@ -72,6 +72,11 @@ struct Simulator::Impl {
     bool const closed = ecam || smrr || (locked && address >= tseg.base && address < tseg.end());
     return !closed && address < machine.ram().size();
   }
+  /// Neither memory nor configuration space, and below the 4 GiB that the ROM maps: reads as zeros.
+  bool is_hole(u64 address) const noexcept {
+    return address >= machine.ram().size() && address >> 32 == 0 &&
+           !machine.devices().pciexbar().contains({address, 1});
+  }
   /// Calls f(offset, chunk, visible) for the page-wise pieces of an access.
   template <class F>
   void pieces(u64 address, u64 bytes, F&& f) const {
@@ -132,6 +137,8 @@ struct Simulator::Impl {
   Payload payload;
   Payload saved_payload;
   std::vector<Frame> frames;
+  u64 frame_bytes = 0;
+  u64 dropped_frame_bytes = 0;
   std::vector<std::byte> saved_core;
 };
 
@@ -223,7 +230,7 @@ void Simulator::read(PhysAddr at, std::span<std::byte> out) noexcept {
     if (visible) {
       std::memcpy(out.data() + done, s.machine.ram().at(raw(at) + done), chunk);
     } else {
-      std::memset(out.data() + done, 0xFF, chunk);
+      std::memset(out.data() + done, s.is_hole(raw(at) + done) ? 0 : 0xFF, chunk);
     }
   });
 }
@@ -369,12 +376,20 @@ void Simulator::Impl::write_apic(u32 offset, u32 value) noexcept {
 }
 
 void Simulator::emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept {
+  if (impl_->frame_bytes + payload.size() > impl_->config.most_frame_bytes) {
+    impl_->dropped_frame_bytes += payload.size();
+    return;
+  }
+  impl_->frame_bytes += payload.size();
   impl_->frames.push_back({kind, {payload.begin(), payload.end()}, impl_->machine.events().size()});
 }
 
 std::vector<hal::TraceEvent> const& Simulator::trace() const noexcept { return impl_->machine.events(); }
+u64 Simulator::dropped_events() const noexcept { return impl_->machine.dropped_events(); }
+u64 Simulator::dropped_frame_bytes() const noexcept { return impl_->dropped_frame_bytes; }
 void Simulator::clear_trace() noexcept {
   impl_->machine.events().clear();
+  impl_->machine.dropped_events() = 0;
   impl_->machine.fetch_log().clear();
 }
 std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept {
@@ -383,6 +398,8 @@ std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept {
 std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->frames; }
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
 std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
+std::vector<std::string> const& Simulator::ring0_reached() const noexcept { return impl_->machine.ring0_reached(); }
+bool Simulator::is_in_hlt() const noexcept { return impl_->machine.is_in_hlt(); }
 bool Simulator::was_reset() const noexcept { return impl_->machine.is_off(); }
 init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
 MachineConfig const& Simulator::config() const noexcept { return impl_->config; }
@@ -415,8 +432,10 @@ void Simulator::reset() {
   s.payload = s.saved_payload;
   s.machine.reset();
   s.machine.events().clear();
+  s.machine.dropped_events() = 0;
   s.machine.fetch_log().clear();
   s.frames.clear();
+  s.frame_bytes = s.dropped_frame_bytes = 0;
 }
 
 std::vector<PageInfo> Simulator::page_map() const {

@@ -226,6 +226,8 @@ std::string how_it_ended(MachineRun const& run) {
         return "was reset (Reset)";
       case RunEnd::Stopped:
         return "halted (Stopped: CPUs are in HLT inside MM)";
+      case RunEnd::Ring3ReachedRing0:
+        return "was stopped (Ring3ReachedRing0)";
     }
   }
   return run.halted ? fmt::format("halted ({})", halt_name(*run.halted)) : std::string{"did not halt"};

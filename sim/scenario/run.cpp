@@ -276,6 +276,8 @@ std::string_view end_name(RunEnd end) {
       return "Reset";
     case RunEnd::Stopped:
       return "Stopped";
+    case RunEnd::Ring3ReachedRing0:
+      return "Ring3ReachedRing0";
   }
   return "";
 }

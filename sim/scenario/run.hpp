@@ -65,10 +65,11 @@ struct StepOutcome {
 
 /// How a machine ended that neither came to the end of its steps nor said why it halted.
 enum class RunEnd : u8 {
-  TimeLimit,    ///< the emulator was killed because its time was over
-  OutputLimit,  ///< it was killed because it said more than is kept
-  Reset,        ///< the machine was reset or switched off, or its normal world died of a triple fault
-  Stopped,      ///< the release core halted, as the CPUs show: it does not say why
+  TimeLimit,          ///< the emulator was killed because its time was over
+  OutputLimit,        ///< it was killed because it said more than is kept
+  Reset,              ///< the machine was reset or switched off, or its normal world died of a triple fault
+  Stopped,            ///< CPUs are in HLT inside MM, and nothing says why: so halts the release core
+  Ring3ReachedRing0,  ///< simulator: nothing runs behind that
 };
 std::string_view end_name(RunEnd end);
 

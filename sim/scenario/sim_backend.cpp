@@ -49,10 +49,19 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   for (auto const& event : (*machine)->trace()) {
     add_event(run, event);
   }
+  run.dropped_events += (*machine)->dropped_events();
   judge_ring0(run);
   run.serial = (*machine)->serial_output();
   run.halted = (*machine)->halted();
-  run.ended = (*machine)->was_reset() ? std::optional{RunEnd::Reset} : std::nullopt;
+  if ((*machine)->was_reset()) {
+    run.ended = RunEnd::Reset;
+  } else if ((*machine)->is_in_hlt()) {
+    run.ended = RunEnd::Stopped;
+  }
+  if (auto const& how = (*machine)->ring0_reached(); !how.empty()) {
+    run.ended = RunEnd::Ring3ReachedRing0;
+    run.ring0.insert(run.ring0.end(), how.begin(), how.end());
+  }
   for (auto const& fetch : (*machine)->double_fetches()) {
     run.breaches.push_back(fmt::format("ring 0 fetched {} byte(s) at {} twice in one MMI (CPU {})", fetch.bytes,
                                        hex_number(fetch.address), fetch.cpu));
@@ -62,6 +71,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
       add_result_frame(run, frame.payload, frame.events);
     }
   }
+  run.dropped_bytes += (*machine)->dropped_frame_bytes();
   return run;
 }
 

@@ -173,6 +173,8 @@ std::string advice_on_end(RunEnd end) {
     case RunEnd::Reset:
       return "a step reset or switched off the machine, or took the memory of the normal world's own code away; "
              "expect it by `reset = true` in [expect], and `halts = true` at the step";
+    case RunEnd::Ring3ReachedRing0:
+      return "a register that ring 0 stands on was written for ring 3: the last Syscall events say which";
     default:
       return "the release core does not say why it halts: run without --release";
   }

@@ -102,7 +102,8 @@ class Renderer {
       case K::UserEnter:
         return fmt::format("UserEnter command {} {}", e.a, at(e.b));
       case K::UserExit:
-        return fmt::format("UserExit {} rax {}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status_text(e.b));
+        return fmt::format("UserExit {} rax {}{}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status_text(e.b),
+                           e.c == 0 ? "" : fmt::format(", {} system calls before it are no events", e.c));
       case K::Syscall:
         return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(e.a), at(e.b), at(e.c), at(e.d), at(e.e),
                            status_text(e.f));

@@ -398,6 +398,22 @@ TEST_F(Mmi, BudgetStops) {
   EXPECT_EQ(w.machine.of(TraceKind::Halt).at(0).b, supervisor::kVectorBudget);
 }
 
+TEST_F(Mmi, SystemCallsOfAnEntryAreCounted) {
+  u64 left = 0;
+  w.cpu[0]->user = [&left](hal::UserContext& c) { return left-- == 0 ? Script::ret(c, 0) : Script::call(0x10023)(c); };
+  for (int entry = 0; entry < 2; ++entry) {  // as many as there may be, in each of two entries
+    left = supervisor::kSyscallsPerEntry;
+    w.mmi();
+    ASSERT_FALSE(w.machine.halted.has_value()) << entry;
+    EXPECT_EQ(w.machine.of(TraceKind::UserExit).back().c, supervisor::kSyscallsPerEntry - supervisor::kToldSyscalls);
+  }
+  EXPECT_EQ(w.machine.of(TraceKind::Syscall).size(), 2 * supervisor::kToldSyscalls);
+  left = supervisor::kSyscallsPerEntry + u64{1};
+  w.mmi();
+  EXPECT_EQ(w.machine.halted, hal::HaltReason::UserBudget);
+  EXPECT_EQ(w.machine.of(TraceKind::Fault).at(0).a, supervisor::kVectorBudget);
+}
+
 TEST_F(Mmi, TraceNoteIsOneEvent) {
   s.steps = {Script::call(0x20000, 4, 5, 6)};
   w.mmi();

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include <stdexcept>
 
 #include "sim/engine/scratch_guest.hpp"
@@ -168,6 +170,129 @@ TEST(Engine, RepOutsIsRefusedWithoutEffect) {
   EXPECT_EQ(exit.vector, 13u);
   EXPECT_EQ(user.rip, G::kCode);
   EXPECT_EQ(user.rcx, 4u);
+}
+
+/// One instruction of ring 3, and what came of it.
+EngineExit run_one(std::vector<u8> const& code, u64 sysenter_cs = 0, hal::UserContext* after = nullptr) {
+  ScratchGuest guest;
+  u64 at = ScratchGuest::kCode;
+  for (u8 const byte : code) {
+    guest.code({byte}, at++);
+  }
+  guest.code({0x0F, 0x05}, at);
+  auto engine = guest.engine();
+  EXPECT_TRUE(engine.has_value());
+  (*engine)->flush_code();
+  (*engine)->set_sysenter_cs(sysenter_cs);
+  auto user = ScratchGuest::context();
+  user.rax = ScratchGuest::kData;
+  auto const exit = (*engine)->run(user);
+  if (after != nullptr) {
+    *after = user;
+  }
+  return exit;
+}
+
+TEST(Engine, SysenterFollowsItsSelector) {
+  for (u64 const nothing : {u64{0}, u64{3}, u64{0xFFFF'0000}}) {
+    auto const exit = run_one({0x0F, 0x34}, nothing);
+    EXPECT_EQ(exit.stop, EngineStop::Fault) << nothing;
+    EXPECT_EQ(exit.vector, 13u);
+  }
+  hal::UserContext user;
+  EXPECT_EQ(run_one({0x90, 0x0F, 0x34}, 0x38, &user).stop, EngineStop::Ring0);
+  EXPECT_EQ(user.rip, ScratchGuest::kCode + 1) << "where ring 3 left";
+  EXPECT_EQ(run_one({0x0F, 0x35}, 0x38).vector, 13u) << "SYSEXIT is for ring 0";
+}
+
+TEST(Engine, InstructionsThatTheModelDoesNotHaveAreUndefined) {
+  std::vector<std::vector<u8>> const undefined = {
+      {0x66, 0x0F, 0x78, 0xC1, 0x04, 0x04},  // EXTRQ xmm1, 4, 4
+      {0x66, 0x0F, 0x79, 0xC1},              // EXTRQ xmm0, xmm1
+      {0xF2, 0x0F, 0x78, 0xC1, 0x04, 0x04},  // INSERTQ
+      {0xF2, 0x41, 0x0F, 0x79, 0xC0},        // INSERTQ xmm0, xmm8
+      {0xF3, 0x0F, 0x2B, 0x00},              // MOVNTSS [rax], xmm0
+      {0xF2, 0x44, 0x0F, 0x2B, 0x00},        // MOVNTSD [rax], xmm8
+      {0xC5, 0xF8, 0x77},                    // VZEROUPPER
+      {0xC5, 0xFC, 0x77},                    // VZEROALL
+      {0xC4, 0xE1, 0x78, 0x77},
+      {0xF0, 0x0F, 0x01, 0xE0},  // LOCK SMSW
+  };
+  for (auto const& code : undefined) {
+    auto const exit = run_one(code);
+    EXPECT_EQ(exit.stop, EngineStop::Fault) << int{code[0]} << ' ' << int{code[1]};
+    EXPECT_EQ(exit.vector, 6u) << int{code[0]} << ' ' << int{code[1]};
+  }
+}
+
+TEST(Engine, WhatUmipAndRingThreeRefuse) {
+  std::vector<std::vector<u8>> const refused = {
+      {0x0F, 0x01, 0x00}, {0x0F, 0x01, 0x08}, {0x0F, 0x01, 0x20},      {0x0F, 0x01, 0xE0},
+      {0x0F, 0x00, 0xC0}, {0x0F, 0x00, 0xC8}, {0x0F, 0x00, 0x00},      {0x0F, 0x33},
+      {0x0F, 0x01, 0xC8}, {0x0F, 0x01, 0xC9}, {0x48, 0x0F, 0x01, 0xE0}};
+  for (auto const& code : refused) {
+    hal::UserContext user;
+    auto const exit = run_one(code, 0, &user);
+    EXPECT_EQ(exit.vector, 13u) << int{code[1]} << ' ' << int{code.back()};
+    EXPECT_EQ(user.rip, ScratchGuest::kCode);
+  }
+  EXPECT_EQ(run_one({0x0F, 0x2B, 0x00}).stop, EngineStop::Syscall) << "MOVNTPS is there";
+  EXPECT_EQ(run_one({0x0F, 0x01, 0xD0}).vector, 6u) << "XGETBV without OSXSAVE";
+}
+
+TEST(Engine, BytesInsideAnotherInstructionAreNotTouched) {
+  hal::UserContext user;
+  // mov rcx, imm64 whose bytes are those of MOVNTSS and VZEROUPPER
+  auto const exit = run_one({0x48, 0xB9, 0xF3, 0x0F, 0x2B, 0x00, 0xC5, 0xF8, 0x77, 0x90}, 0, &user);
+  EXPECT_EQ(exit.stop, EngineStop::Syscall);
+  // RCX is the return address; the copy in RDX
+  auto const copied = run_one({0x48, 0xB9, 0xF3, 0x0F, 0x2B, 0x00, 0xC5, 0xF8, 0x77, 0x90, 0x48, 0x89, 0xCA}, 0, &user);
+  EXPECT_EQ(copied.stop, EngineStop::Syscall);
+  EXPECT_EQ(user.rdx, 0x9077'F8C5'002B'0FF3u);
+}
+
+TEST(Engine, TheGateLooksAsItIs) {
+  hal::UserContext user;
+  // mov ecx, 0x60; lar edx, ecx
+  auto const exit = run_one({0xB9, 0x60, 0x00, 0x00, 0x00, 0x0F, 0x02, 0xD1}, 0, &user);
+  EXPECT_EQ(exit.stop, EngineStop::Syscall);
+  EXPECT_EQ(user.rdx & 0xFFFF, 0xEC00u);
+}
+
+TEST(Engine, NoPageTableLeadsToTheEngine) {
+  // Every page that was the engine's own while it was made, and what lies around it.
+  for (u64 page = 0; page < 16; ++page) {
+    ScratchGuest guest;
+    u64 const physical = (u64{8} << 30) + page * kPageSize;
+    guest.put(ScratchGuest::kTables + 0x3000 + (ScratchGuest::kAbsent >> kPageShift) * 8,
+              memory::leaf_entry(physical, memory::kUserData));
+    // mov rdx, [rax]; mov [rax], rcx; mov rbx, [rax]
+    guest.code({0x48, 0x8B, 0x10, 0x48, 0x89, 0x08, 0x48, 0x8B, 0x18, 0x0F, 0x05});
+    auto engine = guest.engine();
+    ASSERT_TRUE(engine.has_value());
+    (*engine)->flush_code();
+    auto user = ScratchGuest::context();
+    user.rax = ScratchGuest::kAbsent;
+    user.rcx = 0x1122'3344'5566'7788;
+    user.rdx = user.rbx = ~u64{0};
+    ASSERT_EQ((*engine)->run(user).stop, EngineStop::Syscall);
+    EXPECT_EQ(user.rdx, 0u) << page;
+    EXPECT_EQ(user.rbx, 0u) << "writes go nowhere";
+  }
+}
+
+TEST(Engine, DataSegmentsAreNewInEachEntry) {
+  ScratchGuest guest;
+  // mov edx, ds; shl edx, 16; mov dx, gs; xor ecx, ecx; mov ds, ecx; mov gs, ecx; syscall
+  guest.code({0x8C, 0xDA, 0xC1, 0xE2, 0x10, 0x66, 0x8C, 0xEA, 0x31, 0xC9, 0x8E, 0xD9, 0x8E, 0xE9, 0x0F, 0x05});
+  auto engine = guest.engine();
+  ASSERT_TRUE(engine.has_value());
+  for (int entry = 0; entry < 3; ++entry) {
+    (*engine)->begin_entry();
+    auto user = ScratchGuest::context();
+    ASSERT_EQ((*engine)->run(user).stop, EngineStop::Syscall);
+    EXPECT_EQ(user.rdx & 0xFFFF'FFFF, 0x0053'0053u) << entry;
+  }
 }
 
 }  // namespace

@@ -94,6 +94,100 @@ TEST(SimMachine, AbsentPageFaults) {
   EXPECT_EQ(w.cr2, 0x50000u);
 }
 
+void put_code(World& w, std::initializer_list<int> bytes) {
+  for (u64 at = kCode; int const byte : bytes) {
+    *w.machine.ram().at(at++) = static_cast<std::byte>(byte);
+  }
+}
+hal::UserContext at_code() {
+  hal::UserContext user;
+  user.rip = kCode;
+  return user;
+}
+
+TEST(SimMachine, RingZeroWhereThereIsNoMemoryFaults) {
+  World w(1);
+  u64 const hole = w.machine.ram().size();
+  w.put(kTables + 0x3000 + (kData >> 12) * 8, hole | 0x8000'0000'0000'0063);
+  w.body = [](SimMachine::Cpu& cpu) { (void)hal::read_object<u64>(cpu, PhysAddr{kData}); };
+  w.machine.deliver(1);
+  EXPECT_EQ(w.machine.halted(), hal::HaltReason::SupervisorFault);
+  EXPECT_EQ(w.cr2, kData);
+}
+
+TEST(SimMachine, RegistersOfTheBorderAreMmsOwnInside) {
+  constexpr std::array<u32, 9> kBorder = {0xC000'0081, 0xC000'0082, 0xC000'0083, 0xC000'0084, 0xC000'0102,
+                                          0x174,       0x175,       0x176,       0x277};
+  World w(1);
+  auto& cpu = w.machine.cpu(0);
+  for (u32 const msr : kBorder) {
+    ASSERT_TRUE(cpu.normal_write_msr(msr, 0x1234'5600 + msr % 97).has_value());
+  }
+  bool left_out = false;
+  w.body = [&](SimMachine::Cpu& c) {
+    for (u32 const msr : kBorder) {
+      left_out = left_out || c.read_msr(msr).value_or(0) == 0x1234'5600 + msr % 97;
+      (void)c.write_msr(msr, 0x38);
+    }
+  };
+  w.machine.deliver(1);
+  EXPECT_FALSE(left_out) << "a value of the normal world holds inside MM";
+  for (u32 const msr : kBorder) {
+    EXPECT_EQ(cpu.normal_read_msr(msr).value_or(0), 0x1234'5600 + msr % 97) << std::hex << msr;
+  }
+}
+
+TEST(SimMachine, SysenterWithASelectorIsRingZeroReached) {
+  World w(1);
+  put_code(w, {0x90, 0x0F, 0x34});
+  w.body = [](SimMachine::Cpu& cpu) {
+    (void)cpu.write_msr(0x174, 0x38);
+    auto user = at_code();
+    cpu.clean_user_state();
+    (void)cpu.run_user(user);
+    ADD_FAILURE() << "nothing runs behind it";
+  };
+  w.machine.deliver(1);
+  ASSERT_EQ(w.machine.ring0_reached().size(), 1u);
+  EXPECT_FALSE(w.machine.halted().has_value());
+  bool again = false;
+  w.body = [&](SimMachine::Cpu&) { again = true; };
+  w.machine.deliver(1);
+  EXPECT_FALSE(again);
+}
+
+TEST(SimMachine, HltInMmDoesNotWake) {
+  World w(2);
+  bool behind = false;
+  w.body = [&](SimMachine::Cpu& cpu) {
+    if (cpu.index() == 0) {
+      cpu.hlt();
+      behind = true;
+    }
+  };
+  w.machine.deliver(3);
+  EXPECT_FALSE(behind);
+  EXPECT_TRUE(w.machine.is_in_hlt());
+}
+
+TEST(SimMachine, BudgetIsOfTheEntryNotOfTheStretchBetweenSystemCalls) {
+  World w(1);
+  // again: mov ecx, 1000000; turn: dec ecx; jnz turn; syscall; jmp again
+  put_code(w, {0xB9, 0x40, 0x42, 0x0F, 0x00, 0xFF, 0xC9, 0x75, 0xFC, 0x0F, 0x05, 0xEB, 0xF3});
+  std::array<int, 2> calls{};
+  w.body = [&](SimMachine::Cpu& cpu) {
+    for (int& made : calls) {
+      auto user = at_code();
+      cpu.clean_user_state();
+      while (made < 100 && cpu.run_user(user).kind == hal::UserExitKind::Syscall) {
+        ++made;
+      }
+    }
+  };
+  w.machine.deliver(1);
+  EXPECT_EQ(calls, (std::array{5, 5})) << "five million blocks, and full again for the next entry";
+}
+
 TEST(SimMachine, ResetBringsBackHostAndRingThreeWritesAndRevives) {
   World w(1);
   // mov [rax], rax; syscall
