@@ -25,8 +25,8 @@ struct HostileCount {
 
 /// Random buffers, mailboxes and commands, SMIs to other CPUs by the local APIC where its page can be mapped, writes of
 /// locked and unlocked chipset registers around the MMI, and a second process that changes the buffers all the while;
-/// after each burst `in_order` sends a message by the rules. Error: a sentence, when `in_order` gave one or locked
-/// MMRAM could be read.
+/// after each burst x87 and SSE registers have to survive an MMI, and `in_order` sends a message by the rules. Error: a
+/// sentence, when a register did not, or `in_order` gave one.
 std::expected<HostileCount, std::string> be_hostile(LinuxWorld& world, HostileOptions const& options,
                                                     std::function<std::string()> const& in_order);
 
