@@ -35,24 +35,21 @@ class Border {
     write_known_msr(kMsrLstar, reinterpret_cast<u64>(&mm_bare_syscall_entry));
     for (u64 i = 0; i < kBorderMsrs.size(); ++i) {
       outside_[i] = read_known_msr(kBorderMsrs[i].msr);
-      set(i, outside_[i], kBorderMsrs[i].inside);
+      if (outside_[i] != kBorderMsrs[i].inside) {
+        write_known_msr(kBorderMsrs[i].msr, kBorderMsrs[i].inside);
+      }
     }
   }
+  /// Whatever they hold now: what was there at entry.
   void leave() noexcept {
     write_known_msr(kMsrLstar, lstar_);
     write_cr2(cr2_);
     for (u64 i = 0; i < kBorderMsrs.size(); ++i) {
-      set(i, kBorderMsrs[i].inside, outside_[i]);
+      write_known_msr(kBorderMsrs[i].msr, outside_[i]);
     }
   }
 
  private:
-  static void set(u64 i, u64 now, u64 wanted) noexcept {
-    if (now != wanted) {
-      write_known_msr(kBorderMsrs[i].msr, wanted);
-    }
-  }
-
   std::array<u64, kBorderMsrs.size()> outside_{};
   u64 lstar_ = 0;
   u64 cr2_ = 0;

@@ -6,6 +6,7 @@
 #include "core/communication/cpu_state.hpp"
 #include "core/communication/normal_world.hpp"
 #include "hal/bare/instructions.hpp"
+#include "hal/qemu_rom/border_check.hpp"
 #include "hal/qemu_rom/chipset.hpp"
 #include "hal/qemu_rom/layout.hpp"
 #include "hal/roles/machine.hpp"
@@ -75,7 +76,9 @@ class NormalWorld {
     bool const smi = apm && (value & 0xFF) != 2 && (value & 0xFF) != 3;
     Wakes const before = wakes();
     if (apm && width == abi::IoWidth::Byte) {
+      BorderCheck border(rom_program_registers[static_cast<u32>(communication::CpuRegister::Cr2)]);
       command(static_cast<u8>(value));
+      tell(border.end());
     } else {
       plain_out(port, width, value);
     }
@@ -120,6 +123,32 @@ class NormalWorld {
   }
 
  private:
+  /// One line of text, which fails the run.
+  void tell(BorderCheck::Change const& change) noexcept {
+    if (change.name == nullptr) {
+      return;
+    }
+    std::array<char, 120> line{};
+    char* to = line.data();
+    auto const word = [&to](char const* from) noexcept {
+      while (*from != 0) {
+        *to++ = *from++;
+      }
+    };
+    auto const number = [&to](u64 value) noexcept {
+      for (int shift = 60; shift >= 0; shift -= 4) {
+        *to++ = "0123456789abcdef"[value >> shift & 15];
+      }
+    };
+    word("register ");
+    word(change.name);
+    word(" was 0x");
+    number(change.before);
+    word(" before an MMI and 0x");
+    number(change.after);
+    word(" after it");
+    emit(abi::FrameKind::Text, std::as_bytes(std::span<char const>{line.data(), to}));
+  }
   static void plain_out(u16 port, abi::IoWidth width, u32 value) noexcept {
     switch (width) {
       case abi::IoWidth::Byte:

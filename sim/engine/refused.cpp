@@ -37,9 +37,11 @@ std::optional<u8> of_group(u8 opcode, u8 modrm) noexcept {
   if (opcode == 0x00) {
     return reg <= 1 ? std::optional{kProtection} : std::nullopt;  // SLDT, STR
   }
-  bool const monitor = modrm == 0xC8 || modrm == 0xC9;
+  if (modrm == 0xC8 || modrm == 0xC9) {
+    return kUndefined;  // MONITOR, MWAIT
+  }
   bool const table = memory && reg <= 1;  // SGDT, SIDT
-  return monitor || table || reg == 4 ? std::optional{kProtection} : std::nullopt;
+  return table || reg == 4 ? std::optional{kProtection} : std::nullopt;
 }
 
 }  // namespace

@@ -131,6 +131,8 @@ class Simulator {
   bool was_reset() const noexcept;
   /// How ring 3 came to run as ring 0: a sentence each. Nothing runs behind it.
   std::vector<std::string> const& ring0_reached() const noexcept;
+  /// As SimMachine::stale_entries().
+  std::vector<std::string> const& stale_entries() const noexcept;
   /// The boot processor is in HLT inside MM, where nothing wakes it.
   bool is_in_hlt() const noexcept;
   bool stopped() const noexcept {

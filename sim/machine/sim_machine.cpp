@@ -364,6 +364,7 @@ void SimMachine::reset() {
   off_ = saved_.off;
   in_hlt_ = false;
   ring0_.clear();
+  stale_.clear();
   runnable_ = 0;
   for (auto& cpu : cpus_) {
     cpu->msrs_ = cpu->saved_msrs_;
@@ -596,6 +597,11 @@ void SimMachine::Cpu::port_out(u16 port, abi::IoWidth width, u32 value) noexcept
 
 hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
   yield();
+  if (flushed_at_ != machine_.table_edits_) {
+    machine_.stale_.push_back("CPU " + std::to_string(index_) +
+                              " enters ring 3 and has not flushed its TLB since the " + "tables were last edited");
+    flushed_at_ = machine_.table_edits_;
+  }
   engine_->set_sysenter_cs(msrs_.value(kMsrSysenterCs));
   engine_->set_code_range(msrs_.code_check() ? msrs_.smrr() : Range{});
   if (std::exchange(nmi_pending_, false) && machine_.defect(supervisor::Check::NmiResume)) {
@@ -667,6 +673,7 @@ bool SimMachine::Cpu::takes_mmi() noexcept {
 void SimMachine::Cpu::enter_mm(IoInstruction const* io) noexcept {
   msrs_.count_smi();
   io_restart_ = false;
+  flushed_at_ = machine_.table_edits_;  // the entry code loads CR3
   if (std::byte* const area = save_state(); area != nullptr) {
     u64 const at = u64{normal_.smbase} + kSaveStateOffset;
     machine_.ram_.mark(at);

@@ -84,6 +84,8 @@ class SimMachine {
   bool is_in_hlt() const noexcept { return in_hlt_; }  ///< the boot processor, inside MM
   /// How ring 3 came to run as ring 0; nothing runs behind it.
   std::vector<std::string> const& ring0_reached() const noexcept { return ring0_; }
+  /// Entries of ring 3 with a TLB that was not flushed after an edit of the tables, each as a sentence.
+  std::vector<std::string> const& stale_entries() const noexcept { return stale_; }
   std::vector<hal::TraceEvent>& events() noexcept { return events_; }
   std::vector<hal::TraceEvent> const& events() const noexcept { return events_; }
   u64& dropped_events() noexcept { return dropped_events_; }
@@ -146,6 +148,8 @@ class SimMachine {
   bool off_ = false;
   bool in_hlt_ = false;
   std::vector<std::string> ring0_;
+  std::vector<std::string> stale_;
+  u64 table_edits_ = 0;  ///< write windows over read-only pages that were closed
   u64 time_ns_ = 0;
   u64 random_ = 1;
   u64 protected_writes_ = 0;  ///< by ring 0 to pages that are read-only
@@ -178,8 +182,15 @@ class SimMachine::Cpu {
   void speculation_barrier() noexcept {}
   void pause() noexcept;
   u64 read_cr3() noexcept { return machine_.placement_.cr3; }
-  void flush_tlb() noexcept { machine_.flush_all(); }
-  void set_write_protect(bool on) noexcept { write_protect_ = on; }
+  void flush_tlb() noexcept {
+    flushed_at_ = machine_.table_edits_;
+    machine_.flush_all();
+  }
+  /// The tables are edited in such windows: what was edited since this CPU last flushed may be stale in its TLB.
+  void set_write_protect(bool on) noexcept {
+    machine_.table_edits_ += on && !write_protect_ ? 1u : 0u;
+    write_protect_ = on;
+  }
   void set_user_access(bool on) noexcept { user_access_ = on && !machine_.defect(supervisor::Check::UserAccessWindow); }
   hal::UserExit run_user(hal::UserContext& user) noexcept;
   void clean_user_state() noexcept {
@@ -238,6 +249,7 @@ class SimMachine::Cpu {
   bool write_protect_ = true;
   bool user_access_ = false;
   bool faulting_ = false;
+  u64 flushed_at_ = 0;  ///< table_edits_ at the last flush, or entry of MM
   MsrFile msrs_;
   MsrFile saved_msrs_;
   NormalCpu normal_;

@@ -399,6 +399,7 @@ std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->fra
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
 std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
 std::vector<std::string> const& Simulator::ring0_reached() const noexcept { return impl_->machine.ring0_reached(); }
+std::vector<std::string> const& Simulator::stale_entries() const noexcept { return impl_->machine.stale_entries(); }
 bool Simulator::is_in_hlt() const noexcept { return impl_->machine.is_in_hlt(); }
 bool Simulator::was_reset() const noexcept { return impl_->machine.is_off(); }
 init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }

@@ -275,6 +275,28 @@ void add_ring0(MachineRun const& run, std::vector<Problem>& problems) {
   }
 }
 
+/// No scenario may expect this either.
+void add_stale(MachineRun const& run, std::vector<Problem>& problems) {
+  for (auto const& how : run.stale) {
+    problems.push_back(
+        whole("StaleTranslation: " + how, 0, "StaleTranslation", "the TLB holds what the tables say", how));
+  }
+}
+
+/// What the ROM of the second machine found around an MMI. No scenario may expect this, but for a driver that left by
+/// RSM.
+void add_registers(MachineRun const& run, std::vector<Problem>& problems) {
+  if (run.halted == hal::HaltReason::RsmBreach) {
+    return;  // RSM in ring 3 leaves MM past everything that gives them back; the next MMI notices
+  }
+  for (auto const& line : run.text) {
+    if (line.starts_with("register ")) {
+      problems.push_back(
+          whole("the normal world's " + line, 0, "registers of the normal world", "as before the MMI", line));
+    }
+  }
+}
+
 /// What is not as expected, whether or not it was to be caught.
 std::vector<Problem> all_problems(Prepared const& p, MachineRun const& run) {
   std::vector<Problem> problems;
@@ -332,6 +354,8 @@ std::vector<Problem> check(Prepared const& p, MachineRun const& run) {
   auto problems = all_problems(p, run);
   expect_caught(p.scenario.expect.caught, !p.release, problems);
   add_ring0(run, problems);
+  add_stale(run, problems);
+  add_registers(run, problems);
   return problems;
 }
 

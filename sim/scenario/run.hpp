@@ -90,6 +90,7 @@ struct MachineRun {
   std::optional<hal::HaltReason> halted;
   std::optional<RunEnd> ended;
   std::vector<u32> outside;        ///< CPUs that the halt of the release core left outside MM
+  std::vector<std::string> stale;  ///< ring 3 was entered with a TLB older than the tables; simulator
   std::vector<std::string> ring0;  ///< how ring 3 reached ring 0: no scenario may expect it
   u64 dropped_events = 0;          ///< beyond RunLimits
   u64 result_bytes = 0;            ///< of data in `results`

@@ -51,6 +51,7 @@ std::expected<MachineRun, std::string> run_on_sim(Prepared const& p) {
   }
   run.dropped_events += (*machine)->dropped_events();
   judge_ring0(run);
+  run.stale = (*machine)->stale_entries();
   run.serial = (*machine)->serial_output();
   run.halted = (*machine)->halted();
   if ((*machine)->was_reset()) {
