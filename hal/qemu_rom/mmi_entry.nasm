@@ -142,12 +142,8 @@ long_mode:
   mov rax, [rdi + fixup64.rendezvous]
   mov rbx, rdi                  ; kept by the callee
   sub rsp, 512
-  fxsave64 [rsp]
-  fninit                        ; ring 3 starts from the default FP environment, not from the normal world's
-  sub rsp, 8
-  mov dword [rsp], 0x1F80
-  ldmxcsr [rsp]
-  sub rsp, 32 - 8
+  fxsave64 [rsp]                ; the supervisor cleans it for ring 3
+  sub rsp, 32
   call rax
   add rsp, 32
   fxrstor64 [rsp]
