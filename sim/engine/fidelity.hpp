@@ -25,12 +25,34 @@ struct FidelityGap {
 
 /// Everything known to differ at CPL 3, in devices and in timing.
 inline constexpr std::array kFidelityGaps = {
-    FidelityGap{"alignment-check", "RFLAGS.AC does not raise #AC, and a misaligned MOVDQA runs"},
-    FidelityGap{"lock-prefix", "LOCK before register forms of XADD, XCHG and MOV runs instead of raising #UD"},
+    FidelityGap{"alignment-check",
+                "RFLAGS.AC does not raise #AC, and an SSE instruction with a misaligned operand runs"},
+    FidelityGap{
+        "lock-prefix",
+        "LOCK before register forms of XADD, XCHG and MOV and before SSE instructions runs instead of raising #UD"},
     FidelityGap{"lock-bit-test",
                 "LOCK BT, BTS, BTR, BTC with a register operand is #UD by hiding the prefix byte from the fetch"},
     FidelityGap{"icebp", "ICEBP raises #UD instead of #DB; QEMU does the same"},
     FidelityGap{"sse-exceptions", "an unmasked SSE exception is not raised"},
+    FidelityGap{
+        "exception-flags",
+        "SSE instructions set no exception flag of MXCSR, and x87 instructions not each one of the status word"},
+    FidelityGap{"vex", "a VEX prefix before another opcode than VZEROUPPER's is taken for its SSE form instead of #UD"},
+    FidelityGap{
+        "undefined-forms",
+        "C6 and C7 /1 to /7, EMMS behind 66, F2 or F3, MOVNTQ and MOVNTDQ of registers raise #UD; QEMU 7.2 runs them"},
+    FidelityGap{
+        "operand-size-jump",
+        "66 before a relative jump or call cuts RIP to 16 bits, as AMD has it; QEMU 7.2 ignores it, as Intel has it"},
+    FidelityGap{
+        "sse-compare",
+        "CMPPS, CMPPD, CMPSS and CMPSD with a predicate above 7 raise #UD instead of leaving the upper bits out"},
+    FidelityGap{"rex-lahf", "LAHF and SAHF behind a REX prefix take SPL instead of AH"},
+    FidelityGap{"rex-not-last",
+                "a REX prefix before another prefix counts for nothing, as on a CPU; QEMU 7.2 obeys it"},
+    FidelityGap{"iret-vm86",
+                "IRET with a 32-bit operand and RFLAGS.VM on the stack enters virtual-8086 mode and the machine halts; "
+                "QEMU does the same, a CPU ignores the flag"},
     FidelityGap{"non-canonical-jump",
                 "#GP of a jump to a non-canonical address reports the target as RIP; QEMU does the same"},
     FidelityGap{"int-n",

@@ -9,6 +9,13 @@ namespace {
 
 constexpr u8 kUndefined = 6;
 constexpr u8 kProtection = 13;
+constexpr u8 kRegisterForm = 0xC0;  ///< the first ModRM without a memory operand
+
+/// MOVMSKPS, the shifts of MMX and XMM registers by a number, PEXTRW, PMOVMSKB, MASKMOVQ: SDM 2D, tables.
+constexpr bool has_no_memory_form(u8 opcode) noexcept {
+  constexpr auto kOpcodes = std::to_array<u8>({0x50, 0x71, 0x72, 0x73, 0xC5, 0xD7, 0xF7});
+  return std::ranges::find(kOpcodes, opcode) != kOpcodes.end();
+}
 
 /// What comes before an opcode.
 struct Prefixes {
@@ -33,7 +40,7 @@ Prefixes prefixes_of(std::span<u8 const> code) noexcept {
 /// Groups 6 and 7: 0F 00 and 0F 01.
 std::optional<u8> of_group(u8 opcode, u8 modrm) noexcept {
   unsigned const reg = modrm >> 3 & 7;
-  bool const memory = modrm < 0xC0;
+  bool const memory = modrm < kRegisterForm;
   if (opcode == 0x00) {
     return reg <= 1 ? std::optional{kProtection} : std::nullopt;  // SLDT, STR
   }
@@ -59,7 +66,10 @@ bool may_be_refused(std::span<u8 const> code) noexcept {
     std::size_t const opcode = code[0] == 0xC5 ? 2 : 3;
     return code.size() > opcode && code[opcode] == 0x77;
   }
-  constexpr auto kSecond = std::to_array<u8>({0x00, 0x01, 0x2B, 0x33, 0x78, 0x79});
+  constexpr auto kSecond = std::to_array<u8>({0x00, 0x01, 0x2B, 0x33, 0x78, 0x79, 0xD6});
+  if (code[0] == 0x0F && has_no_memory_form(code[1])) {
+    return code.size() > 2 && code[2] < kRegisterForm;
+  }
   return code[0] == 0x0F && std::ranges::find(kSecond, code[1]) != kSecond.end();
 }
 
@@ -72,9 +82,16 @@ std::optional<u8> refused_vector(std::span<u8 const> code) noexcept {
   if (rest[0] != 0x0F || p.lock) {
     return kUndefined;
   }
+  if (has_no_memory_form(rest[1])) {
+    return kUndefined;
+  }
   switch (rest[1]) {
     case 0x2B:  // without F2 or F3: MOVNTPS, MOVNTPD
       return p.f2 || p.f3 ? std::optional{kUndefined} : std::nullopt;
+    case 0xD6: {  // MOVQ2DQ and MOVDQ2Q, which have no memory form either; else MOVQ
+      bool const memory = rest.size() > 2 && rest[2] < kRegisterForm;
+      return memory && (p.f2 || p.f3) ? std::optional{kUndefined} : std::nullopt;
+    }
     case 0x33:
       return kProtection;
     case 0x78:

@@ -216,9 +216,18 @@ TEST(Engine, InstructionsThatTheModelDoesNotHaveAreUndefined) {
       {0xC5, 0xF8, 0x77},                    // VZEROUPPER
       {0xC5, 0xFC, 0x77},                    // VZEROALL
       {0xC4, 0xE1, 0x78, 0x77},
-      {0xF0, 0x0F, 0x01, 0xE0},  // LOCK SMSW
-      {0x0F, 0x01, 0xC8},        // MONITOR
-      {0x0F, 0x01, 0xC9},        // MWAIT
+      {0xF0, 0x0F, 0x01, 0xE0},        // LOCK SMSW
+      {0x0F, 0x01, 0xC8},              // MONITOR
+      {0x0F, 0x01, 0xC9},              // MWAIT
+      {0x0F, 0x71, 0x17, 0x01},        // PSRLW of memory
+      {0x66, 0x0F, 0x72, 0x23, 0x01},  // PSRAD of memory
+      {0x66, 0x0F, 0x73, 0x1F, 0x01},  // PSRLDQ of memory
+      {0x0F, 0x50, 0x03},              // MOVMSKPS of memory
+      {0x0F, 0xC5, 0x03, 0x00},        // PEXTRW of memory
+      {0x66, 0x0F, 0xD7, 0x03},        // PMOVMSKB of memory
+      {0x66, 0x0F, 0xF7, 0x03},        // MASKMOVDQU of memory
+      {0xF3, 0x0F, 0xD6, 0x03},        // MOVQ2DQ of memory
+      {0xF2, 0x41, 0x0F, 0xD6, 0x03},  // MOVDQ2Q of memory
   };
   for (auto const& code : undefined) {
     auto const exit = run_one(code);
@@ -238,6 +247,9 @@ TEST(Engine, WhatUmipAndRingThreeRefuse) {
     EXPECT_EQ(user.rip, ScratchGuest::kCode);
   }
   EXPECT_EQ(run_one({0x0F, 0x2B, 0x00}).stop, EngineStop::Syscall) << "MOVNTPS is there";
+  EXPECT_EQ(run_one({0x66, 0x0F, 0x73, 0xD8, 0x01}).stop, EngineStop::Syscall) << "PSRLDQ of a register is there";
+  EXPECT_EQ(run_one({0xF3, 0x0F, 0xD6, 0xD8}).stop, EngineStop::Syscall) << "MOVQ2DQ";
+  EXPECT_EQ(run_one({0x66, 0x0F, 0xD6, 0x00}).stop, EngineStop::Syscall) << "MOVQ [rax], xmm0";
   EXPECT_EQ(run_one({0x0F, 0x01, 0xD0}).vector, 6u) << "XGETBV without OSXSAVE";
 }
 
