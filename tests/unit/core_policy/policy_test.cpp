@@ -143,6 +143,13 @@ TEST(PolicyDecide, MissingRoots) {
   EXPECT_EQ(policy::decide_save_state(view(none), policy::SaveStateField::Rax, policy::IoTrap::None), Status::Success);
 }
 
+/// A list ends where its count says: what lies behind it here reads as an entry that allows RAX.
+TEST(PolicyDecide, NothingBehindTheSaveStateListIsAnEntry) {
+  auto const blob = Blob::make({{5, 0, {Blob::save_state(1, 1, 0)}}, {1, 1, {Blob::mem(0x1'0000'0000, 0, 0)}}});
+  EXPECT_EQ(policy::decide_save_state(view(blob), policy::SaveStateField::Rax, policy::IoTrap::None),
+            Status::AccessDenied);
+}
+
 TEST(PolicyDecide, InstructionAndSaveState) {
   using policy::IoTrap;
   using policy::SaveStateField;

@@ -39,6 +39,7 @@ class TwoCpus {
       bsp_.release();
     });
     w_.sup.enter(*w_.cpu[0], 0, PhysAddr{kHobs});
+    EXPECT_TRUE(done_ || w_.machine.halted) << "the BSP leaves after the APs";
     while (!done_) {
       ap_.release();
       bsp_.acquire();

@@ -402,6 +402,21 @@ TEST_F(RequestTest, FetchLocksAndReportsTheTables) {
   EXPECT_EQ(result(2, std::vector<u8>(4096)), code(Status::SecurityViolation));
 }
 
+/// The memory list is behind the blob, wherever the empty list of the blob was said to be.
+TEST_F(RequestTest, TheMemoryListOfAFetchedPolicyIsBehindTheBlob) {
+  World first;
+  auto const policy = Blob::make({{1, 1, {}}, {2, 0, {Blob::io(0x80, 1, 3)}}});
+  first.set_policy(policy);
+  first.boot();
+  auto message = Blob::bytes({{abi::kRequestSignature, 4}, {1, 4}, {2, 4}, {0, 4}, {0, 8}});
+  message.resize(message.size() + 4096);
+  first.request(Channel::Supervisor, guids::gMmSupervisorRequestHandlerGuid, message);
+  first.mmi();
+  u64 const blob = platform::kSupervisorCommBuffer + 48;
+  EXPECT_EQ(first.get<u32>(blob + 40 + 12), policy.size());
+  EXPECT_EQ(first.get<u64>(blob + policy.size()), platform::kUserCommBuffer);
+}
+
 /// COMM_UPDATE with the mailboxes in two pages from `mailbox` and the buffers one after the other from `buffer`.
 struct CommUpdate : RequestTest {
   using Params = std::array<abi::UnblockMemoryParams, 4>;
