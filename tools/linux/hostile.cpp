@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
-#include <cstring>
 #include <random>
 
 #include "core/abi/guids.hpp"
@@ -126,10 +126,7 @@ class Hostile {
     if (dice_.one_in(2)) {
       return kKnown[dice_.below(kKnown.size())];
     }
-    std::array<u64, 2> const words{dice_.any(), dice_.any()};
-    Guid random;
-    std::memcpy(&random, words.data(), sizeof random);
-    return random;
+    return std::bit_cast<Guid>(std::array{dice_.any(), dice_.any()});
   }
 
   void fill(CommRegion const& region) {

@@ -57,8 +57,8 @@ TEST(PeImage, SectionLengthsOfEitherLinker) {
   std::mt19937 random(2026);
   for (int round = 0; round < 300; ++round) {
     test::PeSpec spec = test::gcc_image();
-    u32 const in_memory = 1 + random() % 0x1000;
-    u32 const pages = 1 + random() % 3;
+    auto const in_memory = static_cast<u32>(1 + random() % 0x1000);
+    auto const pages = static_cast<u32>(1 + random() % 3);
     auto& last = spec.sections.back();
     last.virtual_size = in_memory;
     last.raw.resize(random() % 2 == 0 ? 0x1000 * pages : 1 + random() % (0x1000 * pages));

@@ -34,7 +34,7 @@ TEST(HobList, WithoutAnEndItIsRefusedWhereverItStops) {
   for (u32 round = 0; round < 200; ++round) {
     fake::Machine machine;
     fake::Cpu cpu(machine, 0, true);
-    u32 const count = 1 + random() % 40;
+    auto const count = static_cast<u32>(1 + random() % 40);
     List const list(cpu, count, random);
     u32 seen = 0;
     auto const walk = [&] {
@@ -47,7 +47,7 @@ TEST(HobList, WithoutAnEndItIsRefusedWhereverItStops) {
     ASSERT_EQ(walk(), list.starts.back() + 8 - kList);
     EXPECT_EQ(seen, count);
     // Cut at one HOB: zeros, or bytes that are no length, stand there instead of what follows.
-    u32 const cut = random() % (count + 1);
+    auto const cut = static_cast<u32>(random() % (count + 1));
     u16 const length =
         round % 3 == 0 ? 0 : static_cast<u16>(random() % 8 + 8 * (random() % 3) + (round % 3 == 1 ? 1 : 0));
     hal::write_object(cpu, PhysAddr{list.starts[cut]}, abi::HobHeader{2, length, 0});

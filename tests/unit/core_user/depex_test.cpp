@@ -66,7 +66,7 @@ TEST(Depex, BeforeAndAfterInsideAnExpressionAreNoOperands) {
     std::vector<Depex> operations;
     int depth = 0;
     while (operations.size() < 2 + random() % 12 || depth < 1) {
-      u32 const kind = random() % 5;
+      auto const kind = static_cast<u32>(random() % 5);
       if (kind == 0 && depth >= 2) {
         operations.push_back(Depex{}.op(And));
         --depth;
