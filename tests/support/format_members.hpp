@@ -74,8 +74,12 @@ inline DamagedVolume damaged_volume(u64 seed) {
   u64 const count = 3 + dice.below(4);
   u64 const victim = dice.below(count - 1);
   for (u64 i = 0; i < count; ++i) {
-    FileSpec file{dice.guid(), dice.one_in(2) ? u8{0x02} : u8{0x07},
-                  section(0x19, dice.bytes(1 + dice.below(300)), dice.one_in(4)), false, dice.one_in(2)};
+    // One after the other: compilers differ in the order of arguments, and the members are the same with each.
+    Guid const name = dice.guid();
+    u8 const type = dice.one_in(2) ? u8{0x02} : u8{0x07};
+    auto const payload = dice.bytes(1 + dice.below(300));
+    bool const large_section = dice.one_in(4);
+    FileSpec file{name, type, section(0x19, payload, large_section), false, dice.one_in(2)};
     file.large = spec.ffs3 && dice.one_in(4);
     if (i == victim) {
       file.large = file.large || out.damage == FileDamage::LargeInFfs2;
