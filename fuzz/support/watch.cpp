@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/init/types.hpp"
+#include "core/loader/types.hpp"
 #include "fuzz/support/check.hpp"
 #include "sim/audit/rules.hpp"
 #include "sim/scenario/bytes.hpp"

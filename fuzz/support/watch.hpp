@@ -5,7 +5,7 @@
 #include <set>
 #include <vector>
 
-#include "core/communication/steps.hpp"
+#include "core/steps/steps.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/scenario/sequence.hpp"
 

@@ -2,7 +2,7 @@
 #include "hal/qemu_rom/chipset.hpp"
 
 #include "core/abi/platform.hpp"
-#include "core/communication/ipi.hpp"
+#include "core/arch/ipi.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/layout.hpp"
 

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "core/communication/cpu_state.hpp"
+#include "core/steps/cpu_state.hpp"
 #include "core/communication/normal_world.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/border_check.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "core/abi/boot.hpp"
-#include "core/communication/steps.hpp"
-#include "core/init/init.hpp"
+#include "core/steps/steps.hpp"
+#include "core/loader/loader.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/qemu_rom/fw_cfg.hpp"
 #include "hal/qemu_rom/linux.hpp"
@@ -144,7 +144,7 @@ Failure wake_cpus(u32 wanted, CpuSet& cpus) noexcept {
 }
 
 /// Gives each CPU its SMBASE: one SMI each into the handler at the reset-time SMBASE, which lies in plain RAM.
-Failure relocate(CpuSet const& cpus, init::LoadResult const& layout) noexcept {
+Failure relocate(CpuSet const& cpus, loader::LoadResult const& layout) noexcept {
   bare::copy_bytes(kRelocationHandler, reinterpret_cast<u64>(rom_relocation_handler),
                    static_cast<u64>(rom_relocation_handler_end - rom_relocation_handler));
   for (u32 i = 0; i < cpus.count; ++i) {
@@ -175,9 +175,9 @@ Failure request_broadcast() noexcept {
   return {};
 }
 
-Failure load(NormalWorld& world, abi::BootConfig const& config, CpuSet const& cpus, init::LoadResult& layout) noexcept {
-  u64 const hob_bytes = init::write_boot_hobs(world, config);
-  init::BootInput const input{
+Failure load(NormalWorld& world, abi::BootConfig const& config, CpuSet const& cpus, loader::LoadResult& layout) noexcept {
+  u64 const hob_bytes = loader::write_boot_hobs(world, config);
+  loader::BootInput const input{
       .mmram = {config.ram_bytes - config.tseg_bytes, config.tseg_bytes},
       .cpus = cpus.count,
       .apic_ids = cpus.apic_ids,
@@ -189,11 +189,11 @@ Failure load(NormalWorld& world, abi::BootConfig const& config, CpuSet const& cp
       .strict_rsm = config.strict_rsm,
       .fault_policy = config.fault_policy,
   };
-  auto const loaded = init::load(world, input, [&world](hal::TraceEvent const& event) {
+  auto const loaded = loader::load(world, input, [&world](hal::TraceEvent const& event) {
     world.emit(abi::FrameKind::Trace, std::as_bytes(std::span<hal::TraceEvent const, 1>{&event, 1}));
   });
   if (!loaded.has_value()) {
-    return {init::describe(loaded.error().problem), loaded.error().offset};
+    return {loader::describe(loaded.error().problem), loaded.error().offset};
   }
   layout = *loaded;
   return {};
@@ -217,7 +217,7 @@ void run() noexcept {
   must(read_into(abi::kFwCfgSteps, platform::kStepProgram, config.steps_bytes, platform::kStepProgramLimit));
   must(read_into(abi::kFwCfgHobs, platform::kExtraHobs, config.hobs_bytes, platform::kExtraHobsLimit));
   must(wake_cpus(config.cpus, g_cpus));
-  static init::LoadResult layout;
+  static loader::LoadResult layout;
   must(load(world, config, g_cpus, layout));
   must(relocate(g_cpus, layout));
   must(lock_tseg() ? Failure{} : Failure{"TSEG cannot be locked"});

@@ -29,7 +29,7 @@ enum class TraceKind : u16 {
   Unblocked = 18,          ///< a = base, b = pages, c = Status
   UserNote = 19,           ///< a = abi::UserNote, b, c
   ImageLoaded = 20,        ///< a = base, b = bytes, c,d = file GUID, e = 1 user, 0 supervisor
-  ImageRefused = 21,       ///< c,d = file GUID, b = Status, a = init::LoadProblem
+  ImageRefused = 21,       ///< c,d = file GUID, b = Status, a = loader::LoadProblem
   Halt = 22,               ///< a = HaltReason, b, c, d = detail
   UserPageAllocated = 23,  ///< a = base, b = pages
   UserPageFreed = 24,      ///< a = base, b = pages

@@ -11,7 +11,7 @@
 #include "core/abi/hob.hpp"
 #include "core/abi/platform.hpp"
 #include "core/image/bytes.hpp"
-#include "core/init/types.hpp"
+#include "core/loader/types.hpp"
 #include "sim/machine/machine.hpp"
 
 namespace mm::audit {
@@ -92,17 +92,17 @@ class Collector {
   void cpu_parts() {
     for (u32 i = 0; i < machine_.config().boot.cpus; ++i) {
       u64 const smbase = layout_.smbase[i];
-      u64 const state = align_down(smbase + init::kPsdOffset, kPageSize);
-      part(pages(smbase + init::kEntryOffset, machine_.config().mmi_entry.size()), Kind::EntryCode,
+      u64 const state = align_down(smbase + loader::kPsdOffset, kPageSize);
+      part(pages(smbase + loader::kEntryOffset, machine_.config().mmi_entry.size()), Kind::EntryCode,
            fmt::format("MMI entry code of CPU {}", i), memory::kSupervisorCode);
       part({state, kPageSize}, Kind::SaveState, fmt::format("save state of CPU {}", i), memory::kSupervisorData);
       part({layout_.gdt0 + i * kPageSize, kPageSize}, Kind::Descriptors, fmt::format("GDT and TSS of CPU {}", i),
            memory::kSupervisorReadOnly);
-      stack(layout_.ist_stack_top[i], init::kIstStackBytes, fmt::format("exception stack of CPU {}", i));
-      stack(layout_.ring0_stack_top[i], init::kRing0StackBytes, fmt::format("ring-0 stack of CPU {}", i));
-      u64 const guard = layout_.cpl3_stack_base + i * init::kCpl3StackBytes;
+      stack(layout_.ist_stack_top[i], loader::kIstStackBytes, fmt::format("exception stack of CPU {}", i));
+      stack(layout_.ring0_stack_top[i], loader::kRing0StackBytes, fmt::format("ring-0 stack of CPU {}", i));
+      u64 const guard = layout_.cpl3_stack_base + i * loader::kCpl3StackBytes;
       out_.guards.push_back({guard, kPageSize});
-      part({guard + kPageSize, init::kCpl3StackBytes - kPageSize}, Kind::Stack,
+      part({guard + kPageSize, loader::kCpl3StackBytes - kPageSize}, Kind::Stack,
            fmt::format("ring-3 stack of CPU {}", i), memory::kUserData);
     }
   }
@@ -308,7 +308,7 @@ class Collector {
   }
 
   Simulator const& machine_;
-  init::LoadResult const& layout_;
+  loader::LoadResult const& layout_;
   ImageName const& image_name_;
   Facts out_;
 };

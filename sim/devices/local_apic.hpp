@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "core/communication/ipi.hpp"
+#include "core/arch/ipi.hpp"
 
 namespace mm::sim {
 

@@ -17,12 +17,12 @@
 #include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/base/types.hpp"
-#include "core/communication/cpu_state.hpp"
+#include "core/steps/cpu_state.hpp"
 #include "core/memory/page_tables.hpp"
 #include "hal/roles/trace.hpp"
 
-namespace mm::init {
-struct LoadResult;  // core/init/loader.hpp
+namespace mm::loader {
+struct LoadResult;  // core/loader/loader.hpp
 }
 
 namespace mm::sim {
@@ -111,7 +111,7 @@ class Simulator {
   /// Another CPU executes this I/O instruction over and over. Unsupported: q35 records none. InvalidParameter: no such
   /// CPU.
   Expected<void> park(u32 cpu, u16 port, abi::IoWidth width, u16 form, u64 rsi) noexcept;
-  /// By the APIC of the boot processor (core/communication/ipi.hpp).
+  /// By the APIC of the boot processor (core/arch/ipi.hpp).
   void send_ipi(u32 destination, u32 command) noexcept;
   void emit(abi::FrameKind kind, std::span<std::byte const> payload) noexcept;
 
@@ -139,7 +139,7 @@ class Simulator {
     return halted().has_value() || was_reset() || is_in_hlt() || !ring0_reached().empty();
   }
   /// Where the loader put things; valid after boot() got that far.
-  init::LoadResult const& layout() const noexcept;
+  loader::LoadResult const& layout() const noexcept;
   MachineConfig const& config() const noexcept;
   /// `observer` is called after each MMI that the normal world raises, when all CPUs have left MM or the machine
   /// halted.

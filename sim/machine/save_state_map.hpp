@@ -6,8 +6,8 @@
 #include <optional>
 #include <span>
 
-#include "core/communication/cpu_state.hpp"
-#include "core/communication/steps.hpp"
+#include "core/steps/cpu_state.hpp"
+#include "core/steps/steps.hpp"
 #include "sim/machine/machine.hpp"
 
 /// What a CPU was doing outside MM, and its form in the save state (qemu-q35.md 4, supervisor.md 5.3; Intel SDM vol. 3,

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "core/init/init.hpp"
+#include "core/loader/loader.hpp"
 #include "core/supervisor/supervisor.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/machine/sim_machine.hpp"
@@ -93,7 +93,7 @@ struct Simulator::Impl {
   SimMachine machine;
   Supervisor core;
   std::function<void()> observer;  ///< called after each MMI of the normal world
-  init::LoadResult placed{};
+  loader::LoadResult placed{};
   /// Lets the program execute an instruction of `bytes` and delivers the MMI that it raises. Under TCG it comes behind
   /// the jump that follows (qemu-q35.md 5, trap 1), and so behind the loads.
   void raise(u32 mask, u32 bytes, IoInstruction const* io, communication::LaterLoads const& loads = {}) noexcept {
@@ -182,9 +182,9 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv, 
   s.write_apic(kSpurious, 0x1FF);
   ram.write(PhysAddr{platform::kFvBase}, fv);
   ram.write(PhysAddr{platform::kExtraHobs}, hobs);
-  u64 const hob_bytes = init::write_boot_hobs(ram, s.config.boot);
+  u64 const hob_bytes = loader::write_boot_hobs(ram, s.config.boot);
 
-  init::BootInput input;
+  loader::BootInput input;
   input.mmram = s.machine.devices().tseg();
   input.cpus = s.config.boot.cpus;
   for (u32 i = 0; i < platform::kMaxCpus; ++i) {
@@ -199,10 +199,10 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv, 
   input.smap = s.config.boot.smap;
   input.strict_rsm = s.config.boot.strict_rsm;
   input.fault_policy = s.config.boot.fault_policy;
-  auto const loaded = init::load(ram, input, [&s](hal::TraceEvent const& e) { s.machine.trace(e); });
+  auto const loaded = loader::load(ram, input, [&s](hal::TraceEvent const& e) { s.machine.trace(e); });
   if (!loaded.has_value()) {
     return std::unexpected(fmt::format("the loader refused: {} (status {:#x}, offset {:#x})",
-                                       init::describe(loaded.error().problem), static_cast<u64>(loaded.error().status),
+                                       loader::describe(loaded.error().problem), static_cast<u64>(loaded.error().status),
                                        loaded.error().offset));
   }
   s.placed = *loaded;
@@ -402,7 +402,7 @@ std::vector<std::string> const& Simulator::ring0_reached() const noexcept { retu
 std::vector<std::string> const& Simulator::stale_entries() const noexcept { return impl_->machine.stale_entries(); }
 bool Simulator::is_in_hlt() const noexcept { return impl_->machine.is_in_hlt(); }
 bool Simulator::was_reset() const noexcept { return impl_->machine.is_off(); }
-init::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
+loader::LoadResult const& Simulator::layout() const noexcept { return impl_->placed; }
 MachineConfig const& Simulator::config() const noexcept { return impl_->config; }
 void Simulator::observe_mmis(std::function<void()> observer) { impl_->observer = std::move(observer); }
 std::optional<Range> Simulator::smrr(u32 cpu) const noexcept {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/communication/steps.hpp"
+#include "core/steps/steps.hpp"
 #include "hal/roles/trace.hpp"
 #include "sim/audit/rules.hpp"
 #include "sim/scenario/scenario.hpp"

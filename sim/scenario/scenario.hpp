@@ -10,7 +10,7 @@
 
 #include "core/abi/boot.hpp"
 #include "core/abi/comm.hpp"
-#include "core/communication/steps.hpp"
+#include "core/steps/steps.hpp"
 #include "hal/roles/trace.hpp"
 #include "sim/scenario/bytes.hpp"
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/communication/steps.hpp"
+#include "core/steps/steps.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/scenario/run.hpp"
 

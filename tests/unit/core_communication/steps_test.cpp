@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "core/communication/steps.hpp"
+#include "core/steps/steps.hpp"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@
 #include "core/abi/comm.hpp"
 #include "core/abi/platform.hpp"
 #include "core/communication/normal_world.hpp"
-#include "core/init/types.hpp"
+#include "core/loader/types.hpp"
 #include "sim/machine/machine.hpp"
 #include "sim/scenario/run.hpp"
 

@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include "core/init/init.hpp"
+#include "core/loader/loader.hpp"
 #include "tests/support/flat_memory.hpp"
 #include "tests/support/image_builder.hpp"
 
-namespace mm::init {
+namespace mm::loader {
 
 inline constexpr Guid kDriverA = "0A0A0A0A-0001-0002-0003-000000000001"_guid;
 inline constexpr Guid kDriverB = "0B0B0B0B-0001-0002-0003-000000000002"_guid;
@@ -97,4 +97,4 @@ struct LoadTest : testing::Test {
   std::vector<hal::TraceEvent> events;
 };
 
-}  // namespace mm::init
+}  // namespace mm::loader

@@ -5,7 +5,7 @@
 #include <bit>
 
 #include "core/abi/platform.hpp"
-#include "core/communication/ipi.hpp"
+#include "core/arch/ipi.hpp"
 
 /// The CPU of the program that the normal world runs: the boot processor's registers when an MMI is raised, and what
 /// RSM gave back. The same in the simulator and in the ROM payload.

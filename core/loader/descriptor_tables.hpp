@@ -3,11 +3,11 @@
 
 #include <array>
 
-#include "core/init/types.hpp"
+#include "core/loader/types.hpp"
 #include "hal/roles/machine.hpp"
 
 /// GDT, TSS and pseudo-descriptors as the first MMI finds them (supervisor.md 4.2).
-namespace mm::init {
+namespace mm::loader {
 
 /// GDT template of supervisor.md 4.2 without the base of the TSS descriptor. The call gate's offset is left 0.
 inline constexpr std::array<u64, 16> kGdt{
@@ -57,4 +57,4 @@ void write_gdt_page(Mem& memory, u64 page, u64 ist_top) noexcept {
   write_pseudo_descriptor(memory, page + kGdtPseudoOffset, kGdtLimit, page);
 }
 
-}  // namespace mm::init
+}  // namespace mm::loader

@@ -5,11 +5,11 @@
 
 #include "core/abi/hob.hpp"
 #include "core/image/bytes.hpp"
-#include "core/init/types.hpp"
+#include "core/loader/types.hpp"
 #include "hal/roles/machine.hpp"
 
 /// Reading an untrusted HOB list, writing a new one.
-namespace mm::init {
+namespace mm::loader {
 
 /// One HOB of a list: type and all of its bytes, header included.
 struct Hob {
@@ -130,4 +130,4 @@ class HobWriter {
 
 constexpr u64 guid_hob_bytes(u64 payload) noexcept { return align_up(sizeof(abi::HobGuid) + payload, 8); }
 
-}  // namespace mm::init
+}  // namespace mm::loader

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "core/image/bytes.hpp"
-#include "core/init/types.hpp"
+#include "core/loader/types.hpp"
 
 /// The MMI entry binary and its fix-up trailer, PER_CORE_MMI_ENTRY_STRUCT_HDR version 5 (supervisor.md 2.3).
-namespace mm::init {
+namespace mm::loader {
 
 /// Where the fix-ups are, from the start of the binary.
 struct MmiEntryLayout {
@@ -53,4 +53,4 @@ struct MmiEntryLayout {
   }
 };
 
-}  // namespace mm::init
+}  // namespace mm::loader

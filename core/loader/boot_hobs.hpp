@@ -3,9 +3,9 @@
 
 #include "core/abi/boot.hpp"
 #include "core/abi/platform.hpp"
-#include "core/init/hob_list.hpp"
+#include "core/loader/hob_list.hpp"
 
-namespace mm::init {
+namespace mm::loader {
 
 namespace detail {
 
@@ -92,4 +92,4 @@ u64 write_boot_hobs(Mem& memory, abi::BootConfig const& config) noexcept {
   return end - platform::kBootHobList;
 }
 
-}  // namespace mm::init
+}  // namespace mm::loader

@@ -10,7 +10,7 @@
 
 /// What the loader takes and gives. The loader plays the part of MmSupervisorInit: it runs once, in the normal world
 /// and in 64-bit mode, before MMRAM is locked.
-namespace mm::init {
+namespace mm::loader {
 
 inline constexpr u64 kTileBytes = 0x1'0000;      ///< distance of two SMBASEs
 inline constexpr u64 kEntryOffset = 0x8000;      ///< MMI entry code, from SMBASE
@@ -185,4 +185,4 @@ constexpr char const* describe(LoadProblem p) noexcept {
   return "unknown problem";
 }
 
-}  // namespace mm::init
+}  // namespace mm::loader

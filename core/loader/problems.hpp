@@ -3,9 +3,9 @@
 
 #include "core/image/fv.hpp"
 #include "core/image/pe.hpp"
-#include "core/init/types.hpp"
+#include "core/loader/types.hpp"
 
-namespace mm::init {
+namespace mm::loader {
 
 /// Problem of the loader for a problem of a PE image.
 constexpr LoadProblem load_problem(image::PeProblem p) noexcept {
@@ -59,4 +59,4 @@ constexpr LoadProblem load_problem(image::FvProblem p) noexcept {
   }
 }
 
-}  // namespace mm::init
+}  // namespace mm::loader

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <functional>
 
-#include "tests/unit/core_init/fixture.hpp"
+#include "tests/unit/core_loader/fixture.hpp"
 
-namespace mm::init {
+namespace mm::loader {
 namespace {
 
 struct Refusal : LoadTest {
@@ -300,4 +300,4 @@ TEST_F(Refusal, UnblockRegions) {
 }
 
 }  // namespace
-}  // namespace mm::init
+}  // namespace mm::loader

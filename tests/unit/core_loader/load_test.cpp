@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "tests/unit/core_init/fixture.hpp"
+#include "tests/unit/core_loader/fixture.hpp"
 
-namespace mm::init {
+namespace mm::loader {
 namespace {
 
 struct GoodLoad : LoadTest {
@@ -321,4 +321,4 @@ TEST_F(LoadTest, UnblockHobOpensItsPagesForRing3) {
 }
 
 }  // namespace
-}  // namespace mm::init
+}  // namespace mm::loader

@@ -8,17 +8,17 @@
 #include "core/image/fv.hpp"
 #include "core/image/pe.hpp"
 #include "core/image/rsm.hpp"
-#include "core/init/boot_hobs.hpp"
-#include "core/init/descriptor_tables.hpp"
-#include "core/init/hob_list.hpp"
-#include "core/init/mmi_entry.hpp"
-#include "core/init/problems.hpp"
-#include "core/init/types.hpp"
+#include "core/loader/boot_hobs.hpp"
+#include "core/loader/descriptor_tables.hpp"
+#include "core/loader/hob_list.hpp"
+#include "core/loader/mmi_entry.hpp"
+#include "core/loader/problems.hpp"
+#include "core/loader/types.hpp"
 #include "core/memory/page_tables.hpp"
 #include "core/policy/policy.hpp"
 #include "hal/roles/machine.hpp"
 
-namespace mm::init {
+namespace mm::loader {
 
 /// Loads the two cores, the drivers and everything they need into MMRAM. `trace` is called with ImageLoaded and
 /// ImageRefused events (mmi 0, cpu 0). The first problem ends it; then MMRAM holds nothing that may be run.
@@ -743,4 +743,4 @@ std::expected<LoadResult, LoadError> load(Mem& memory, BootInput const& input, T
   return detail::Loader<Mem, std::remove_reference_t<Trace>>{memory, input, trace}.run();
 }
 
-}  // namespace mm::init
+}  // namespace mm::loader
