@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-// Communicate messages to a booted machine, which goes back to its start before each input. sim/scenario/sequence.hpp
-// says what an input is, fuzz/support/watch.hpp what must hold.
+// Communicate messages to a booted machine, which goes back to its start before each input.
+// tools/lab/fuzzing/sequence.hpp says what an input is, fuzz/support/watch.hpp what must hold.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/watch.hpp"
-#include "sim/scenario/names.hpp"
+#include "tools/lab/scenario/names.hpp"
 
 /// Edge counters of ring 3, by which libFuzzer sees progress inside the guest.
 [[gnu::section("__libfuzzer_extra_counters")]] static std::array<mm::u8, 1 << 13> g_ring3_counters;
@@ -31,7 +31,7 @@ constexpr u64 kRepeated = 64;
 }
 
 u32 defect_bits() {
-  for (auto const& [name, check] : scenario::kCheckNames) {
+  for (auto const& [name, check] : lab::kCheckNames) {
     if (fuzz::planted(name)) {
       return supervisor::bit_of(check);
     }
@@ -46,7 +46,7 @@ std::string images_folder() {
 
 /// A machine whose drivers have started.
 std::unique_ptr<sim::Simulator> boot() {
-  auto const prepared = scenario::prepare_sequence(images_folder());
+  auto const prepared = lab::prepare_sequence(images_folder());
   if (!prepared) {
     give_up(prepared.error());
   }
@@ -72,9 +72,9 @@ std::unique_ptr<sim::Simulator> boot() {
 }
 
 u64 send_all(sim::Simulator& machine, fuzz::Watch& watch, std::span<std::byte const> input) {
-  static scenario::SequenceMessage message;
+  static lab::SequenceMessage message;
   watch.reset();
-  scenario::SequenceReader reader{input};
+  lab::SequenceReader reader{input};
   while (!machine.stopped() && reader.next(message)) {
     watch.send(message);
   }
@@ -88,8 +88,8 @@ extern "C" char const* __asan_default_options() { return "detect_stack_use_after
 
 std::span<std::string_view const> mm::fuzz::defects() {
   static constexpr auto kNames = [] {
-    std::array<std::string_view, scenario::kCheckNames.size()> names;
-    std::ranges::transform(scenario::kCheckNames, names.begin(), [](auto const& entry) { return entry.first; });
+    std::array<std::string_view, lab::kCheckNames.size()> names;
+    std::ranges::transform(lab::kCheckNames, names.begin(), [](auto const& entry) { return entry.first; });
     return names;
   }();
   return kNames;

@@ -8,21 +8,21 @@
 
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
-#include "sim/policy/blob.hpp"
-#include "sim/policy/diff.hpp"
-#include "sim/policy/lint.hpp"
-#include "sim/policy/xml.hpp"
-#include "sim/scenario/depex_file.hpp"
-#include "sim/scenario/driver_set.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/policy_source.hpp"
-#include "sim/scenario/scan.hpp"
 #include "tests/support/format_members.hpp"
+#include "tools/lab/firmware/depex_file.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/policy_source.hpp"
+#include "tools/lab/policy/xml.hpp"
+#include "tools/lab/policy_advice/diff.hpp"
+#include "tools/lab/policy_advice/lint.hpp"
+#include "tools/lab/scan/scan.hpp"
+#include "tools/lab/scenario/driver_set.hpp"
+#include "tools/lab/text/json_text.hpp"
 
 namespace {
 
 using namespace mm;
-using namespace mm::scenario;
+using namespace mm::lab;
 using Span = std::span<std::byte const>;
 
 /// A larger one only makes the same paths slower.

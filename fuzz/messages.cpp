@@ -10,7 +10,7 @@
 #include "core/abi/platform.hpp"
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
-#include "sim/scenario/send.hpp"
+#include "tools/lab/scenario/messages.hpp"
 
 namespace {
 
@@ -38,14 +38,14 @@ std::span<std::string_view const> mm::fuzz::defects() {
 
 void mm::fuzz::run(std::span<std::byte const> data) {
   std::string_view const text{reinterpret_cast<char const*>(data.data()), data.size()};
-  auto const messages = scenario::parse_messages(text, "in.jsonl");
+  auto const messages = lab::parse_messages(text, "in.jsonl");
   if (!messages) {
     MM_FUZZ_CHECK(names_a_line(messages.error(), text));
     return;
   }
   MM_FUZZ_CHECK(!planted("AtMostOne") || messages->size() <= 1);
   for (auto const& message : *messages) {
-    auto const step = scenario::message_step(message);
+    auto const step = lab::message_step(message);
     MM_FUZZ_CHECK(step.has_value());
     MM_FUZZ_CHECK(step->program.size() == 1);
     MM_FUZZ_CHECK(step->program[0].data.size() <= platform::kCommPages * kPageSize);

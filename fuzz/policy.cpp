@@ -13,8 +13,8 @@
 #include "core/policy/policy.hpp"
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
-#include "sim/policy/blob.hpp"
-#include "sim/policy/xml.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/xml.hpp"
 
 namespace {
 

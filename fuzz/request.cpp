@@ -11,8 +11,8 @@
 
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/world_watch.hpp"
-#include "sim/scenario/names.hpp"
 #include "tests/unit/core_policy/blob.hpp"
+#include "tools/lab/scenario/names.hpp"
 
 namespace mm::fuzz {
 namespace {
@@ -157,7 +157,7 @@ void run(std::span<std::byte const> data) {
   static bool const started = [] {
     world.set_policy(test::Blob::example());
     world.boot();
-    for (auto const& [name, check] : scenario::kCheckNames) {
+    for (auto const& [name, check] : lab::kCheckNames) {
       world.machine.defects |= planted(name) ? supervisor::bit_of(check) : 0;
     }
     return !world.machine.halted;

@@ -13,7 +13,7 @@
 
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
-#include "sim/scenario/scenario.hpp"
+#include "tools/lab/scenario/scenario.hpp"
 
 namespace {
 
@@ -59,14 +59,14 @@ void mm::fuzz::run(std::span<std::byte const> data) {
   static Folder const folder;
   static fs::path const file = folder.path / "in.toml";
   std::string_view const text{reinterpret_cast<char const*>(data.data()), data.size()};
-  auto const read = scenario::parse_scenario(text, file, folder.path);
+  auto const read = lab::parse_scenario(text, file, folder.path);
   if (!read) {
     MM_FUZZ_CHECK(names_a_place(read.error(), file.string(), text));
     return;
   }
   MM_FUZZ_CHECK(!planted("OneCpu") || read->boot.cpus == 1);
   MM_FUZZ_CHECK(read->boot.cpus >= 1 && read->boot.cpus <= platform::kMaxCpus);
-  auto const program = scenario::encode_program(*read);
+  auto const program = lab::encode_program(*read);
   MM_FUZZ_CHECK(program.last_of_step.size() == read->steps.size());
   MM_FUZZ_CHECK(program.bytes.size() % 8 == 0);
   for (auto const& step : read->steps) {

@@ -7,9 +7,9 @@
 #include "core/abi/comm.hpp"
 #include "core/abi/console.hpp"
 #include "core/abi/platform.hpp"
+#include "core/arch/ipi.hpp"
 #include "core/communication/communicator.hpp"
 #include "core/steps/cpu_state.hpp"
-#include "core/arch/ipi.hpp"
 
 /// The binary step program: what the normal world does in one run, encoded by the runner, decoded and run by the same
 /// source in the simulator and in the ROM payload. Little-endian; every record is a multiple of 8 bytes.

@@ -10,15 +10,15 @@
 
 #include "core/abi/comm.hpp"
 #include "core/abi/platform.hpp"
-#include "sim/scenario/sequence.hpp"
+#include "tools/lab/fuzzing/sequence.hpp"
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
 namespace mm::fuzz {
 namespace {
 
-using scenario::Bytes;
-using scenario::kSequenceHeadBytes;
+using lab::Bytes;
+using lab::kSequenceHeadBytes;
 
 constexpr u64 kMmram = platform::kDefaultRamBytes - platform::kDefaultTsegBytes;
 constexpr std::array<u64, 20> kEdges{0,
@@ -74,7 +74,7 @@ class Mutator {
 
   static std::vector<Part> split(std::span<u8 const> in) {
     std::vector<Part> parts;
-    while (in.size() >= kSequenceHeadBytes && parts.size() < scenario::kSequenceMessages) {
+    while (in.size() >= kSequenceHeadBytes && parts.size() < lab::kSequenceMessages) {
       Part& p = parts.emplace_back();
       std::copy_n(in.begin(), kSequenceHeadBytes, p.head.begin());
       std::size_t const claimed = p.head[4] + std::size_t{p.head[5]} * 256;
@@ -128,15 +128,15 @@ class Mutator {
         change_body(parts[at]);
         break;
     }
-    if (parts.size() > scenario::kSequenceMessages) {
-      parts.resize(scenario::kSequenceMessages);
+    if (parts.size() > lab::kSequenceMessages) {
+      parts.resize(lab::kSequenceMessages);
     }
   }
 
   void change_head(Part& p) {
     switch (below(4)) {
       case 0:
-        p.head[0] = static_cast<u8>(below(scenario::kSequenceHandlers.size() + 1));
+        p.head[0] = static_cast<u8>(below(lab::kSequenceHandlers.size() + 1));
         break;
       case 1:
         p.head[1] = static_cast<u8>(below(4));
@@ -174,7 +174,7 @@ class Mutator {
         break;
     }
     Part p;
-    p.head = {static_cast<u8>(below(scenario::kSequenceHandlers.size()) + 1), static_cast<u8>(below(2)), 1, 0, 0, 0};
+    p.head = {static_cast<u8>(below(lab::kSequenceHandlers.size()) + 1), static_cast<u8>(below(2)), 1, 0, 0, 0};
     p.body.resize(below(64));
     return p;
   }

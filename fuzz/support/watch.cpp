@@ -6,8 +6,8 @@
 
 #include "core/loader/types.hpp"
 #include "fuzz/support/check.hpp"
-#include "sim/audit/rules.hpp"
-#include "sim/scenario/bytes.hpp"
+#include "tools/lab/audit/rules.hpp"
+#include "tools/lab/text/bytes.hpp"
 
 #if defined(__clang__)
 #define MM_NO_COVERAGE __attribute__((no_sanitize("coverage")))
@@ -85,7 +85,7 @@ Watch::Watch(sim::Simulator& machine) : machine_(machine) {
     bool const free = mmram_.contains({page.addr, kPageSize}) && page.addr >= machine_.layout().used_end;
     fixed_ += free ? 0u : 1u;
   }
-  auto const facts = audit::facts_of(machine_, scenario::guid_name);
+  auto const facts = audit::facts_of(machine_, lab::guid_name);
   MM_FUZZ_CHECK(is_sound(facts));
   tables_.insert(facts.tables.begin(), facts.tables.end());
   mmram_bytes_ = read_mmram();
@@ -106,14 +106,14 @@ void Watch::plant_poison() {
       machine_.poke(PhysAddr{at}, page);
     }
   }
-  scenario::SequenceMessage old;
+  lab::SequenceMessage old;
   old.valid = 1;
   for (auto const which : {abi::Channel::User, abi::Channel::Supervisor}) {
     old.channel = which;
     old.buffer.clear();
-    scenario::append_object(old.buffer, Guid{});
-    scenario::append_int(old.buffer, kOldMessageBytes, 8);
-    scenario::append_bytes(old.buffer, poison(kOldMessageBytes));
+    lab::append_object(old.buffer, Guid{});
+    lab::append_int(old.buffer, kOldMessageBytes, 8);
+    lab::append_bytes(old.buffer, poison(kOldMessageBytes));
     Channel& ch = channel(which);
     put_message(ch, old);
     machine_.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
@@ -158,12 +158,12 @@ void Watch::check_against_start() const {
       continue;
     }
     for (std::size_t i = 0; i < kPageSize; i += 8) {
-      MM_FUZZ_CHECK((scenario::load_int(was, i, 8) | kBits) == (scenario::load_int(is, i, 8) | kBits));
+      MM_FUZZ_CHECK((lab::load_int(was, i, 8) | kBits) == (lab::load_int(is, i, 8) | kBits));
     }
   }
 }
 
-void Watch::put_message(Channel& ch, scenario::SequenceMessage const& message) {
+void Watch::put_message(Channel& ch, lab::SequenceMessage const& message) {
   std::ranges::copy(message.buffer, ch.content.begin());
   ch.touched = std::max<u64>(ch.touched, message.buffer.size());
   machine_.write(PhysAddr{ch.buffer}, message.buffer);
@@ -172,7 +172,7 @@ void Watch::put_message(Channel& ch, scenario::SequenceMessage const& message) {
   machine_.write(PhysAddr{ch.mailbox}, std::as_bytes(std::span{&ch.status, 1}));
 }
 
-void Watch::send(scenario::SequenceMessage const& message) {
+void Watch::send(lab::SequenceMessage const& message) {
   put_message(channel(message.channel), message);
   machine_.port_out(platform::kPortApmSts, abi::IoWidth::Byte, message.port);
   machine_.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);

@@ -7,7 +7,7 @@
 
 #include "core/steps/steps.hpp"
 #include "sim/machine/machine.hpp"
-#include "sim/scenario/sequence.hpp"
+#include "tools/lab/fuzzing/sequence.hpp"
 
 namespace mm::fuzz {
 
@@ -20,7 +20,7 @@ class Watch {
 
   /// Back to the start. One input in kFullCheck also compares all of MMRAM with what it was.
   void reset();
-  void send(scenario::SequenceMessage const& message);
+  void send(lab::SequenceMessage const& message);
   /// What came of the messages since reset(): replies, mailboxes, halt, work done. The same input gives the same.
   u64 outcome() const noexcept { return outcome_; }
 
@@ -36,7 +36,7 @@ class Watch {
   };
 
   void plant_poison();
-  void put_message(Channel& ch, scenario::SequenceMessage const& message);
+  void put_message(Channel& ch, lab::SequenceMessage const& message);
   void check_channel(Channel& ch, bool served);
   void check_reply(Channel const& ch, u64 bytes) const;
   void check_normal_world() const;

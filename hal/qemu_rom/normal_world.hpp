@@ -3,8 +3,8 @@
 
 #include <array>
 
-#include "core/steps/cpu_state.hpp"
 #include "core/communication/normal_world.hpp"
+#include "core/steps/cpu_state.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/border_check.hpp"
 #include "hal/qemu_rom/chipset.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "core/abi/boot.hpp"
-#include "core/steps/steps.hpp"
 #include "core/loader/loader.hpp"
+#include "core/steps/steps.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/qemu_rom/fw_cfg.hpp"
 #include "hal/qemu_rom/linux.hpp"
@@ -175,7 +175,8 @@ Failure request_broadcast() noexcept {
   return {};
 }
 
-Failure load(NormalWorld& world, abi::BootConfig const& config, CpuSet const& cpus, loader::LoadResult& layout) noexcept {
+Failure load(NormalWorld& world, abi::BootConfig const& config, CpuSet const& cpus,
+             loader::LoadResult& layout) noexcept {
   u64 const hob_bytes = loader::write_boot_hobs(world, config);
   loader::BootInput const input{
       .mmram = {config.ram_bytes - config.tseg_bytes, config.tseg_bytes},

@@ -17,8 +17,8 @@
 #include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/base/types.hpp"
-#include "core/steps/cpu_state.hpp"
 #include "core/memory/page_tables.hpp"
+#include "core/steps/cpu_state.hpp"
 #include "hal/roles/trace.hpp"
 
 namespace mm::loader {

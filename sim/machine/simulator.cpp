@@ -202,8 +202,8 @@ std::expected<void, std::string> Simulator::boot(std::span<std::byte const> fv, 
   auto const loaded = loader::load(ram, input, [&s](hal::TraceEvent const& e) { s.machine.trace(e); });
   if (!loaded.has_value()) {
     return std::unexpected(fmt::format("the loader refused: {} (status {:#x}, offset {:#x})",
-                                       loader::describe(loaded.error().problem), static_cast<u64>(loaded.error().status),
-                                       loaded.error().offset));
+                                       loader::describe(loaded.error().problem),
+                                       static_cast<u64>(loaded.error().status), loaded.error().offset));
   }
   s.placed = *loaded;
   MM_TRY(s.machine.place({.cr3 = s.placed.cr3,

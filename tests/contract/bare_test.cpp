@@ -3,20 +3,21 @@
 
 #include <algorithm>
 
-#include "sim/scenario/run.hpp"
 #include "tests/contract/cases.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/prepare.hpp"
 
 namespace mm::contract {
 namespace {
 
 TEST(BareMachineContract, HoldsUnderQemu) {
   std::filesystem::path const images{MM_TEST_IMAGE_DIR};
-  auto loaded = scenario::parse_scenario("schema = 1\ndispatch = false\n", "contract", images);
+  auto loaded = lab::parse_scenario("schema = 1\ndispatch = false\n", "contract", images);
   ASSERT_TRUE(loaded) << loaded.error();
   loaded->supervisor = "MmSupervisorContract";
-  auto const prepared = scenario::prepare(std::move(*loaded), images);
+  auto const prepared = lab::prepare(std::move(*loaded), images);
   ASSERT_TRUE(prepared) << prepared.error();
-  auto const run = scenario::run_on_qemu(*prepared);
+  auto const run = lab::qemu().run(*prepared);
   ASSERT_TRUE(run) << run.error();
   std::size_t passed = 0;
   for (auto const& line : run->text) {

@@ -7,7 +7,7 @@ import re
 from common import read
 
 PAGE = pathlib.PurePosixPath("scenarios/README.md")
-READERS = "sim/scenario/toml_*.cpp"
+READERS = "tools/lab/scenario/toml_*.cpp"
 # The lists of known keys: only(t, {...}), only_step(t, {...}), register_names({...}), keys.insert(keys.end(), {...}).
 KEY_LIST = re.compile(r"(?:\bonly(?:_step)?\(\s*[\w*]+,\s*|register_names\(|keys\.end\(\),\s*)\{([^}]*)\}")
 WORD = re.compile(r'\{"([a-z0-9-]+)",')  # of a table from words to values

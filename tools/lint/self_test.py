@@ -170,7 +170,7 @@ class Others(unittest.TestCase):
         page = "| `schema`, `[[step]]` | |\n| `kind` | |\n| `mmi` | `cpu` |\n"
         for removed, added, wrong in (("", "", 0), ("`cpu`", "", 1), ("| `mmi` | `cpu` |\n", "", 2), ("", "| `nmi` | |\n", 1)):
             text = page.replace(removed, "") + added
-            tree = Tree().add("sim/scenario/toml_reader.cpp", reader).add("scenarios/README.md", text)
+            tree = Tree().add("tools/lab/scenario/toml_reader.cpp", reader).add("scenarios/README.md", text)
             problems, looked_at = scenario_page.check(tree.root)
             self.assertEqual((len(problems), looked_at), (wrong, 5), problems)
 

@@ -7,8 +7,8 @@
 #include <iostream>
 
 #include "core/communication/supervisor_client.hpp"
-#include "sim/scenario/bytes.hpp"
-#include "sim/scenario/names.hpp"
+#include "tools/lab/scenario/names.hpp"
+#include "tools/lab/text/bytes.hpp"
 #include "tools/linux/comm_region.hpp"
 #include "tools/linux/file_lock.hpp"
 #include "tools/linux/hostile.hpp"
@@ -19,7 +19,7 @@ namespace mm::linux_tool {
 namespace {
 
 using namespace mm::communication;
-using scenario::Bytes;
+using lab::Bytes;
 
 enum ExitCode : int { kAnswered = 0, kRefused = 1, kUsage = 2, kEnvironment = 3 };
 constexpr u8 kUserBuffer = 0, kSupervisorBuffer = 1;
@@ -48,17 +48,17 @@ struct Options {
 };
 
 std::string describe(Status status) {
-  auto const name = scenario::status_name(static_cast<u64>(status));
+  auto const name = lab::status_name(static_cast<u64>(status));
   return fmt::format("{} ({:#x})", name.empty() ? "unknown status" : name, static_cast<u64>(status));
 }
 
-std::string_view name_of(CommunicateError error) { return scenario::communicate_error_name(static_cast<u64>(error)); }
+std::string_view name_of(CommunicateError error) { return lab::communicate_error_name(static_cast<u64>(error)); }
 
 /// Where the buffer of a channel is: the option, else the kernel command line.
 Result<CommRegion> region_of(std::string const& option, char const* channel) {
   std::string text = option;
   if (text.empty()) {
-    auto const line = scenario::read_file("/proc/cmdline");
+    auto const line = lab::read_file("/proc/cmdline");
     std::string const words = line ? std::string{reinterpret_cast<char const*>(line->data()), line->size()} : "";
     text = kernel_parameter(words, fmt::format("mm_comm.{}", channel));
   }
@@ -150,7 +150,7 @@ class Mm {
 };
 
 Result<Guid> guid_of(std::string const& text) {
-  auto const guid = scenario::find_guid(text);
+  auto const guid = lab::find_guid(text);
   return guid ? Result<Guid>{*guid} : stop(kUsage, guid.error());
 }
 Result<u64> number_of(std::string const& text) {
@@ -160,15 +160,15 @@ Result<u64> number_of(std::string const& text) {
 
 Result<Bytes> message_of(Options const& options) {
   if (!options.file.empty()) {
-    auto bytes = scenario::read_file(options.file);
+    auto bytes = lab::read_file(options.file);
     return bytes ? Result<Bytes>{std::move(*bytes)} : stop(kUsage, bytes.error());
   }
   if (!options.hex.empty()) {
-    auto bytes = scenario::parse_hex(options.hex);
+    auto bytes = lab::parse_hex(options.hex);
     return bytes ? Result<Bytes>{std::move(*bytes)} : stop(kUsage, bytes.error());
   }
   Bytes bytes;
-  scenario::append_text(bytes, options.text);
+  lab::append_text(bytes, options.text);
   return bytes;
 }
 
@@ -183,7 +183,7 @@ Result<> send(Mm& mm, Options const& options) {
     return stop(kRefused, fmt::format("{}: {}", name_of(done.error()), describe(efi_status(done.error(), answer))));
   }
   fmt::print("{}, {} bytes\n", describe(answer), *done);
-  fmt::print("{}", scenario::hex_dump(std::span{reply}.first(*done)));
+  fmt::print("{}", lab::hex_dump(std::span{reply}.first(*done)));
   return {};
 }
 
@@ -210,7 +210,7 @@ Result<> policy(Mm& mm, Options const& options) {
   if (options.out.empty()) {
     return {};
   }
-  auto const written = scenario::write_file(options.out, blob);
+  auto const written = lab::write_file(options.out, blob);
   return written ? Result<>{} : stop(kUsage, written.error());
 }
 
@@ -220,7 +220,7 @@ Result<> notify(Mm& mm, Options const& options) {
   if (!done) {
     return refused(done.error());
   }
-  fmt::print("{}: told\n", scenario::guid_name(event));
+  fmt::print("{}: told\n", lab::guid_name(event));
   return {};
 }
 
@@ -245,7 +245,7 @@ Result<> read(Mm& mm, Options const& options) {
   }
   Bytes bytes(options.bytes);
   mm.world.read(PhysAddr{address}, bytes);
-  fmt::print("{}", scenario::hex_dump(bytes, address));
+  fmt::print("{}", lab::hex_dump(bytes, address));
   return {};
 }
 
@@ -262,8 +262,8 @@ Result<> bench(Mm& mm, Options const& options) {
     one = std::chrono::duration<double, std::micro>(Clock::now() - before).count();
   }
   std::ranges::sort(us);
-  fmt::print("{} messages to {}: least {:.1f} us, median {:.1f} us, most {:.1f} us\n", us.size(),
-             scenario::guid_name(to), us.front(), us[us.size() / 2], us.back());
+  fmt::print("{} messages to {}: least {:.1f} us, median {:.1f} us, most {:.1f} us\n", us.size(), lab::guid_name(to),
+             us.front(), us[us.size() / 2], us.back());
   return {};
 }
 
@@ -274,7 +274,7 @@ Result<> hostile(Mm& mm, Options const& options) {
   MM_TRY_ASSIGN(CommRegion const supervisor, region_of(options.supervisor, "supervisor"));
   auto const in_order = [&]() -> std::string {
     auto const answer = mm.communicator().communicate_in_place(kUserBuffer, {to, data, options.length});
-    return answer ? "" : fmt::format("a message in order to {}: {}", scenario::guid_name(to), name_of(answer.error()));
+    return answer ? "" : fmt::format("a message in order to {}: {}", lab::guid_name(to), name_of(answer.error()));
   };
   auto const done = be_hostile(mm.world, {user, supervisor, options.seconds, options.seed}, in_order);
   if (!done) {

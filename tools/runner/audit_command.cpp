@@ -6,16 +6,19 @@
 #include <iostream>
 #include <memory>
 
-#include "sim/audit/output.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/run.hpp"
+#include "tools/lab/audit/output.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace mm::scenario;
+using namespace mm::lab;
 
 struct AuditOptions {
   std::vector<std::filesystem::path> paths;
@@ -70,7 +73,7 @@ Audited audit_one(fs::path const& file, u32 defects) {
   }
   prepared->audit = true;
   prepared->defects |= defects;
-  auto run = run_on_sim(*prepared);
+  auto run = simulator().run(*prepared);
   if (!run) {
     return without_report(std::move(one), kEnvironment, run.error());
   }
@@ -140,7 +143,7 @@ int exit_code(std::vector<Audited> const& all) {
 
 /// Runs scenarios on the simulator and audits the page tables after every MMI; kFailed when a rule is broken.
 int audit_command(AuditOptions const& options) {
-  if (auto const why = sim_unavailable()) {
+  if (auto const why = simulator().unavailable({})) {
     std::cerr << "mmsim: " << *why << '\n';
     return kEnvironment;
   }

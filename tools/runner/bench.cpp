@@ -12,7 +12,9 @@
 #include <optional>
 
 #include "core/abi/platform.hpp"
-#include "sim/scenario/json_text.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/bench_drivers.hpp"
 #include "tools/runner/bench_machine.hpp"
 #include "tools/runner/commands.hpp"
@@ -21,7 +23,7 @@ namespace mm::runner {
 namespace {
 
 using namespace mm::runner::bench;
-using scenario::Bytes;
+using lab::Bytes;
 
 constexpr u32 kMmis = 20'000;
 constexpr u32 kMachines = 15;
@@ -52,11 +54,10 @@ Row below(std::string id, std::string title, double value, std::string unit, dou
 }
 
 /// A machine with one driver.
-Result<scenario::Prepared> machine_with(char const* driver, std::filesystem::path const& images,
-                                        char const* supervisor) {
+Result<lab::Prepared> machine_with(char const* driver, std::filesystem::path const& images, char const* supervisor) {
   MM_TRY_ASSIGN(auto loaded, scenario_with(driver, "", images));
   loaded.supervisor = supervisor;
-  return scenario::prepare(std::move(loaded), images);
+  return lab::prepare(std::move(loaded), images);
 }
 
 /// A message of 64 letters to a driver that answers like Hello, and the reply to it.
@@ -67,7 +68,7 @@ struct Exchange {
 
 Exchange exchange(char const* driver = "Hello") {
   Bytes const letters(kMessageBytes, std::byte{'a'});
-  return {request_of(scenario::find_guid(driver).value_or(Guid{}), letters), Bytes(kMessageBytes, std::byte{'A'})};
+  return {request_of(lab::find_guid(driver).value_or(Guid{}), letters), Bytes(kMessageBytes, std::byte{'A'})};
 }
 
 /// One message, as the normal world sends it; false when mailbox or reply are not what they must be.
@@ -76,18 +77,16 @@ bool answers(sim::Simulator& machine, Exchange const& x) {
   return reply.status == 0 && reply.message == x.reply;
 }
 
-sim::MachineConfig config_with(scenario::Prepared const& p, u32 cpus) {
+sim::MachineConfig config_with(lab::Prepared const& p, u32 cpus) {
   auto config = config_of(p);
   config.boot.cpus = cpus;
   return config;
 }
 
 /// The event that starts the drivers. It leaves no reply worth looking at.
-void dispatch(sim::Simulator& machine, scenario::Prepared const& p) {
-  communication::run_steps(machine, p.program.bytes);
-}
+void dispatch(sim::Simulator& machine, lab::Prepared const& p) { communication::run_steps(machine, p.program.bytes); }
 
-Result<std::unique_ptr<sim::Simulator>> ready(scenario::Prepared const& p, u32 cpus) {
+Result<std::unique_ptr<sim::Simulator>> ready(lab::Prepared const& p, u32 cpus) {
   auto machine = boot(p, config_with(p, cpus));
   if (machine) {
     dispatch(**machine, p);
@@ -95,7 +94,7 @@ Result<std::unique_ptr<sim::Simulator>> ready(scenario::Prepared const& p, u32 c
   return machine;
 }
 
-Result<double> rate(scenario::Prepared const& p, u32 cpus, bool with_reset) {
+Result<double> rate(lab::Prepared const& p, u32 cpus, bool with_reset) {
   auto machine = ready(p, cpus);
   if (!machine) {
     return std::unexpected(machine.error());
@@ -127,7 +126,7 @@ struct Creation {
   double reply_ms = 0;
 };
 
-Result<Creation> creation(scenario::Prepared const& p) {
+Result<Creation> creation(lab::Prepared const& p) {
   auto const x = exchange();
   std::vector<double> created;
   std::vector<double> booted;
@@ -152,7 +151,7 @@ Result<Creation> creation(scenario::Prepared const& p) {
   return Creation{median(std::move(created)), median(std::move(booted)), median(std::move(replied))};
 }
 
-Result<double> reset_us(scenario::Prepared const& p) {
+Result<double> reset_us(lab::Prepared const& p) {
   auto machine = ready(p, 1);
   if (!machine) {
     return std::unexpected(machine.error());
@@ -281,13 +280,13 @@ struct Timed {
 };
 
 Bytes timed_program(std::vector<Timed> const& list) {
-  scenario::Scenario s;
+  lab::Scenario s;
   for (auto const& t : list) {
     auto const bytes = static_cast<u32>(t.message.size());
     s.steps.emplace_back().program.push_back(
         {{static_cast<u16>(communication::StepOp::TimedMmi), 0, bytes, kTimedMmis, t.port, 0}, t.message});
   }
-  return scenario::encode_program(s).bytes;
+  return lab::encode_program(s).bytes;
 }
 
 /// Dispatches one driver, then takes each measurement. Under `-icount shift=0` the TSC counts instructions.
@@ -300,7 +299,7 @@ Result<std::vector<Row>> measure_on_qemu(char const* driver, std::vector<Timed> 
   p->program.bytes = timed_program(list);
   p->scenario.boot.steps_bytes = p->program.bytes.size();
   p->qemu.options = {"-icount", "shift=0,sleep=off"};
-  auto const run = scenario::run_on_qemu(*p);
+  auto const run = lab::qemu().run(*p);
   if (!run) {
     return std::unexpected(run.error());
   }
@@ -397,7 +396,7 @@ int bench_command(bool json) {
     if (!on_qemu) {
       out["qemu"] = on_qemu.error();
     }
-    std::cout << scenario::json_text(out);
+    std::cout << lab::json_text(out);
     return kPassed;
   }
   std::cout << fmt::format("Simulator: median of {} times {} MMIs, of {} machines, of {} resets; every reply checked\n",

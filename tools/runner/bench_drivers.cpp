@@ -16,7 +16,7 @@ namespace mm::runner {
 namespace {
 
 using namespace mm::runner::bench;
-using scenario::Bytes;
+using lab::Bytes;
 
 constexpr u32 kVariableMmis = 10'000;
 constexpr u64 kPoolSteps = 100'000;
@@ -26,17 +26,17 @@ constexpr Guid kVariable = "ED32D533-99E6-4209-9CC0-2D72CDD998A7"_guid;
 
 double milliseconds_since(Clock::time_point start) { return seconds_since(start) * 1e3; }
 
-Result<std::unique_ptr<sim::Simulator>> boot_with_budget(scenario::Prepared const& p) {
+Result<std::unique_ptr<sim::Simulator>> boot_with_budget(lab::Prepared const& p) {
   auto config = config_of(p);
   config.user_budget_blocks = kBudget;
   return boot(p, config);
 }
 
 /// Link n waits for the protocol of link n - 1, and comes before it in the volume.
-Result<scenario::Prepared> chain(u32 count, std::filesystem::path const& images) {
+Result<lab::Prepared> chain(u32 count, std::filesystem::path const& images) {
   constexpr std::string_view kPlaceholder = "ChainLinkProtoco";
   MM_TRY_ASSIGN(auto s, scenario_with("ChainLink", "ram = 1024\ntseg = 64", images));
-  MM_TRY_ASSIGN(Bytes const image, scenario::read_file(s.images.at(0).file));
+  MM_TRY_ASSIGN(Bytes const image, lab::read_file(s.images.at(0).file));
   auto const at = std::ranges::search(image, std::as_bytes(std::span{kPlaceholder})).begin();
   if (at == image.end()) {
     return std::unexpected(std::string{"ChainLink.efi has no placeholder"});
@@ -48,7 +48,7 @@ Result<scenario::Prepared> chain(u32 count, std::filesystem::path const& images)
   };
   s.images.clear();
   for (u32 n = count; n-- > 0;) {
-    scenario::ImageSpec spec;
+    lab::ImageSpec spec;
     spec.name = fmt::format("Link{}", n);
     spec.file = spec.name;
     spec.guid = "9A3D0C11-52C0-4E6B-8B0E-6D5E00800000"_guid;
@@ -58,16 +58,16 @@ Result<scenario::Prepared> chain(u32 count, std::filesystem::path const& images)
     std::memcpy(spec.content->data() + (at - image.begin()), &mine, sizeof(mine));
     Bytes depex;
     if (n == 0) {
-      scenario::append_int(depex, 6, 1);
+      lab::append_int(depex, 6, 1);
     } else {
-      scenario::append_int(depex, 2, 1);
-      scenario::append_object(depex, protocol(n - 1));
+      lab::append_int(depex, 2, 1);
+      lab::append_object(depex, protocol(n - 1));
     }
-    scenario::append_int(depex, 8, 1);
+    lab::append_int(depex, 8, 1);
     spec.depex_content = std::move(depex);
     s.images.push_back(std::move(spec));
   }
-  return scenario::prepare(std::move(s), images);
+  return lab::prepare(std::move(s), images);
 }
 
 Result<double> dispatch_ms(u32 count, std::filesystem::path const& images) {
@@ -95,7 +95,7 @@ Result<double> dispatch_ms(u32 count, std::filesystem::path const& images) {
 
 Result<std::unique_ptr<sim::Simulator>> ready(char const* driver, std::filesystem::path const& images) {
   MM_TRY_ASSIGN(auto s, scenario_with(driver, "cpus = 1", images));
-  auto const p = scenario::prepare(std::move(s), images);
+  auto const p = lab::prepare(std::move(s), images);
   if (!p) {
     return std::unexpected(p.error());
   }
@@ -114,8 +114,8 @@ Result<double> pool_ms(std::filesystem::path const& images) {
     return std::unexpected(machine.error());
   }
   Bytes message;
-  scenario::append_int(message, kPoolLoad, 8);
-  scenario::append_int(message, kPoolSteps, 8);
+  lab::append_int(message, kPoolLoad, 8);
+  lab::append_int(message, kPoolSteps, 8);
   message.resize(kRoom);
   auto const request = request_of(kProbe, message);
   std::vector<double> times;
@@ -135,14 +135,14 @@ Bytes variable_request(u64 function, Bytes const& data) {
   constexpr std::array<u8, 12> kName{'B', 0, 'e', 0, 'n', 0, 'c', 0, 'h', 0, 0, 0};
   constexpr u32 kAttributes = 7;
   Bytes message;
-  scenario::append_int(message, function, 8);
-  scenario::append_int(message, ~u64{0}, 8);
-  scenario::append_object(message, guids::gEventMmDispatchGuid);  // any vendor
-  scenario::append_int(message, data.size(), 8);
-  scenario::append_int(message, kName.size(), 8);
-  scenario::append_int(message, kAttributes, 4);
-  scenario::append_object(message, kName);
-  scenario::append_bytes(message, data);
+  lab::append_int(message, function, 8);
+  lab::append_int(message, ~u64{0}, 8);
+  lab::append_object(message, guids::gEventMmDispatchGuid);  // any vendor
+  lab::append_int(message, data.size(), 8);
+  lab::append_int(message, kName.size(), 8);
+  lab::append_int(message, kAttributes, 4);
+  lab::append_object(message, kName);
+  lab::append_bytes(message, data);
   return request_of(kVariable, message);
 }
 
@@ -154,7 +154,7 @@ Result<double> get_variable_per_second(std::filesystem::path const& images) {
   }
   Bytes const data(kDataBytes, std::byte{0x5A});
   auto const good = [&data](Reply const& reply) {
-    return reply.status == 0 && scenario::load_int(reply.message, 8, 8) == 0 && reply.message.size() > kDataBytes &&
+    return reply.status == 0 && lab::load_int(reply.message, 8, 8) == 0 && reply.message.size() > kDataBytes &&
            std::equal(data.begin(), data.end(), reply.message.end() - kDataBytes);
   };
   if (!good(send(**machine, variable_request(3, data)))) {

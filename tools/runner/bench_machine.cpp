@@ -9,7 +9,7 @@
 
 namespace mm::runner::bench {
 
-using scenario::Bytes;
+using lab::Bytes;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -19,12 +19,12 @@ double median(std::vector<double> values) {
   return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-Result<scenario::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images) {
-  return scenario::parse_scenario(
+Result<lab::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images) {
+  return lab::parse_scenario(
       fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n[machine]\n{}\n", driver, machine), "bench", images);
 }
 
-sim::MachineConfig config_of(scenario::Prepared const& p) {
+sim::MachineConfig config_of(lab::Prepared const& p) {
   sim::MachineConfig config;
   config.boot = p.scenario.boot;
   config.record_trace = false;
@@ -32,7 +32,7 @@ sim::MachineConfig config_of(scenario::Prepared const& p) {
   return config;
 }
 
-Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p, sim::MachineConfig const& config) {
+Result<std::unique_ptr<sim::Simulator>> boot(lab::Prepared const& p, sim::MachineConfig const& config) {
   auto machine = sim::Simulator::create(config);
   if (!machine) {
     return machine;
@@ -44,7 +44,7 @@ Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p, sim::M
 }
 
 Bytes request_of(Guid const& to, Bytes const& message) {
-  return scenario::communicate_step(abi::Channel::User, to, message).data;
+  return lab::communicate_step(abi::Channel::User, to, message).data;
 }
 
 Reply send(sim::Simulator& machine, Bytes const& request) {

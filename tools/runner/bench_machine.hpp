@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "sim/machine/machine.hpp"
-#include "sim/scenario/run.hpp"
+#include "tools/lab/run/prepare.hpp"
 
 /// What the measurements of `mmsim bench` share: a machine on the simulator, and messages to it.
 namespace mm::runner::bench {
@@ -26,20 +26,20 @@ double seconds_since(Clock::time_point start);
 double median(std::vector<double> values);
 
 /// A scenario with one driver. `machine` is the text of its [machine].
-Result<scenario::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images);
+Result<lab::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images);
 
 /// The configuration of `p` without a trace.
-sim::MachineConfig config_of(scenario::Prepared const& p);
+sim::MachineConfig config_of(lab::Prepared const& p);
 /// Made and booted; no driver has been started.
-Result<std::unique_ptr<sim::Simulator>> boot(scenario::Prepared const& p, sim::MachineConfig const& config);
+Result<std::unique_ptr<sim::Simulator>> boot(lab::Prepared const& p, sim::MachineConfig const& config);
 
 /// What one message to the user channel came back with; without its header.
 struct Reply {
   u64 status = 0;
-  scenario::Bytes message;
+  lab::Bytes message;
 };
 /// What the normal world puts into the user buffer.
-scenario::Bytes request_of(Guid const& to, scenario::Bytes const& message);
-Reply send(sim::Simulator& machine, scenario::Bytes const& request);
+lab::Bytes request_of(Guid const& to, lab::Bytes const& message);
+Reply send(sim::Simulator& machine, lab::Bytes const& request);
 
 }  // namespace mm::runner::bench

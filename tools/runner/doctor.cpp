@@ -10,8 +10,8 @@
 
 #include "sim/engine/engine.hpp"
 #include "sim/engine/fidelity.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/run.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
@@ -47,7 +47,7 @@ std::string qemu_version() {
 int doctor_command(bool json, bool verbose) {
   auto const images = images_folder();
   std::vector<Finding> findings{check_engine()};
-  auto const sim = scenario::sim_unavailable();
+  auto const sim = lab::simulator().unavailable({});
   findings.push_back({"simulator", !sim, sim.value_or("built in")});
   for (auto const* name : {"MmSupervisorCore.efi", "MmSupervisorCoreRelease.efi", "MmUserCore.efi", "MmiEntry.bin",
                            "mm-q35.rom", "Hello.efi"}) {
@@ -55,7 +55,7 @@ int doctor_command(bool json, bool verbose) {
     findings.push_back(
         {name, there, there ? "found" : fmt::format("missing in {}: build the target 'images'", images.string())});
   }
-  auto const qemu = scenario::qemu_unavailable(images);
+  auto const qemu = lab::qemu().unavailable(images);
   findings.push_back({"QEMU", !qemu, qemu ? *qemu : qemu_version()});
   bool good = true;
   auto list = nlohmann::json::array();
@@ -75,7 +75,7 @@ int doctor_command(bool json, bool verbose) {
     std::string in_transcript;
     for (auto const& p : gap.transcript) {
       if (!p.fields.empty()) {
-        auto const kind = scenario::event_name(p.kind);
+        auto const kind = lab::event_name(p.kind);
         patterns.push_back({{"kind", kind}, {"fields", p.fields}, {"when", p.when}});
         in_transcript += fmt::format("{:<22}{} {}: {}\n", "", kind, p.fields, p.when);
       }
@@ -91,7 +91,7 @@ int doctor_command(bool json, bool verbose) {
         verbose ? "\n" : "");
   }
   if (json) {
-    std::cout << scenario::json_text({{"schema", 1}, {"good", good}, {"findings", list}, {"fidelity", gaps}});
+    std::cout << lab::json_text({{"schema", 1}, {"good", good}, {"findings", list}, {"fidelity", gaps}});
   }
   return good ? kPassed : kEnvironment;
 }

@@ -16,7 +16,7 @@
 #include <memory>
 #include <set>
 
-#include "sim/scenario/bytes.hpp"
+#include "tools/lab/text/bytes.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/fuzz_status.hpp"
 
@@ -167,12 +167,12 @@ std::vector<fs::path> keep_findings(Places const& places, std::string const& tar
   std::vector<fs::path> kept;
   for (auto const& entry : fs::directory_iterator{places.fresh}) {
     auto const name = entry.path().filename().string();
-    auto const bytes = scenario::read_file(entry.path());
+    auto const bytes = lab::read_file(entry.path());
     if (!bytes || name.starts_with("slow-unit-")) {
       continue;
     }
-    auto const path = places.findings / fmt::format("{}-{:016x}", target, scenario::fnv1a(*bytes));
-    if (scenario::write_file(path, *bytes)) {
+    auto const path = places.findings / fmt::format("{}-{:016x}", target, lab::fnv1a(*bytes));
+    if (lab::write_file(path, *bytes)) {
       fs::remove(entry.path());
       kept.push_back(path);
     }

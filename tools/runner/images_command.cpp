@@ -7,15 +7,15 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/volume_listing.hpp"
+#include "tools/lab/firmware/volume_listing.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace mm::scenario;
+using namespace mm::lab;
 using nlohmann::json;
 
 std::string flavour(ListedImage const& i) { return i.te ? "TE" : i.supervised ? "supervised" : "standard"; }

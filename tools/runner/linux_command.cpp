@@ -8,13 +8,17 @@
 #include <memory>
 #include <optional>
 
-#include "sim/scenario/run.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/tell/transcript.hpp"
 #include "tools/runner/report.hpp"
 
 namespace mm::runner {
 namespace {
 
-using namespace mm::scenario;
+using namespace mm::lab;
 
 /// What `mmsim linux` was asked to boot.
 struct LinuxOptions {
@@ -75,7 +79,7 @@ int linux_command(LinuxOptions const& options) {
     return refuse(*prepared->refused, kBadInput);
   }
   prepared->qemu.os = {options.kernel, options.initrd, options.command_line};
-  auto const run = run_on_qemu(*prepared);
+  auto const run = qemu().run(*prepared);
   if (!run) {
     return refuse(run.error() + "\n`mmsim doctor` says what is missing", kEnvironment);
   }

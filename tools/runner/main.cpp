@@ -8,7 +8,7 @@
 #include <iostream>
 #include <optional>
 
-#include "sim/scenario/bytes.hpp"
+#include "tools/lab/text/bytes.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
@@ -35,7 +35,7 @@ std::optional<std::string> unknown_command(std::vector<Command> const& commands,
     return std::nullopt;
   }
   std::vector<std::string_view> const candidates{names.begin(), names.end()};
-  auto const near = scenario::nearest(word, candidates);
+  auto const near = lab::nearest(word, candidates);
   return fmt::format("mmsim: there is no command '{}'{}; `mmsim --help` lists them", word,
                      near.empty() ? "" : fmt::format(", did you mean '{}'?", near));
 }

@@ -5,13 +5,13 @@
 #include <iostream>
 #include <memory>
 
-#include "sim/policy/blob.hpp"
-#include "sim/policy/names.hpp"
-#include "sim/policy/policy_file.hpp"
-#include "sim/policy/xml.hpp"
-#include "sim/scenario/bytes.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/policy_source.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/names.hpp"
+#include "tools/lab/policy/policy_file.hpp"
+#include "tools/lab/policy/policy_source.hpp"
+#include "tools/lab/policy/xml.hpp"
+#include "tools/lab/text/bytes.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/policy_report.hpp"
 
@@ -35,7 +35,7 @@ int complain(std::string const& what) {
   return kBadInput;
 }
 void warn(std::string const& what) { std::cerr << "warning: " << what << '\n'; }
-void dump(json const& j) { std::cout << scenario::json_text(j, scenario::JsonForm::Indented); }
+void dump(json const& j) { std::cout << lab::json_text(j, lab::JsonForm::Indented); }
 
 std::string summary(Policy const& policy) {
   std::string out;
@@ -47,13 +47,13 @@ std::string summary(Policy const& policy) {
 }
 
 int write(fs::path const& path, std::span<std::byte const> bytes) {
-  auto const done = scenario::write_file(path, bytes);
+  auto const done = lab::write_file(path, bytes);
   return done ? int{kPassed} : complain(done.error());
 }
 
 // --- compile and decompile ------------------------------------------------------------------------------------------
 int compile(Options const& o) {
-  auto const file = scenario::load_policy_file(o.in);
+  auto const file = lab::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -77,7 +77,7 @@ int compile(Options const& o) {
 }
 
 int decompile(Options const& o) {
-  auto const file = scenario::load_policy_file(o.in);
+  auto const file = lab::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -132,7 +132,7 @@ int lint_one(Options const& o) {
     }
     options.regions.push_back(*r);
   }
-  auto const file = scenario::load_policy_file(o.in);
+  auto const file = lab::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -186,7 +186,7 @@ int explain_one(Options const& o) {
   if (!access) {
     return complain(access.error());
   }
-  auto const file = scenario::load_policy_file(o.in);
+  auto const file = lab::load_policy_file(o.in);
   if (!file) {
     return complain(file.error());
   }
@@ -206,8 +206,8 @@ int explain_one(Options const& o) {
 }
 
 int diff(Options const& o) {
-  auto const before = scenario::load_policy_file(o.in);
-  auto const after = scenario::load_policy_file(o.other);
+  auto const before = lab::load_policy_file(o.in);
+  auto const after = lab::load_policy_file(o.other);
   if (!before || !after) {
     return complain(before ? after.error() : before.error());
   }

@@ -6,14 +6,18 @@
 #include <optional>
 
 #include "core/abi/guids.hpp"
-#include "sim/policy/blob.hpp"
-#include "sim/policy/explain.hpp"
-#include "sim/policy/lint.hpp"
-#include "sim/policy/names.hpp"
-#include "sim/policy/xml.hpp"
-#include "sim/scenario/accesses.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/send.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/names.hpp"
+#include "tools/lab/policy/xml.hpp"
+#include "tools/lab/policy_advice/explain.hpp"
+#include "tools/lab/policy_advice/lint.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/scenario/messages.hpp"
+#include "tools/lab/tell/accesses.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/policy_report.hpp"
 
@@ -22,9 +26,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace mm::policy_tools;
+using lab::Prepared;
+using lab::Scenario;
 using nlohmann::json;
-using scenario::Prepared;
-using scenario::Scenario;
 
 /// What one run gave: passed, or the first thing that was not as expected.
 struct Verdict {
@@ -56,20 +60,20 @@ std::string why_skipped(Scenario const& s) {
 
 struct Run {
   Prepared prepared;
-  scenario::MachineRun run;
+  lab::MachineRun run;
 };
 
 /// Error: the images, or the environment.
 std::expected<Run, std::string> run_with(Scenario s, Bytes policy) {
   s.policy = std::move(policy);
-  auto prepared = scenario::prepare(std::move(s), images_folder());
+  auto prepared = lab::prepare(std::move(s), images_folder());
   if (!prepared) {
     return std::unexpected(prepared.error());
   }
   if (prepared->refused) {
     return std::unexpected(*prepared->refused);
   }
-  auto run = scenario::run_on_sim(*prepared);
+  auto run = lab::simulator().run(*prepared);
   if (!run) {
     return std::unexpected(run.error());
   }
@@ -81,7 +85,7 @@ std::expected<Verdict, std::string> verdict(Scenario const& s, Bytes policy) {
   if (!done) {
     return std::unexpected(done.error());
   }
-  auto const problems = scenario::check(done->prepared, done->run);
+  auto const problems = lab::check(done->prepared, done->run);
   return Verdict{problems.empty(), problems.empty() ? "" : problems.front().text};
 }
 
@@ -97,7 +101,7 @@ std::expected<void, std::string> record(Learning& l, bool keep_refusals) {
     return std::unexpected(open.error());
   }
   open->prepared.scenario.policy = l.scenario.policy;  // whose refusals are marked
-  l.needs = scenario::recorded_accesses(open->prepared, open->run);
+  l.needs = lab::recorded_accesses(open->prepared, open->run);
   for (auto& need : l.needs) {
     need.place = l.file.filename().string() + ", " + need.place;
   }
@@ -114,7 +118,7 @@ std::expected<std::vector<Learning>, std::string> load(std::vector<fs::path> con
   }
   std::vector<Learning> out;
   for (auto const& file : *files) {
-    auto loaded = scenario::load_scenario(file, images_folder());
+    auto loaded = lab::load_scenario(file, images_folder());
     if (!loaded) {
       return std::unexpected(loaded.error());
     }
@@ -130,20 +134,19 @@ std::expected<std::vector<Learning>, std::string> load(std::vector<fs::path> con
 std::optional<PolicyFile> fetched(Scenario s, Bytes policy) {
   constexpr u64 kRoom = 0x8000;
   constexpr u32 kFetchPolicy = static_cast<u32>(abi::SupervisorRequest::FetchPolicy);
-  scenario::Message message{
-      .to = guids::gMmSupervisorRequestHandlerGuid, .data = {}, .channel = abi::Channel::Supervisor};
-  scenario::append_text(message.data, "MSUP");
-  scenario::append_int(message.data, 1, 4);
-  scenario::append_int(message.data, kFetchPolicy, 4);
+  lab::Message message{.to = guids::gMmSupervisorRequestHandlerGuid, .data = {}, .channel = abi::Channel::Supervisor};
+  lab::append_text(message.data, "MSUP");
+  lab::append_int(message.data, 1, 4);
+  lab::append_int(message.data, kFetchPolicy, 4);
   message.data.resize(kRoom);
-  auto step = scenario::message_step(message);
+  auto step = lab::message_step(message);
   if (!step) {
     return std::nullopt;
   }
   s.steps = {std::move(*step)};
   s.expect = {};
   auto const done = run_with(std::move(s), std::move(policy));
-  auto const* const reply = done ? scenario::outcome_of(done->prepared, done->run, 0) : nullptr;
+  auto const* const reply = done ? lab::outcome_of(done->prepared, done->run, 0) : nullptr;
   constexpr u64 kHeaders = sizeof(abi::CommunicateHeader) + sizeof(abi::SupervisorRequestHeader);
   if (reply == nullptr || reply->data.size() < kHeaders) {
     return std::nullopt;
@@ -269,7 +272,7 @@ int learn_command(LearnOptions const& o) {
   }
   auto learnt = learn(needs, o.strict_width);
   auto const xml = write_xml(learnt.policy, heading(*all));
-  if (auto const done = scenario::write_file(o.out, std::as_bytes(std::span{xml})); !done) {
+  if (auto const done = lab::write_file(o.out, std::as_bytes(std::span{xml})); !done) {
     return complain(done.error());
   }
   // What is run is what was written.
@@ -292,7 +295,7 @@ int learn_command(LearnOptions const& o) {
   Outcome result{.policy = std::move(learnt.policy), .notes = std::move(learnt.notes), .lint = {}};
   check_level(result, *first, *blob);
   if (o.json) {
-    std::cout << scenario::json_text(to_json(o, *all, result), scenario::JsonForm::Indented);
+    std::cout << lab::json_text(to_json(o, *all, result), lab::JsonForm::Indented);
   } else {
     print(o, *all, result);
   }

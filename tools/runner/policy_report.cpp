@@ -8,8 +8,8 @@
 #include <span>
 
 #include "core/policy/foundation.hpp"
-#include "sim/policy/names.hpp"
-#include "sim/scenario/sarif.hpp"
+#include "tools/lab/policy/names.hpp"
+#include "tools/lab/text/sarif.hpp"
 
 namespace mm::runner {
 namespace {
@@ -48,8 +48,7 @@ json location_of(std::string const& file, Place const& place) {
   } else if (place.offset) {
     region = {{"byteOffset", *place.offset}, {"byteLength", 1}};
   }
-  return scenario::sarif_location((file.starts_with('/') ? "file://" : "") + scenario::uri_reference(file),
-                                  std::move(region));
+  return lab::sarif_location((file.starts_with('/') ? "file://" : "") + lab::uri_reference(file), std::move(region));
 }
 
 std::string sentence(Finding const& f) { return f.remedy.empty() ? f.text : fmt::format("{}. {}", f.text, f.remedy); }
@@ -116,10 +115,10 @@ json lint_sarif(std::string const& file, LintResult const& result) {
   json results = json::array();
   for (auto const& f : result.findings) {
     auto const& info = info_of(f.rule);
-    results.push_back(scenario::sarif_result(info.id, static_cast<u64>(f.rule), severity_name(info.severity),
-                                             sentence(f), location_of(file, f.place)));
+    results.push_back(lab::sarif_result(info.id, static_cast<u64>(f.rule), severity_name(info.severity), sentence(f),
+                                        location_of(file, f.place)));
   }
-  return scenario::sarif_log("mmsim policy lint", std::move(rule_list), std::move(results));
+  return lab::sarif_log("mmsim policy lint", std::move(rule_list), std::move(results));
 }
 
 // --- core -----------------------------------------------------------------------------------------------------------

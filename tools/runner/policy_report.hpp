@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "sim/policy/diff.hpp"
-#include "sim/policy/explain.hpp"
-#include "sim/policy/lint.hpp"
+#include "tools/lab/policy_advice/diff.hpp"
+#include "tools/lab/policy_advice/explain.hpp"
+#include "tools/lab/policy_advice/lint.hpp"
 
 /// What `mmsim policy` prints: for people, as JSON, as SARIF 2.1.0.
 namespace mm::runner {

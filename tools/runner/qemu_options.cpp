@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/runner/qemu_options.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
 
 #include <fmt/format.h>
 
@@ -9,10 +13,10 @@
 namespace mm::runner {
 namespace {
 
-using scenario::RunEnd;
+using lab::RunEnd;
 
 /// Why this run may be the host's fault; empty: it is not.
-std::string time_out(scenario::Prepared const& p, scenario::MachineRun const& run) {
+std::string time_out(lab::Prepared const& p, lab::MachineRun const& run) {
   auto const& expect = p.scenario.expect;
   if (run.ended == RunEnd::TimeLimit) {
     return "TimeLimit";
@@ -45,19 +49,19 @@ std::expected<std::string, std::string> target_with(QemuOptions const& options, 
   return options.release || (options.any() && !was_given) ? "qemu" : given;
 }
 
-std::expected<void, std::string> choose_core(QemuOptions const& options, scenario::Scenario& scenario) {
-  return options.release ? scenario::use_release_core(scenario) : std::expected<void, std::string>{};
+std::expected<void, std::string> choose_core(QemuOptions const& options, lab::Scenario& scenario) {
+  return options.release ? lab::use_release_core(scenario) : std::expected<void, std::string>{};
 }
 
-void apply(QemuOptions const& options, scenario::Prepared& prepared) {
+void apply(QemuOptions const& options, lab::Prepared& prepared) {
   prepared.release = options.release;
   prepared.qemu.threads = options.threads == "multi";
 }
 
-std::expected<scenario::MachineRun, std::string> run_and_repeat(scenario::Prepared const& prepared,
-                                                                std::vector<std::string>& owed) {
+std::expected<lab::MachineRun, std::string> run_and_repeat(lab::Prepared const& prepared,
+                                                           std::vector<std::string>& owed) {
   for (;;) {
-    auto run = scenario::run_on_qemu(prepared);
+    auto run = lab::qemu().run(prepared);
     auto const why = run && prepared.qemu.threads ? time_out(prepared, *run) : std::string{};
     if (why.empty() || owed.size() == kRepetitions) {
       return run;

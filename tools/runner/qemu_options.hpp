@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "sim/scenario/run.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
 
 namespace CLI {
 class App;
@@ -27,14 +28,14 @@ void add_qemu_options(CLI::App& command, QemuOptions& options);
 std::expected<std::string, std::string> target_with(QemuOptions const& options, std::string const& given,
                                                     bool was_given);
 /// Before prepare(). Error: a sentence, the scenario has no place for the release core.
-std::expected<void, std::string> choose_core(QemuOptions const& options, scenario::Scenario& scenario);
+std::expected<void, std::string> choose_core(QemuOptions const& options, lab::Scenario& scenario);
 /// Behind prepare().
-void apply(QemuOptions const& options, scenario::Prepared& prepared);
+void apply(QemuOptions const& options, lab::Prepared& prepared);
 
 /// A run on QEMU. With a host thread for each CPU, one that the host did not serve in time looks like one that does not
 /// come: such a run is repeated, at most kRepetitions times, and each repetition leaves a line in `owed`.
 inline constexpr unsigned kRepetitions = 2;
-std::expected<scenario::MachineRun, std::string> run_and_repeat(scenario::Prepared const& prepared,
-                                                                std::vector<std::string>& owed);
+std::expected<lab::MachineRun, std::string> run_and_repeat(lab::Prepared const& prepared,
+                                                           std::vector<std::string>& owed);
 
 }  // namespace mm::runner

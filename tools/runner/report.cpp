@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/runner/report.hpp"
-#include "sim/scenario/json_text.hpp"
+#include "tools/lab/text/json_text.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -11,13 +11,13 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "sim/audit/markup.hpp"
+#include "tools/lab/text/markup.hpp"
 
 namespace mm::runner {
 namespace {
 
-using scenario::Difference;
-using scenario::Problem;
+using lab::Difference;
+using lab::Problem;
 
 enum class Colour : u8 { Red = 31, Green = 32, Yellow = 33, Dim = 2, Bold = 1 };
 
@@ -150,7 +150,7 @@ nlohmann::json to_json(ToldStep const& s) {
     out["status"] = s.story.status;
     out["status_value"] = s.status;
     out["value"] = s.value;
-    out["data_hex"] = scenario::hex_digits(s.data);
+    out["data_hex"] = lab::hex_digits(s.data);
   }
   return out;
 }
@@ -178,7 +178,7 @@ nlohmann::json to_json(Difference const& d) {
 /// Text of an XML document: UTF-8 without control characters.
 std::string escaped(std::string const& text) {
   std::string out;
-  for (char const c : scenario::valid_utf8(text)) {
+  for (char const c : lab::valid_utf8(text)) {
     if (auto const entity = audit::entity_of(c); !entity.empty()) {
       out += entity;
       continue;

@@ -6,22 +6,22 @@
 #include <string>
 #include <vector>
 
-#include "sim/scenario/compare.hpp"
-#include "sim/scenario/story.hpp"
+#include "tools/lab/tell/compare.hpp"
+#include "tools/lab/tell/story.hpp"
 #include "tools/runner/commands.hpp"
 
 /// What `mmsim run` found, and how it is told: to a person, as JSON, as JUnit.
 namespace mm::runner {
 
 struct ToldStep {
-  scenario::StepStory story;
+  lab::StepStory story;
   std::vector<std::string> events;
   u64 status = 0, value = 0;
-  scenario::Bytes data;
+  lab::Bytes data;
 };
 
 struct Failure {
-  scenario::Problem problem;
+  lab::Problem problem;
   std::string target;
   std::string advice;
 };
@@ -45,7 +45,7 @@ struct Outcome {
   std::vector<std::string> boot_events;
   std::vector<ToldStep> story;
   std::vector<Failure> failures;
-  scenario::Comparison comparison;  ///< target `both`
+  lab::Comparison comparison;  ///< target `both`
 };
 
 enum class Detail : u8 { Line, Story, Events };

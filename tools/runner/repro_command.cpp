@@ -12,9 +12,14 @@
 #include <memory>
 #include <set>
 
-#include "sim/scenario/compare.hpp"
-#include "sim/scenario/names.hpp"
-#include "sim/scenario/sequence.hpp"
+#include "tools/lab/fuzzing/sequence.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/scenario/names.hpp"
+#include "tools/lab/tell/compare.hpp"
+#include "tools/lab/tell/transcript.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/qemu_options.hpp"
 
@@ -59,14 +64,14 @@ int run_target(ReproOptions const& options) {
 }
 
 /// Runs the messages on one machine and prints what happened.
-std::expected<scenario::MachineRun, std::string> show(scenario::Prepared const& p, std::string const& target) {
+std::expected<lab::MachineRun, std::string> show(lab::Prepared const& p, std::string const& target) {
   std::vector<std::string> owed;
-  auto run = target == "qemu" ? run_and_repeat(p, owed) : scenario::run_on_sim(p);
+  auto run = target == "qemu" ? run_and_repeat(p, owed) : lab::simulator().run(p);
   if (!run) {
     return run;
   }
   std::cout << "# " << target << '\n';
-  for (auto const& lines : {scenario::transcript(p, *run), scenario::describe_results(p, *run)}) {
+  for (auto const& lines : {lab::transcript(p, *run), lab::describe_results(p, *run)}) {
     for (auto const& line : lines) {
       std::cout << line << '\n';
     }
@@ -75,27 +80,27 @@ std::expected<scenario::MachineRun, std::string> show(scenario::Prepared const& 
     std::cout << line << '\n';
   }
   if (run->ended) {
-    std::cout << fmt::format("ended: {}\n", scenario::end_name(*run->ended));
+    std::cout << fmt::format("ended: {}\n", lab::end_name(*run->ended));
   }
   for (u32 const cpu : run->outside) {
     std::cout << fmt::format("CPU {} is outside MM after the halt\n", cpu);
   }
-  std::cout << (run->halted ? fmt::format("halted: {}\n", scenario::halt_name(*run->halted)) : "no halt\n");
+  std::cout << (run->halted ? fmt::format("halted: {}\n", lab::halt_name(*run->halted)) : "no halt\n");
   return run;
 }
 
 /// Shows the messages on the machines; kFailed when two do not agree.
-int show_sequence(ReproOptions const& options, scenario::Bytes const& input) {
-  auto prepared = scenario::prepare_sequence(images_folder(), input, options.qemu.release);
+int show_sequence(ReproOptions const& options, lab::Bytes const& input) {
+  auto prepared = lab::prepare_sequence(images_folder(), input, options.qemu.release);
   if (!prepared) {
     std::cerr << "mmsim: " << prepared.error() << '\n';
     return kEnvironment;
   }
   apply(options.qemu, *prepared);
-  for (auto const& [name, check] : scenario::kCheckNames) {
+  for (auto const& [name, check] : lab::kCheckNames) {
     prepared->defects |= options.defect == name ? supervisor::bit_of(check) : 0;
   }
-  std::vector<scenario::MachineRun> shown;
+  std::vector<lab::MachineRun> shown;
   for (std::string const target : {"sim", "qemu"}) {
     if (options.target != target && options.target != "both") {
       continue;
@@ -110,7 +115,7 @@ int show_sequence(ReproOptions const& options, scenario::Bytes const& input) {
   if (shown.size() < 2) {
     return shown.empty() || shown[0].outside.empty() ? kPassed : kFailed;
   }
-  auto const found = scenario::compare(*prepared, shown[0], shown[1]).difference;
+  auto const found = lab::compare(*prepared, shown[0], shown[1]).difference;
   if (!found) {
     std::cout << "the machines agree\n";
     return kPassed;
@@ -139,7 +144,7 @@ int repro_command(ReproOptions const& given) {
                              options.kind);
     return kBadInput;
   }
-  auto const input = scenario::read_file(options.file);
+  auto const input = lab::read_file(options.file);
   if (!input) {
     std::cerr << "mmsim: " << input.error() << '\n';
     return kBadInput;

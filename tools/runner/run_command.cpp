@@ -8,9 +8,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/names.hpp"
-#include "sim/scenario/send.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/scenario/names.hpp"
+#include "tools/lab/tell/driver_report.hpp"
+#include "tools/lab/tell/transcript.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/report.hpp"
 
@@ -18,7 +23,7 @@ namespace mm::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace mm::scenario;
+using namespace mm::lab;
 
 struct RunOptions {
   std::vector<std::filesystem::path> paths;
@@ -61,7 +66,7 @@ void keep(Prepared const& p, MachineRun const& run, Outcome& o) {
 
 std::optional<MachineRun> execute(Prepared const& p, std::string const& target, Outcome& o) {
   std::vector<std::string> owed;
-  auto run = target == "qemu" ? run_and_repeat(p, owed) : run_on_sim(p);
+  auto run = target == "qemu" ? run_and_repeat(p, owed) : simulator().run(p);
   o.repeated += owed.size();
   o.notes.insert(o.notes.end(), owed.begin(), owed.end());
   if (!run) {

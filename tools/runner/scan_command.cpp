@@ -8,17 +8,17 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "sim/scenario/depex_file.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/scan.hpp"
-#include "sim/scenario/volume_listing.hpp"
+#include "tools/lab/firmware/depex_file.hpp"
+#include "tools/lab/firmware/volume_listing.hpp"
+#include "tools/lab/scan/scan.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace mm::scenario;
+using namespace mm::lab;
 using nlohmann::json;
 
 struct ScanOptions {

@@ -13,11 +13,19 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "sim/policy/xml.hpp"
-#include "sim/scenario/hobs.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/policy_source.hpp"
-#include "sim/scenario/send.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/policy/policy_source.hpp"
+#include "tools/lab/policy/xml.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/scenario/driver_set.hpp"
+#include "tools/lab/scenario/hobs.hpp"
+#include "tools/lab/scenario/messages.hpp"
+#include "tools/lab/scenario/names.hpp"
+#include "tools/lab/tell/driver_report.hpp"
+#include "tools/lab/tell/transcript.hpp"
+#include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/qemu_options.hpp"
 
@@ -25,7 +33,7 @@ namespace mm::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace mm::scenario;
+using namespace mm::lab;
 using nlohmann::json;
 
 /// What `mmsim send` was asked to do.
@@ -277,7 +285,7 @@ void print_results(SendOptions const& o, Prepared const& p, MachineRun const& ru
 
 std::expected<MachineRun, std::string> run_on(SendOptions const& o, Prepared& p) {
   if (o.target == "sim") {
-    return run_on_sim(p);
+    return simulator().run(p);
   }
   p.qemu.limit = std::chrono::seconds{o.seconds};
   apply(o.qemu, p);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/blob.hpp"
+#include "tools/lab/policy/blob.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "sim/policy/xml.hpp"
 #include "tests/unit/core_policy/blob.hpp"
 #include "tests/unit/policy_tools/example.hpp"
+#include "tools/lab/policy/xml.hpp"
 
 namespace mm::policy_tools {
 namespace {

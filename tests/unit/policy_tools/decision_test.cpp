@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
-#include "sim/policy/blob.hpp"
-#include "sim/policy/explain.hpp"
 #include "tests/unit/policy_tools/generator.hpp"
 #include "tests/unit/policy_tools/reference_model.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy_advice/explain.hpp"
 
 namespace mm::policy_tools {
 namespace {

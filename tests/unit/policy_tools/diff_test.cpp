@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/diff.hpp"
+#include "tools/lab/policy_advice/diff.hpp"
 
 #include <gtest/gtest.h>
 
-#include "sim/policy/blob.hpp"
 #include "tests/unit/policy_tools/generator.hpp"
+#include "tools/lab/policy/blob.hpp"
 
 namespace mm::policy_tools {
 namespace {

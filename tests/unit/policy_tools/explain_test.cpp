@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/explain.hpp"
+#include "tools/lab/policy_advice/explain.hpp"
 
 #include <gtest/gtest.h>
 
-#include "sim/policy/xml.hpp"
 #include "tests/unit/policy_tools/example.hpp"
+#include "tools/lab/policy/xml.hpp"
 
 namespace mm::policy_tools {
 namespace {

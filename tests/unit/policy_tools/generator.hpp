@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <random>
 
-#include "sim/policy/model.hpp"
-#include "sim/policy/names.hpp"
+#include "tools/lab/policy/model.hpp"
+#include "tools/lab/policy/names.hpp"
 
 namespace mm::test {
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/learn.hpp"
+#include "tools/lab/policy_advice/learn.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <random>
 
-#include "sim/policy/blob.hpp"
-#include "sim/policy/explain.hpp"
-#include "sim/policy/levels.hpp"
-#include "sim/policy/xml.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/xml.hpp"
+#include "tools/lab/policy_advice/explain.hpp"
+#include "tools/lab/policy_advice/levels.hpp"
 
 namespace mm::policy_tools {
 namespace {

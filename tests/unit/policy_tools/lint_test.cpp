@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/lint.hpp"
+#include "tools/lab/policy_advice/lint.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "sim/policy/blob.hpp"
-#include "sim/policy/xml.hpp"
 #include "tests/unit/policy_tools/example.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/xml.hpp"
 
 namespace mm::policy_tools {
 namespace {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/matches.hpp"
+#include "tools/lab/policy_advice/matches.hpp"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 
-#include "sim/policy/access.hpp"
-#include "sim/policy/blob.hpp"
-#include "sim/policy/diff.hpp"
-#include "sim/policy/earlier_index.hpp"
-#include "sim/policy/explain.hpp"
-#include "sim/policy/lint.hpp"
-#include "sim/policy/xml.hpp"
 #include "tests/unit/policy_tools/generator.hpp"
+#include "tools/lab/policy/access.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/earlier_index.hpp"
+#include "tools/lab/policy/xml.hpp"
+#include "tools/lab/policy_advice/diff.hpp"
+#include "tools/lab/policy_advice/explain.hpp"
+#include "tools/lab/policy_advice/lint.hpp"
 
 namespace mm::policy_tools {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/policy_file.hpp"
+#include "tools/lab/policy/policy_file.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,11 +7,11 @@
 
 #include "core/abi/guids.hpp"
 #include "core/image/bytes.hpp"
-#include "sim/policy/blob.hpp"
-#include "sim/policy/xml.hpp"
-#include "sim/scenario/fv_writer.hpp"
-#include "sim/scenario/policy_source.hpp"
 #include "tests/unit/policy_tools/example.hpp"
+#include "tools/lab/firmware/fv_writer.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/policy_source.hpp"
+#include "tools/lab/policy/xml.hpp"
 
 namespace mm::policy_tools {
 namespace {
@@ -29,7 +29,7 @@ Bytes section(Bytes const& body, u8 type = 0x19) {
   return out;
 }
 Bytes volume(Guid const& name) {
-  return *scenario::write_fv({{.name = name, .type = 2, .depex = {}, .pe32 = {}, .raw = example(), .ui = "policy"}});
+  return *lab::write_fv({{.name = name, .type = 2, .depex = {}, .pe32 = {}, .raw = example(), .ui = "policy"}});
 }
 
 TEST(PolicyFile, XmlWithOrWithoutMarkAndBlanks) {
@@ -61,7 +61,7 @@ TEST(PolicyFile, InItsWrappings) {
   Bytes flash(4097);
   flash.insert(flash.end(), whole.begin(), whole.end());
   for (auto const& bytes : {section(example()), whole, file, flash}) {
-    auto const read = scenario::policy_of(bytes);
+    auto const read = lab::policy_of(bytes);
     ASSERT_TRUE(read.has_value()) << read.error().text;
     EXPECT_EQ(read->blob, example());
     EXPECT_FALSE(read->wrapping.empty());
@@ -84,7 +84,7 @@ TEST(PolicyFile, WhatIsNoPolicySaysSo) {
            {file, "neither"},
            {section(text("xyz")), "neither"},
            {text("\xFF\xFE<"), "well-formed"}}) {
-    auto const read = scenario::policy_of(bytes);
+    auto const read = lab::policy_of(bytes);
     ASSERT_FALSE(read.has_value()) << word;
     EXPECT_NE(read.error().text.find(word), std::string::npos) << read.error().text;
   }

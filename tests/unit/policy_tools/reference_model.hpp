@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "sim/policy/access.hpp"
+#include "tools/lab/policy/access.hpp"
 
 /// The decision of a policy, written from supervisor.md 6.2 and not from the engine: a table of what each type asks of
 /// an entry, over sets of bytes. Where the two references differ, the rule at its end: an allow list must contain the

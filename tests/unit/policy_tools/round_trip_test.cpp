@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
-#include "sim/policy/blob.hpp"
-#include "sim/policy/xml.hpp"
 #include "tests/unit/policy_tools/generator.hpp"
+#include "tools/lab/policy/blob.hpp"
+#include "tools/lab/policy/xml.hpp"
 
 namespace mm::policy_tools {
 namespace {

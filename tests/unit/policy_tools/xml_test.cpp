@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/policy/xml.hpp"
+#include "tools/lab/policy/xml.hpp"
 
 #include <gtest/gtest.h>
 
 #include <span>
 
 #include "core/policy/policy.hpp"
-#include "sim/policy/blob.hpp"
 #include "tests/unit/policy_tools/example.hpp"
+#include "tools/lab/policy/blob.hpp"
 
 namespace mm::policy_tools {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/compare.hpp"
+#include "tools/lab/tell/compare.hpp"
 
 #include <gtest/gtest.h>
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 using hal::TraceEvent;
@@ -67,4 +67,4 @@ TEST_F(Compare, OrderOfCpusWithinAnMmiDoesNotMatter) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

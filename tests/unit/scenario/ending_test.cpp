@@ -2,11 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "core/abi/comm.hpp"
-#include "sim/scenario/compare.hpp"
-#include "sim/scenario/qemu_process.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/run/qemu_process.hpp"
+#include "tools/lab/tell/compare.hpp"
 
 /// How a run ended, and what of it is kept.
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 using hal::TraceEvent;
@@ -196,4 +197,4 @@ TEST_F(Checked, MachinesThatEndOtherwiseDiffer) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

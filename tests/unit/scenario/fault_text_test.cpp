@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/fault_text.hpp"
+#include "tools/lab/tell/fault_text.hpp"
 
 #include <gtest/gtest.h>
 
 #include "core/base/types.hpp"
 #include "core/supervisor/types.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 TEST(FaultText, SaysWhichAccessWasRefused) {
@@ -27,4 +27,4 @@ TEST(FaultText, SaysWhichSystemCallWasRefused) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

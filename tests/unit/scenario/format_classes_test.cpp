@@ -8,15 +8,15 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "sim/scenario/depex_check.hpp"
-#include "sim/scenario/depex_file.hpp"
-#include "sim/scenario/json_text.hpp"
-#include "sim/scenario/scan.hpp"
-#include "sim/scenario/scenario.hpp"
-#include "sim/scenario/volume_listing.hpp"
 #include "tests/support/format_members.hpp"
+#include "tools/lab/firmware/depex_check.hpp"
+#include "tools/lab/firmware/depex_file.hpp"
+#include "tools/lab/firmware/volume_listing.hpp"
+#include "tools/lab/scan/scan.hpp"
+#include "tools/lab/scenario/scenario.hpp"
+#include "tools/lab/text/json_text.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 using test::Blob;
@@ -392,4 +392,4 @@ TEST(FormatClasses, CodeThatIsAllBranches) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

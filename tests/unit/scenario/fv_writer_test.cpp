@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/fv_writer.hpp"
+#include "tools/lab/firmware/fv_writer.hpp"
 
 #include <gtest/gtest.h>
 
 #include "core/image/fv.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 TEST(FvWriter, TheReaderFindsWhatWasWritten) {
@@ -30,4 +30,4 @@ TEST(FvWriter, TheReaderFindsWhatWasWritten) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/hobs.hpp"
+#include "tools/lab/scenario/hobs.hpp"
 
 #include <gtest/gtest.h>
 
 #include "core/abi/guids.hpp"
 #include "core/abi/platform.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 constexpr Guid kName = "11111111-2222-3333-4444-555555555555"_guid;
@@ -45,4 +45,4 @@ TEST(Hobs, Arguments) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/scan.hpp"
+#include "tools/lab/scan/scan.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,10 +7,10 @@
 #include <random>
 #include <set>
 
-#include "sim/scenario/scan_code.hpp"
 #include "tests/support/image_builder.hpp"
+#include "tools/lab/scan/scan_code.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 using test::Blob;
@@ -254,4 +254,4 @@ TEST(Scan, ServiceNames) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/send.hpp"
+#include "tools/lab/judge/check.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/scenario/driver_set.hpp"
+#include "tools/lab/scenario/messages.hpp"
+#include "tools/lab/scenario/names.hpp"
+#include "tools/lab/tell/driver_report.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,11 +16,11 @@
 #include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/types.hpp"
-#include "sim/scenario/fv_writer.hpp"
-#include "sim/scenario/image_text.hpp"
 #include "tests/support/image_builder.hpp"
+#include "tools/lab/firmware/fv_writer.hpp"
+#include "tools/lab/firmware/image_text.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 TEST(Messages, OneALine) {
@@ -263,4 +269,4 @@ TEST(Status, SpecificationNames) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

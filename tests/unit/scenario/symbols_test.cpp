@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/symbols.hpp"
+#include "tools/lab/tell/symbols.hpp"
 
 #include <gtest/gtest.h>
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 constexpr char kMap[] =
@@ -30,4 +30,4 @@ TEST(Symbols, NothingFromNothing) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

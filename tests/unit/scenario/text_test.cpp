@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "core/communication/communicator.hpp"
-#include "sim/scenario/bytes.hpp"
-#include "sim/scenario/image_text.hpp"
-#include "sim/scenario/names.hpp"
-#include "sim/scenario/sarif.hpp"
+#include "tools/lab/firmware/image_text.hpp"
+#include "tools/lab/scenario/names.hpp"
+#include "tools/lab/text/bytes.hpp"
+#include "tools/lab/text/sarif.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 Bytes bytes_of(std::string_view text) {
@@ -51,4 +51,4 @@ TEST(Text, EveryErrorOfTheClientHasAName) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
-#include "sim/scenario/scenario.hpp"
+#include "tools/lab/scenario/scenario.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 std::string error_of(std::string_view text) {
@@ -42,4 +42,4 @@ TEST(TomlReader, BuildsTheHeaderAndTheProgram) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

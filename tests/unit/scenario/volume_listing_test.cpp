@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/scenario/volume_listing.hpp"
+#include "tools/lab/firmware/volume_listing.hpp"
 
 #include <gtest/gtest.h>
 #include <lzma.h>
@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <array>
 
-#include "sim/scenario/decompress.hpp"
-#include "sim/scenario/fv_writer.hpp"
 #include "tests/support/image_builder.hpp"
+#include "tools/lab/firmware/decompress.hpp"
+#include "tools/lab/firmware/fv_writer.hpp"
 
-namespace mm::scenario {
+namespace mm::lab {
 namespace {
 
 constexpr Guid kName = "11111111-2222-3333-4444-555555555555"_guid;
@@ -376,4 +376,4 @@ TEST(Decompress, TruncatedLzmaIsAnError) {
 }
 
 }  // namespace
-}  // namespace mm::scenario
+}  // namespace mm::lab

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "sim/audit/rules.hpp"
+#include "tools/lab/audit/rules.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "sim/audit/output.hpp"
 #include "tests/unit/sim/booted.hpp"
+#include "tools/lab/audit/output.hpp"
 
 namespace mm::audit {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 using namespace sim::test;
 
 Facts facts(sim::Simulator const& machine) {
-  return facts_of(machine, [](Guid const& guid) { return scenario::guid_name(guid); });
+  return facts_of(machine, [](Guid const& guid) { return lab::guid_name(guid); });
 }
 std::string broken(Report const& report) {
   std::string out;

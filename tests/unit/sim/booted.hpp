@@ -14,7 +14,7 @@
 #include "core/communication/normal_world.hpp"
 #include "core/loader/types.hpp"
 #include "sim/machine/machine.hpp"
-#include "sim/scenario/run.hpp"
+#include "tools/lab/run/prepare.hpp"
 
 namespace mm::sim::test {
 
@@ -32,8 +32,8 @@ T must(std::expected<T, std::string> value) {
 }
 
 /// A scenario as text, compiled, whatever the host thinks of its images.
-inline scenario::Prepared prepared(std::string const& text) {
-  return must(scenario::prepare(must(scenario::parse_scenario(text, "test", MM_TEST_IMAGE_DIR)), MM_TEST_IMAGE_DIR));
+inline lab::Prepared prepared(std::string const& text) {
+  return must(lab::prepare(must(lab::parse_scenario(text, "test", MM_TEST_IMAGE_DIR)), MM_TEST_IMAGE_DIR));
 }
 inline std::string image_list(std::vector<std::string> const& drivers) {
   std::string list = "schema = 1\nimages = [";

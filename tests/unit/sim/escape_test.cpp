@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "sim/audit/rules.hpp"
-#include "sim/scenario/symbols.hpp"
 #include "tests/unit/sim/booted.hpp"
+#include "tools/lab/audit/rules.hpp"
+#include "tools/lab/tell/symbols.hpp"
 
 namespace mm::sim {
 namespace {
@@ -18,7 +18,7 @@ enum class Attack : u64 { Read = 0, Write = 1, Execute = 2 };
 struct Escape : testing::Test {
   Escape() {
     b.dispatch();
-    audit::audit(audit::facts_of(*b.sim, [](Guid const& guid) { return scenario::guid_name(guid); }), report);
+    audit::audit(audit::facts_of(*b.sim, [](Guid const& guid) { return lab::guid_name(guid); }), report);
     b.sim->snapshot();
   }
   /// The attack ends in a page fault at `address` or within the 8 bytes there, and the machine stops.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/sim/booted.hpp"
+#include "tools/lab/run/backend.hpp"
 
 namespace mm::sim {
 namespace {
@@ -21,7 +22,7 @@ TEST(Rsm, InRingThreeLeavesMmAndTheNextMmiHalts) {
 }
 
 TEST(Rsm, QemuDoesTheSame) {
-  if (auto const why = scenario::qemu_unavailable(MM_TEST_IMAGE_DIR)) {
+  if (auto const why = lab::qemu().unavailable(MM_TEST_IMAGE_DIR)) {
     GTEST_SKIP() << *why;
   }
   auto const p = prepared(image_list({"RsmDriver"}) + R"(
@@ -35,8 +36,8 @@ text = "leave"
 kind = "mmi"
 )");
   ASSERT_TRUE(p.refused.has_value()) << "the host refuses the image; this test runs it all the same";
-  auto const on_sim = must(scenario::run_on_sim(p));
-  auto const on_qemu = must(scenario::run_on_qemu(p));
+  auto const on_sim = must(lab::simulator().run(p));
+  auto const on_qemu = must(lab::qemu().run(p));
   EXPECT_EQ(on_sim.halted, hal::HaltReason::RsmBreach);
   EXPECT_EQ(on_qemu.halted, hal::HaltReason::RsmBreach);
   ASSERT_FALSE(on_sim.results.empty());

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "tools/lab/text/bytes.hpp"
+
+/// GUID HOBs that a platform hands to its MM drivers (variable store, flash information, ...), as `mmsim send` takes
+/// them.
+namespace mm::lab {
+
+struct PlatformHob {
+  Guid name;
+  Bytes data;
+};
+
+/// "GUID:hex" or "GUID:FILE", the GUID also by name. Digits that are the name of a file
+/// too are an error: ./FILE is the file, 0x and digits are the digits. Error: a sentence.
+std::expected<PlatformHob, std::string> parse_hob(std::string const& argument);
+
+/// The HOBs one behind the other, as they stand in a list. Error, a sentence: too large, or a HOB that the boot code
+/// or the loader makes itself.
+std::expected<Bytes, std::string> encode_hobs(std::vector<PlatformHob> const& hobs);
+
+}  // namespace mm::lab

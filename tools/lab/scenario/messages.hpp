@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/abi/comm.hpp"
+#include "tools/lab/scenario/scenario.hpp"
+
+/// Messages out of a file, one JSON object a line, and the step that sends one.
+namespace mm::lab {
+
+/// One communicate message.
+struct Message {
+  Guid to;
+  Bytes data;
+  abi::Channel channel = abi::Channel::User;
+};
+
+/// One JSON object a line: {"to": GUID or known name, "data_hex": "..", "channel": "user"}; empty lines are passed
+/// over. A line without "to" goes to `otherwise`, when there is one. Error: "file:line: what".
+std::expected<std::vector<Message>, std::string> parse_messages(std::string_view text, std::string const& file,
+                                                                std::optional<Guid> const& otherwise = {});
+/// The channel of a message that names none: the supervisor's for its own requests, else the user channel.
+abi::Channel default_channel(Guid const& to);
+/// A step that sends `message`. Error: it does not fit into the buffer.
+std::expected<ScenarioStep, std::string> message_step(Message const& message);
+
+}  // namespace mm::lab

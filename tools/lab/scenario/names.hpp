@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/supervisor/checks.hpp"
+#include "tools/lab/scenario/scenario.hpp"
+
+/// The names that scenario files and transcripts use for enumerators.
+namespace mm::lab {
+
+#define MM_NAME(type, name) \
+  std::pair<std::string_view, type> { #name, type::name }
+inline constexpr std::array kStatusNames{MM_NAME(Status, Success),
+                                         MM_NAME(Status, WarnInterruptSourcePending),
+                                         MM_NAME(Status, WarnInterruptSourceQuiesced),
+                                         MM_NAME(Status, LoadError),
+                                         MM_NAME(Status, InvalidParameter),
+                                         MM_NAME(Status, Unsupported),
+                                         MM_NAME(Status, BadBufferSize),
+                                         MM_NAME(Status, BufferTooSmall),
+                                         MM_NAME(Status, NotReady),
+                                         MM_NAME(Status, DeviceError),
+                                         MM_NAME(Status, WriteProtected),
+                                         MM_NAME(Status, OutOfResources),
+                                         MM_NAME(Status, VolumeCorrupted),
+                                         MM_NAME(Status, NotFound),
+                                         MM_NAME(Status, AccessDenied),
+                                         MM_NAME(Status, NoMapping),
+                                         MM_NAME(Status, Timeout),
+                                         MM_NAME(Status, NotStarted),
+                                         MM_NAME(Status, AlreadyStarted),
+                                         MM_NAME(Status, Aborted),
+                                         MM_NAME(Status, IncompatibleVersion),
+                                         MM_NAME(Status, SecurityViolation),
+                                         MM_NAME(Status, CrcError),
+                                         MM_NAME(Status, CompromisedData),
+                                         MM_NAME(Status, InterruptPending),
+                                         MM_NAME(Status, NotAvailableYet)};
+inline constexpr std::array kEventNames{MM_NAME(hal::TraceKind, MmiEntry),
+                                        MM_NAME(hal::TraceKind, CpuInitialised),
+                                        MM_NAME(hal::TraceKind, Rendezvous),
+                                        MM_NAME(hal::TraceKind, CopyIn),
+                                        MM_NAME(hal::TraceKind, RequestDecoded),
+                                        MM_NAME(hal::TraceKind, RequestRefused),
+                                        MM_NAME(hal::TraceKind, UserEnter),
+                                        MM_NAME(hal::TraceKind, UserExit),
+                                        MM_NAME(hal::TraceKind, Syscall),
+                                        MM_NAME(hal::TraceKind, PolicyRefusal),
+                                        MM_NAME(hal::TraceKind, Fault),
+                                        MM_NAME(hal::TraceKind, SupervisorFault),
+                                        MM_NAME(hal::TraceKind, Contained),
+                                        MM_NAME(hal::TraceKind, ApProcedure),
+                                        MM_NAME(hal::TraceKind, Lock),
+                                        MM_NAME(hal::TraceKind, CopyOut),
+                                        MM_NAME(hal::TraceKind, MmiExit),
+                                        MM_NAME(hal::TraceKind, Unblocked),
+                                        MM_NAME(hal::TraceKind, UserNote),
+                                        MM_NAME(hal::TraceKind, ImageLoaded),
+                                        MM_NAME(hal::TraceKind, ImageRefused),
+                                        MM_NAME(hal::TraceKind, Halt),
+                                        MM_NAME(hal::TraceKind, UserPageAllocated),
+                                        MM_NAME(hal::TraceKind, UserPageFreed),
+                                        MM_NAME(hal::TraceKind, MemoryMap),
+                                        MM_NAME(hal::TraceKind, Registers),
+                                        MM_NAME(hal::TraceKind, Telemetry)};
+inline constexpr std::array kHaltNames{
+    MM_NAME(hal::HaltReason, UserFault),         MM_NAME(hal::HaltReason, SyscallRefused),
+    MM_NAME(hal::HaltReason, SupervisorFault),   MM_NAME(hal::HaltReason, InitFailed),
+    MM_NAME(hal::HaltReason, RendezvousTimeout), MM_NAME(hal::HaltReason, UserBudget),
+    MM_NAME(hal::HaltReason, RsmBreach),         MM_NAME(hal::HaltReason, PolicyInvalid)};
+inline constexpr std::array kCheckNames{MM_NAME(supervisor::Check, MessageSize),
+                                        MM_NAME(supervisor::Check, MsrPolicy),
+                                        MM_NAME(supervisor::Check, Foundation),
+                                        MM_NAME(supervisor::Check, IoPolicy),
+                                        MM_NAME(supervisor::Check, InstructionPolicy),
+                                        MM_NAME(supervisor::Check, UserPointer),
+                                        MM_NAME(supervisor::Check, FreePageOwner),
+                                        MM_NAME(supervisor::Check, CommBufferQuery),
+                                        MM_NAME(supervisor::Check, RuntimeGate),
+                                        MM_NAME(supervisor::Check, LockedUnblock),
+                                        MM_NAME(supervisor::Check, UnblockMmram),
+                                        MM_NAME(supervisor::Check, ContainCleanUp),
+                                        MM_NAME(supervisor::Check, Rendezvous),
+                                        MM_NAME(supervisor::Check, PageAttributes),
+                                        MM_NAME(supervisor::Check, MmramLock),
+                                        MM_NAME(supervisor::Check, UserAccessWindow),
+                                        MM_NAME(supervisor::Check, RsmPrecheck),
+                                        MM_NAME(supervisor::Check, HeaderOnce),
+                                        MM_NAME(supervisor::Check, Smrr),
+                                        MM_NAME(supervisor::Check, NmiResume)};
+/// In the order of communication::CpuRegister.
+inline constexpr std::array kRegisterNames{std::pair{std::string_view{"rax"}, communication::CpuRegister::Rax},
+                                           std::pair{std::string_view{"rcx"}, communication::CpuRegister::Rcx},
+                                           std::pair{std::string_view{"rdx"}, communication::CpuRegister::Rdx},
+                                           std::pair{std::string_view{"rbx"}, communication::CpuRegister::Rbx},
+                                           std::pair{std::string_view{"rsp"}, communication::CpuRegister::Rsp},
+                                           std::pair{std::string_view{"rbp"}, communication::CpuRegister::Rbp},
+                                           std::pair{std::string_view{"rsi"}, communication::CpuRegister::Rsi},
+                                           std::pair{std::string_view{"rdi"}, communication::CpuRegister::Rdi},
+                                           std::pair{std::string_view{"r8"}, communication::CpuRegister::R8},
+                                           std::pair{std::string_view{"r9"}, communication::CpuRegister::R9},
+                                           std::pair{std::string_view{"r10"}, communication::CpuRegister::R10},
+                                           std::pair{std::string_view{"r11"}, communication::CpuRegister::R11},
+                                           std::pair{std::string_view{"r12"}, communication::CpuRegister::R12},
+                                           std::pair{std::string_view{"r13"}, communication::CpuRegister::R13},
+                                           std::pair{std::string_view{"r14"}, communication::CpuRegister::R14},
+                                           std::pair{std::string_view{"r15"}, communication::CpuRegister::R15},
+                                           std::pair{std::string_view{"rip"}, communication::CpuRegister::Rip},
+                                           std::pair{std::string_view{"rflags"}, communication::CpuRegister::Rflags},
+                                           std::pair{std::string_view{"cr0"}, communication::CpuRegister::Cr0},
+                                           std::pair{std::string_view{"cr2"}, communication::CpuRegister::Cr2},
+                                           std::pair{std::string_view{"cr3"}, communication::CpuRegister::Cr3},
+                                           std::pair{std::string_view{"cr4"}, communication::CpuRegister::Cr4},
+                                           std::pair{std::string_view{"efer"}, communication::CpuRegister::Efer},
+                                           std::pair{std::string_view{"es"}, communication::CpuRegister::Es},
+                                           std::pair{std::string_view{"cs"}, communication::CpuRegister::Cs},
+                                           std::pair{std::string_view{"ss"}, communication::CpuRegister::Ss},
+                                           std::pair{std::string_view{"ds"}, communication::CpuRegister::Ds},
+                                           std::pair{std::string_view{"fs"}, communication::CpuRegister::Fs},
+                                           std::pair{std::string_view{"gs"}, communication::CpuRegister::Gs},
+                                           std::pair{std::string_view{"fs_base"}, communication::CpuRegister::FsBase},
+                                           std::pair{std::string_view{"gs_base"}, communication::CpuRegister::GsBase}};
+#undef MM_NAME
+
+/// "SUCCESS", "NOT_FOUND", ...; hexadecimal when unknown.
+std::string efi_status_name(u64 status);
+
+/// Name of a communication::CommunicateError; empty when it is none.
+std::string_view communicate_error_name(u64 error);
+
+}  // namespace mm::lab

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "tools/lab/tell/fault_text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "core/abi/syscalls.hpp"
+#include "core/supervisor/types.hpp"
+#include "tools/lab/scenario/names.hpp"
+
+namespace mm::lab {
+namespace {
+
+constexpr std::array<std::string_view, 22> kVectors{"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM",
+                                                    "#DF", "",    "#TS", "#NP", "#SS", "#GP", "#PF", "",
+                                                    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};
+constexpr u64 kPageFault = 14;
+
+std::string page_fault_text(u64 error, std::string const& address) {
+  constexpr u64 kPresent = 1, kWrite = 2, kFetch = 0x10;
+  std::string_view const access = (error & kFetch) != 0 ? "fetch from" : (error & kWrite) != 0 ? "write to" : "read of";
+  return fmt::format("#PF, {} {}, {}", access, address, (error & kPresent) != 0 ? "no right" : "not present");
+}
+
+}  // namespace
+
+std::string vector_text(u64 vector) {
+  return vector < kVectors.size() && !kVectors[vector].empty() ? std::string{kVectors[vector]}
+                                                               : fmt::format("vector {}", vector);
+}
+
+std::string syscall_text(u64 number) {
+  using abi::Syscall;
+  constexpr std::pair<Syscall, std::string_view> kNames[] = {
+      {Syscall::RdMsr, "RDMSR"},
+      {Syscall::WrMsr, "WRMSR"},
+      {Syscall::Cli, "CLI"},
+      {Syscall::IoRead, "IO_READ"},
+      {Syscall::IoWrite, "IO_WRITE"},
+      {Syscall::Wbinvd, "WBINVD"},
+      {Syscall::Hlt, "HLT"},
+      {Syscall::SaveStateRead, "SVST_READ"},
+      {Syscall::AllocPage, "ALOC_PAGE"},
+      {Syscall::FreePage, "FREE_PAGE"},
+      {Syscall::StartApProc, "START_AP_PROC"},
+      {Syscall::SaveStateRead2, "SVST_READ_2"},
+      {Syscall::MmUnblocked, "MM_UNBLOCKED"},
+      {Syscall::MmIsCommBuffer, "MM_IS_COMM_BUFF"},
+  };
+  auto const* const at =
+      std::ranges::find(kNames, static_cast<Syscall>(number), &std::pair<Syscall, std::string_view>::first);
+  return at != std::end(kNames) ? std::string{at->second} : hex_number(number);
+}
+
+std::string cause_text(u64 vector, u64 error, u64 cr2, std::string const& address) {
+  if (vector == supervisor::kVectorRefusedSyscall) {
+    return fmt::format("system call {} refused: {}", syscall_text(error), efi_status_name(cr2));
+  }
+  if (vector == supervisor::kVectorBudget) {
+    return "it ran longer than its budget";
+  }
+  return vector == kPageFault ? page_fault_text(error, address)
+                              : fmt::format("{}, error {:#x}", vector_text(vector), error);
+}
+
+}  // namespace mm::lab
