@@ -700,7 +700,7 @@ class Loader {
         0, 0, result_.supervisor_entry, 0, 0, result_.idt_descriptor, result_.hob_list};
     std::array<u32, MmiEntryLayout::kFixUp32> const f32{
         0,
-        static_cast<u32>(result_.gdt0 + cpu * kPageSize + kGdtPseudoOffset),
+        static_cast<u32>(result_.gdt0 + cpu * kPageSize + arch::kGdtPseudoOffset),
         static_cast<u32>(result_.cr3),
         0,
         0,
@@ -715,7 +715,9 @@ class Loader {
   /// Selectors that the entry code loads, at the offsets of the TXT processor SMM descriptor (supervisor.md 4.1 step
   /// 9).
   void processor_descriptor(u64 at) noexcept {
-    std::array<u16, 4> const selectors{0x38, 0x40, 0x40, 0x40};  // CS, DS, SS, other
+    constexpr u16 kCode = arch::kSupervisorCodeSelector;
+    constexpr u16 kData = arch::kSupervisorDataSelector;
+    std::array<u16, 4> const selectors{kCode, kData, kData, kData};  // CS, DS, SS, other
     hal::write_object(memory_, PhysAddr{at + 0x14}, selectors);
   }
 

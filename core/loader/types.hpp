@@ -15,13 +15,9 @@ namespace mm::loader {
 inline constexpr u64 kTileBytes = 0x1'0000;      ///< distance of two SMBASEs
 inline constexpr u64 kEntryOffset = 0x8000;      ///< MMI entry code, from SMBASE
 inline constexpr u64 kPsdOffset = 0xFB00;        ///< processor SMM descriptor, from SMBASE
-inline constexpr u64 kSaveStateOffset = 0xFC00;  ///< save state, from SMBASE
 inline constexpr u64 kRing0StackBytes = 0x8000;  ///< per CPU
 inline constexpr u64 kIstStackBytes = 0x2000;    ///< per CPU
 inline constexpr u64 kCpl3StackBytes = 0x8000;   ///< per CPU
-inline constexpr u64 kGdtLimit = 0x7F;
-inline constexpr u64 kTssOffset = 0x80;        ///< TSS, from the GDT page of its CPU
-inline constexpr u64 kGdtPseudoOffset = 0xF0;  ///< u16 limit, u64 base; from the GDT page of its CPU
 
 /// What the boot code knows. The spans are read once, during load().
 struct BootInput {

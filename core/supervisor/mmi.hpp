@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/arch/descriptors.hpp"
 #include "core/supervisor/supervisor.hpp"
 
 /// One MMI: rendezvous, then at most one message of one channel (supervisor.md 4.6).
@@ -51,7 +52,7 @@ void Supervisor<M>::supervisor_fault(Cpu& cpu, u64 vector, u64 error, u64 rip, u
     data.context.exception_data = error;
     data.context.cr2 = cr2;
     data.context.cr3 = root_;
-    data.context.cs = kSupervisorCodeSelector;
+    data.context.cs = arch::kSupervisorCodeSelector;
     write_telemetry(cpu, index, abi::kTelemetryOffset, data);
   }
   halt(index, hal::HaltReason::SupervisorFault, vector, rip);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/arch/msr.hpp"
+#include "core/arch/save_state.hpp"
 #include "core/supervisor/supervisor.hpp"
 
 /// Save-state reads in two phases (supervisor.md 5.3), for the AMD64 and the Intel layout; the machine's revision word
@@ -9,60 +11,14 @@ namespace mm::supervisor {
 
 namespace save_state {
 
-inline constexpr u64 kOffset = 0xFC00;  ///< from SMBASE
-inline constexpr u64 kRegRax = 38;
-inline constexpr u64 kRegIo = 512;
-inline constexpr u64 kRegLma = 513;
-inline constexpr u64 kRegProcessorId = 514;
+using namespace arch::save_state;
+
+inline constexpr u64 kRegRax = static_cast<u64>(Register::Rax);
+inline constexpr u64 kRegIo = static_cast<u64>(Register::Io);
+inline constexpr u64 kRegLma = static_cast<u64>(Register::Lma);
+inline constexpr u64 kRegProcessorId = static_cast<u64>(Register::ProcessorId);
 inline constexpr u64 kIoInfoBytes = 24;
 
-/// Offsets from the save-state base; 0 bytes: the layout does not record the register.
-struct Register {
-  u16 number;
-  u16 amd;
-  u8 amd_bytes;
-  u16 intel;
-  u8 intel_bytes;
-};
-inline constexpr Register kRegisters[] = {
-    {4, 0x268, 8, 0, 0},      {5, 0x288, 8, 0, 0},      {6, 0x278, 8, 0, 0},      {7, 0x264, 2, 0, 0},
-    {8, 0x284, 2, 0, 0},      {9, 0x274, 4, 0, 0},      {20, 0x200, 2, 0x3A8, 4}, {21, 0x210, 2, 0x3AC, 4},
-    {22, 0x220, 2, 0x3B0, 4}, {23, 0x230, 2, 0x3B4, 4}, {24, 0x240, 2, 0x3B8, 4}, {25, 0x250, 2, 0x3BC, 4},
-    {26, 0x270, 2, 0x3C0, 4}, {27, 0x290, 2, 0x3C4, 4}, {28, 0x360, 8, 0x3C8, 8}, {29, 0x368, 8, 0x3D0, 8},
-    {30, 0x3B8, 8, 0x354, 8}, {31, 0x3B0, 8, 0x34C, 8}, {32, 0x3A8, 8, 0x344, 8}, {33, 0x3A0, 8, 0x33C, 8},
-    {34, 0x398, 8, 0x334, 8}, {35, 0x390, 8, 0x32C, 8}, {36, 0x388, 8, 0x324, 8}, {37, 0x380, 8, 0x31C, 8},
-    {38, 0x3F8, 8, 0x35C, 8}, {39, 0x3E0, 8, 0x374, 8}, {40, 0x3F0, 8, 0x364, 8}, {41, 0x3E8, 8, 0x36C, 8},
-    {42, 0x3D8, 8, 0x37C, 8}, {43, 0x3D0, 8, 0x384, 8}, {44, 0x3C8, 8, 0x38C, 8}, {45, 0x3C0, 8, 0x394, 8},
-    {46, 0x378, 8, 0x3D8, 8}, {51, 0x370, 8, 0x3E8, 8}, {52, 0x358, 8, 0x3F8, 8}, {53, 0x350, 8, 0x3F0, 8},
-    {54, 0x348, 8, 0x240, 4},
-};
-
-/// The I/O instruction that raised the MMI of one CPU.
-struct IoRecord {
-  bool valid = false;
-  bool in = false;
-  u16 port = 0;
-  u32 width = 0;  ///< 0/1/2 = 1/2/4 bytes
-  u64 bytes() const noexcept { return u64{1} << width; }
-};
-/// A string instruction moves memory, not RAX: no record, as in the Intel layout.
-constexpr IoRecord decode_amd(u32 word) noexcept {
-  constexpr u32 kValid = 2, kString = 4, kRep = 8;
-  if ((word & kValid) == 0 || (word & (kString | kRep)) != 0) {
-    return {};
-  }
-  u32 const width = (word & 0x10) != 0 ? 0 : (word & 0x20) != 0 ? 1 : 2;
-  return {true, (word & 1) != 0, static_cast<u16>(word >> 16), width};
-}
-constexpr IoRecord decode_intel(u32 word) noexcept {
-  u32 const length = word >> 1 & 7;
-  u32 const type = word >> 4 & 15;
-  bool const simple = type == 0 || type == 1 || type == 8 || type == 9;
-  if ((word & 1) == 0 || !simple || (length != 1 && length != 2 && length != 4)) {
-    return {};
-  }
-  return {true, (type & 1) != 0, static_cast<u16>(word >> 16), length >> 1};
-}
 constexpr policy::IoTrap trap_of(IoRecord io) noexcept {
   return !io.valid ? policy::IoTrap::None : io.in ? policy::IoTrap::Read : policy::IoTrap::Write;
 }
@@ -72,29 +28,28 @@ template <hal::PhysMemory Mem>
 class Reader {
  public:
   Reader(Mem& memory, u64 smbase) noexcept : memory_(memory), base_(smbase + kOffset) {
-    amd_ = (get<u32>(0x2FC) & 0xFFFF) == 0x0064;
+    layout_ = layout_of(get<u32>(kRevision));
   }
   template <typename T>
-  T get(u64 offset) noexcept {
-    return hal::read_object<T>(memory_, PhysAddr{base_ + offset});
+  T get(Place at) noexcept {
+    return hal::read_object<T>(memory_, PhysAddr{base_ + at.offset});
   }
-  IoRecord io() noexcept { return amd_ ? decode_amd(get<u32>(0x2C0)) : decode_intel(get<u32>(0x3A4)); }
-  u64 rax() noexcept { return get<u64>(amd_ ? 0x3F8 : 0x35C); }
-  bool long_mode() noexcept { return amd_ || (get<u64>(0x3E0) >> 10 & 1) != 0; }
+  IoRecord io() noexcept {
+    u32 const word = get<u32>(control(layout_).io);
+    return layout_ == Layout::Amd64 ? amd_io(word) : intel_io(word);
+  }
+  u64 rax() noexcept { return get<u64>(place(Register::Rax, layout_)); }
+  bool long_mode() noexcept { return layout_ == Layout::Amd64 || (get<u64>(kIntelControl.efer) & arch::kEferLma) != 0; }
   /// Offset and native bytes; NotFound when the layout does not record the register.
-  Expected<Register> find(u64 number) const noexcept {
-    for (Register const& r : kRegisters) {
-      if (r.number == number && (amd_ ? r.amd_bytes : r.intel_bytes) != 0) {
-        return Register{r.number, amd_ ? r.amd : r.intel, amd_ ? r.amd_bytes : r.intel_bytes, 0, 0};
-      }
-    }
-    return std::unexpected(Status::NotFound);
+  Expected<Place> find(u64 number) const noexcept {
+    Place const found = arch::save_state::find(number, layout_);
+    return found.bytes != 0 ? Expected<Place>(found) : std::unexpected(Status::NotFound);
   }
 
  private:
   Mem& memory_;
   u64 base_;
-  bool amd_ = false;
+  Layout layout_{};
 };
 
 }  // namespace save_state
@@ -178,10 +133,10 @@ Expected<void> Supervisor<M>::save_state_copy(Cpu& cpu, u32 index, u64 reg, u32 
       MM_TRY(gate_save_state(index, policy::SaveStateField::Other, save_state::trap_of(io)));
     }
     MM_TRY_ASSIGN(auto const found, reader.find(reg));
-    if (width > found.amd_bytes) {
+    if (width > found.bytes) {
       return std::unexpected(Status::InvalidParameter);
     }
-    cpu.read(PhysAddr{slots_[target].smbase + save_state::kOffset + found.amd},
+    cpu.read(PhysAddr{slots_[target].smbase + save_state::kOffset + found.offset},
              std::as_writable_bytes(std::span(&value, 1)).first(width));
   }
   hal::UserAccess access(cpu);

@@ -11,12 +11,8 @@ namespace mm::supervisor {
 
 inline constexpr u64 kRendezvousUs = 1'000'000;
 inline constexpr u64 kApProcedureUs = 10'000'000;
-inline constexpr u32 kMaxImages = 1280;                ///< ring-3 images whose faults are told by name
-inline constexpr u64 kUserReturnGate = 0x63ull << 32;  ///< R15 of a demotion: far pointer 0x63:0
+inline constexpr u32 kMaxImages = 1280;  ///< ring-3 images whose faults are told by name
 inline constexpr u64 kHomeSpace = 0x20;
-inline constexpr u64 kUserCodeSelector = 0x5B;
-inline constexpr u64 kUserDataSelector = 0x53;
-inline constexpr u64 kSupervisorCodeSelector = 0x38;
 inline constexpr u64 kVectorMachineCheck = 18;
 /// Vectors of a UserFaultRecord beyond those of the CPU.
 inline constexpr u64 kVectorRefusedSyscall = 0x100;  ///< error_code = system call, cr2 = Status

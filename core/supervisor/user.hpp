@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/arch/descriptors.hpp"
 #include "core/supervisor/supervisor.hpp"
 
 /// Ring 3 as a call: demotion, system calls, faults and their containment (supervisor.md 3.7, 4.4, 5.2, 9).
@@ -52,7 +53,7 @@ bool Supervisor<M>::run_command(Cpu& cpu, u32 index, abi::UserCommand command, u
   user.rcx = static_cast<u64>(command);
   user.rdx = a1;
   user.r8 = a2;
-  user.r15 = kUserReturnGate;
+  user.r15 = arch::kUserReturnGate;
   cpu.clean_user_state();
   emit(index, hal::TraceKind::UserEnter, static_cast<u64>(command), a1);
   CpuSlot& slot = slots_[index];
@@ -157,8 +158,8 @@ void Supervisor<M>::leave_telemetry(Cpu& cpu, u32 index, abi::UserFaultRecord co
   c.cr3 = root_;
   c.rflags = user.rflags;
   c.rip = user.rip;
-  c.cs = kUserCodeSelector;
-  c.ss = c.ds = c.es = c.fs = c.gs = kUserDataSelector;
+  c.cs = arch::kUserCodeSelector;
+  c.ss = c.ds = c.es = c.fs = c.gs = arch::kUserDataSelector;
   c.rdi = user.rdi, c.rsi = user.rsi, c.rbp = user.rbp, c.rsp = user.rsp;
   c.rbx = user.rbx, c.rdx = user.rdx, c.rcx = user.rcx, c.rax = user.rax;
   c.r8 = user.r8, c.r9 = user.r9, c.r10 = user.r10, c.r11 = user.r11;

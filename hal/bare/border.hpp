@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "core/arch/descriptors.hpp"
+#include "core/arch/msr.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/bare/gate_block.hpp"
 #include "hal/bare/instructions.hpp"
@@ -19,20 +21,24 @@ struct BorderMsr {
 
 /// SYSCALL and SYSENTER enter ring 0 here or nowhere; memory has the types that the tables give it, by the PAT of
 /// reset.
-inline constexpr u64 kPatOfReset = 0x0007'0406'0007'0406;
 inline constexpr std::array kBorderMsrs{
-    BorderMsr{kMsrStar, kStarSelectors}, BorderMsr{kMsrCstar, 0},         BorderMsr{kMsrFmask, kFmask},
-    BorderMsr{kMsrKernelGsBase, 0},      BorderMsr{kMsrSysenterCs, 0},    BorderMsr{kMsrSysenterEsp, 0},
-    BorderMsr{kMsrSysenterEip, 0},       BorderMsr{kMsrPat, kPatOfReset},
+    BorderMsr{arch::kMsrStar, arch::kStarSelectors},
+    BorderMsr{arch::kMsrCstar, 0},
+    BorderMsr{arch::kMsrFmask, kFmask},
+    BorderMsr{arch::kMsrKernelGsBase, 0},
+    BorderMsr{arch::kMsrSysenterCs, 0},
+    BorderMsr{arch::kMsrSysenterEsp, 0},
+    BorderMsr{arch::kMsrSysenterEip, 0},
+    BorderMsr{arch::kMsrPat, arch::kPatOfReset},
 };
 
 /// What the normal world had: kept at entry, given back at exit.
 class Border {
  public:
   void enter() noexcept {
-    lstar_ = read_known_msr(kMsrLstar);
+    lstar_ = read_known_msr(arch::kMsrLstar);
     cr2_ = read_cr2();
-    write_known_msr(kMsrLstar, reinterpret_cast<u64>(&mm_bare_syscall_entry));
+    write_known_msr(arch::kMsrLstar, reinterpret_cast<u64>(&mm_bare_syscall_entry));
     for (u64 i = 0; i < kBorderMsrs.size(); ++i) {
       outside_[i] = read_known_msr(kBorderMsrs[i].msr);
       if (outside_[i] != kBorderMsrs[i].inside) {
@@ -42,7 +48,7 @@ class Border {
   }
   /// Whatever they hold now: what was there at entry.
   void leave() noexcept {
-    write_known_msr(kMsrLstar, lstar_);
+    write_known_msr(arch::kMsrLstar, lstar_);
     write_cr2(cr2_);
     for (u64 i = 0; i < kBorderMsrs.size(); ++i) {
       write_known_msr(kBorderMsrs[i].msr, outside_[i]);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/arch/msr.hpp"
 #include "core/policy/foundation.hpp"
 #include "core/supervisor/supervisor.hpp"
 #include "hal/bare/machine.hpp"
@@ -13,7 +14,7 @@ namespace mm::bare {
 static_assert(std::ranges::all_of(kBorderMsrs, [](BorderMsr const& m) {
   return policy::foundation_of_msr(m.msr, policy::kWrite) != nullptr;
 }));
-static_assert(policy::foundation_of_msr(kMsrLstar, policy::kWrite) != nullptr);
+static_assert(policy::foundation_of_msr(arch::kMsrLstar, policy::kWrite) != nullptr);
 
 /// Every object of the supervisor image; its two composition roots hold one each. Constant-initialised: the image has
 /// no start-up code.
@@ -42,8 +43,8 @@ class Composition {
 
  private:
   Cpu& cpu_of_stack() noexcept {
-    u64 const block = read_known_msr(kMsrGsBase);
-    u64 const other = read_known_msr(kMsrKernelGsBase);
+    u64 const block = read_known_msr(arch::kMsrGsBase);
+    u64 const other = read_known_msr(arch::kMsrKernelGsBase);
     for (Cpu& cpu : cpus_) {
       if (cpu.owns(block) || cpu.owns(other)) {
         return cpu;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "core/arch/control.hpp"
+#include "core/arch/msr.hpp"
 #include "hal/bare/machine.hpp"
 
 namespace mm::bare {
@@ -59,19 +61,19 @@ void Cpu::clean_user_state() noexcept {
 void Cpu::begin_mmi() noexcept {
   entered_ = read_tsc();
   border_.enter();
-  u64 const efer = read_known_msr(kMsrEfer);
-  if ((efer & kEferSce) == 0) {
-    write_known_msr(kMsrEfer, efer | kEferSce);  // another MMI entry than ours; RSM brings the old one back
+  u64 const efer = read_known_msr(arch::kMsrEfer);
+  if ((efer & arch::kEferSce) == 0) {
+    write_known_msr(arch::kMsrEfer, efer | arch::kEferSce);  // another MMI entry than ours; RSM brings the old one back
   }
-  write_known_msr(kMsrGsBase, reinterpret_cast<u64>(&gate_));
+  write_known_msr(arch::kMsrGsBase, reinterpret_cast<u64>(&gate_));
   load_null_ldt();  // its call gates were another way into ring 0; RSM brings it back
   u64 const cr4 = read_cr4();
-  smap_ = (cr4 & kCr4Smap) != 0;
+  smap_ = (cr4 & arch::kCr4Smap) != 0;
   if (!tables_ready_) {
     fill_tables();
     tables_ready_ = true;
   }
-  write_cr4(cr4 | kCr4MachineCheck);  // only now: the entry code leaves it clear; RSM brings the old one back
+  write_cr4(cr4 | arch::kCr4MachineCheck);  // only now: the entry code leaves it clear; RSM brings the old one back
 }
 
 void Cpu::end_mmi() noexcept {
@@ -87,12 +89,12 @@ void Cpu::fill_tables() noexcept {
   for (u32 vector = 0; vector < 256; ++vector) {
     store_gate(idt + vector * 16, interrupt_gate(stubs + vector * 16, stack_of_vector(vector)));
   }
-  store_gate(gdt + kGdtCallGate, call_gate(reinterpret_cast<u64>(&mm_bare_return_gate)));
-  u64 const tss = tss_base(gdt + kGdtTss);
-  store<u64>(tss + kTssRsp0, reinterpret_cast<u64>(gate_.stack.data() + gate_.stack.size()));
+  store_gate(gdt + arch::kGateSelector, call_gate(reinterpret_cast<u64>(&mm_bare_return_gate)));
+  u64 const tss = tss_base(gdt + arch::kTssSelector);
+  store<u64>(tss + arch::kTssRsp0, reinterpret_cast<u64>(gate_.stack.data() + gate_.stack.size()));
   for (u64 i = 0; i < gate_.exception_stacks.size(); ++i) {
     auto& stack = gate_.exception_stacks[i];
-    store<u64>(tss + kTssIst1 + (i + 1) * 8, reinterpret_cast<u64>(stack.data() + stack.size()));
+    store<u64>(tss + arch::kTssIst1 + (i + 1) * 8, reinterpret_cast<u64>(stack.data() + stack.size()));
   }
 }
 

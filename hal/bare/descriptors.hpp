@@ -1,37 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
-#include "core/base/types.hpp"
+#include "core/arch/descriptors.hpp"
 
-/// Descriptor and MSR layouts that the bare machine fills in (supervisor.md 4.2 and 4.3; Intel SDM vol. 3, 5.8
+/// Gates that the bare machine fills in, and what it wants in MSRs (supervisor.md 4.2 and 4.3; Intel SDM vol. 3, 5.8
 /// and 6.14).
 namespace mm::bare {
 
-inline constexpr u32 kMsrApicBase = 0x1B;
-inline constexpr u32 kMsrSysenterCs = 0x174;
-inline constexpr u32 kMsrSysenterEsp = 0x175;
-inline constexpr u32 kMsrSysenterEip = 0x176;
-inline constexpr u32 kMsrPat = 0x277;
-inline constexpr u32 kMsrEfer = 0xC000'0080;
-inline constexpr u32 kMsrStar = 0xC000'0081;
-inline constexpr u32 kMsrLstar = 0xC000'0082;
-inline constexpr u32 kMsrCstar = 0xC000'0083;
-inline constexpr u32 kMsrFmask = 0xC000'0084;
-inline constexpr u32 kMsrGsBase = 0xC000'0101;
-inline constexpr u32 kMsrKernelGsBase = 0xC000'0102;
-
-inline constexpr u64 kEferSce = 1;
-inline constexpr u64 kCr0WriteProtect = 1ull << 16;
-inline constexpr u64 kCr4MachineCheck = 1ull << 6;
-inline constexpr u64 kCr4Smap = 1ull << 21;
-
-inline constexpr u16 kSelectorCode64 = 0x38;
-inline constexpr u64 kGdtCallGate = 0x60;
-inline constexpr u64 kGdtTss = 0x70;
-inline constexpr u64 kTssRsp0 = 4;
-inline constexpr u64 kTssIst1 = 36;                          ///< IST2 to IST7 follow, 8 bytes each
-inline constexpr u64 kStarSelectors = 0x004B'0038ull << 32;  ///< SYSRET base 0x4B, SYSCALL base 0x38
-inline constexpr u64 kFmask = 0x5'7700;                      ///< IF TF DF AC NT RF IOPL
+inline constexpr u64 kFmask = 0x5'7700;  ///< IF TF DF AC NT RF IOPL
 /// Flags that ring 3 owns: CF PF AF ZF SF TF DF OF AC ID. IF stays clear, IOPL 0.
 inline constexpr u64 kUserFlags = 0x24'0DD5;
 
@@ -61,7 +37,7 @@ struct Gate {
   u64 high = 0;
 };
 constexpr Gate make_gate(u64 target, u8 ist, u8 access) noexcept {
-  return {(target & 0xFFFF) | u64{kSelectorCode64} << 16 | u64{ist} << 32 | u64{access} << 40 |
+  return {(target & 0xFFFF) | arch::kSupervisorCodeSelector << 16 | u64{ist} << 32 | u64{access} << 40 |
               (target >> 16 & 0xFFFF) << 48,
           target >> 32};
 }

@@ -6,6 +6,8 @@
 
 #include "core/abi/console.hpp"
 #include "core/abi/platform.hpp"
+#include "core/arch/control.hpp"
+#include "core/arch/msr.hpp"
 #include "hal/bare/border.hpp"
 #include "hal/bare/chipset.hpp"
 #include "hal/bare/clock.hpp"
@@ -127,7 +129,7 @@ class Cpu {
   void flush_tlb() noexcept { write_cr3(bare::read_cr3()); }
   void set_write_protect(bool on) noexcept {
     u64 const cr0 = read_cr0();
-    write_cr0(on ? cr0 | kCr0WriteProtect : cr0 & ~kCr0WriteProtect);
+    write_cr0(on ? cr0 | arch::kCr0WriteProtect : cr0 & ~arch::kCr0WriteProtect);
   }
   void set_user_access(bool open) noexcept {
     if (smap_) {
@@ -139,7 +141,7 @@ class Cpu {
   hal::UserExit run_user(hal::UserContext& user) noexcept;
 
   u64 now_us() noexcept { return clock_.microseconds(read_tsc() - entered_); }
-  bool is_bsp() noexcept { return (read_known_msr(kMsrApicBase) >> 8 & 1) != 0; }
+  bool is_bsp() noexcept { return (read_known_msr(arch::kMsrApicBase) & arch::kApicBaseBsp) != 0; }
   u32 apic_id() noexcept { return initial_apic_id(); }
   u32 physical_address_bits() noexcept { return bare::physical_address_bits(); }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "core/arch/msr.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/bare/instructions.hpp"
 
@@ -70,15 +71,15 @@ class BorderCheck {
     char const* name = nullptr;
     bool always = false;  ///< what MM sets is what a reset sets
   };
-  static constexpr std::array<Msr, 9> kMsrs{{{bare::kMsrStar, 0x0023'0010'1234'5678, "STAR", false},
-                                             {bare::kMsrLstar, 0x1111'2222'3000, "LSTAR", false},
-                                             {bare::kMsrCstar, 0x1111'2222'4000, "CSTAR", false},
-                                             {bare::kMsrFmask, 0x200, "FMASK", false},
-                                             {bare::kMsrKernelGsBase, 0x1111'2222'5000, "KernelGSBase", false},
-                                             {bare::kMsrSysenterCs, 0x10, "IA32_SYSENTER_CS", false},
-                                             {bare::kMsrSysenterEsp, 0x1111'2222'6000, "IA32_SYSENTER_ESP", false},
-                                             {bare::kMsrSysenterEip, 0x1111'2222'7000, "IA32_SYSENTER_EIP", false},
-                                             {bare::kMsrPat, 0x0006'0406'0007'0406, "IA32_PAT", true}}};
+  static constexpr std::array<Msr, 9> kMsrs{{{arch::kMsrStar, 0x0023'0010'1234'5678, "STAR", false},
+                                             {arch::kMsrLstar, 0x1111'2222'3000, "LSTAR", false},
+                                             {arch::kMsrCstar, 0x1111'2222'4000, "CSTAR", false},
+                                             {arch::kMsrFmask, 0x200, "FMASK", false},
+                                             {arch::kMsrKernelGsBase, 0x1111'2222'5000, "KernelGSBase", false},
+                                             {arch::kMsrSysenterCs, 0x10, "IA32_SYSENTER_CS", false},
+                                             {arch::kMsrSysenterEsp, 0x1111'2222'6000, "IA32_SYSENTER_ESP", false},
+                                             {arch::kMsrSysenterEip, 0x1111'2222'7000, "IA32_SYSENTER_EIP", false},
+                                             {arch::kMsrPat, 0x0006'0406'0007'0406, "IA32_PAT", true}}};
   struct alignas(16) FxImage {
     std::array<u8, 512> bytes{};
   };

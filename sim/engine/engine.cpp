@@ -9,6 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/arch/control.hpp"
+#include "core/arch/descriptors.hpp"
+#include "core/arch/msr.hpp"
 #include "core/memory/page_tables.hpp"
 #include "sim/engine/calibration.hpp"
 #include "sim/engine/cpuid.hpp"
@@ -29,14 +32,10 @@ enum PrivatePage : u64 { kPml4, kPdpt, kPd, kPt, kStub, kStack, kUserCode, kPriv
 constexpr u64 kCr0 = 0x80010033;
 constexpr u64 kCr4 = 0x668;
 constexpr u64 kEferValue = 0xD01;
-constexpr u32 kEferMsr = 0xC0000080;
 constexpr u64 kUserFlags = 0x240CD5;  ///< what ring 3 may hold in RFLAGS; IF stays clear, as on the bare machine
-constexpr u64 kTrapFlag = 0x100;
-constexpr u64 kVmFlag = 0x20000;
 /// A system call adds so many to the budget: a loop that makes them is ended by their number, as on the bare machine.
 constexpr u64 kBlocksPerSyscall = 64;
 constexpr u32 kCodeBufferBytes = 32u << 20;
-constexpr u64 kGateTarget = 0x38;  ///< code of ring 0
 /// In the engine's copy of the GDT the gate leads to this slot, and code of ring 0 that is not present is in it. Ring 3
 /// cannot tell: any use of either selector of ring 0 is #GP with the same error code.
 constexpr u64 kAbsentCode = 0x10;
@@ -55,11 +54,9 @@ constexpr int kWritten = 17;  ///< RIP is given to uc_emu_start, CS never change
 /// Descriptors of supervisor.md 4.2 that the stub and ring 3 need.
 void write_gdt(std::byte* page) {
   auto put = [page](u64 at, u64 v) { std::memcpy(page + at, &v, 8); };
-  put(0x38, 0x00AF9B000000FFFF);
-  put(0x40, 0x00CF93000000FFFF);
-  put(0x48, 0x00AF7B000000FFFF);
-  put(0x50, 0x00CFF3000000FFFF);
-  put(0x58, 0x00AFFB000000FFFF);
+  for (u64 const selector : {0x38ull, 0x40ull, 0x48ull, 0x50ull, 0x58ull}) {
+    put(selector, arch::gdt_entry(selector));
+  }
 }
 
 }  // namespace
@@ -138,7 +135,7 @@ namespace {
 using Impl = Engine::Impl;
 
 /// The flags that ring 3 is entered with.
-u64 entry_flags(hal::UserContext const& user) { return (user.rflags & (kUserFlags | kTrapFlag)) | 2; }
+u64 entry_flags(hal::UserContext const& user) { return (user.rflags & (kUserFlags | arch::kFlagTrap)) | 2; }
 
 void on_block(uc_engine* uc, uint64_t address, uint32_t, void* user) {
   auto& e = *static_cast<Impl*>(user);
@@ -298,10 +295,11 @@ std::expected<void, std::string> Engine::Impl::enter_first_time() {
   write_gdt(page(kPrivateGdt));
   // Not at the start of the page: after the stop the engine looks at the byte before.
   u64 const user_code = private_address(kUserCode) + 8;
-  std::array<u64, 5> const frame{user_code, kUserCodeSelector, 2, private_address(kStack) + 0x100, kUserDataSelector};
+  std::array<u64, 5> const frame{user_code, arch::kUserCodeSelector, 2, private_address(kStack) + 0x100,
+                                 arch::kUserDataSelector};
   std::memcpy(page(kStack), frame.data(), sizeof(frame));
 
-  uc_x86_msr efer{kEferMsr, kEferValue};
+  uc_x86_msr efer{arch::kMsrEfer, kEferValue};
   u64 const cr0 = kCr0;
   u64 const cr4 = kCr4;
   u64 const tables = private_address(kPml4);
@@ -316,7 +314,7 @@ std::expected<void, std::string> Engine::Impl::enter_first_time() {
   MM_UC("first entry", uc_emu_start(uc, private_address(kStub), user_code, 0, 0));
   u64 cs = 0;
   uc_reg_read(uc, UC_X86_REG_CS, &cs);
-  if ((cs & 0xFFFF) != kUserCodeSelector) {
+  if ((cs & 0xFFFF) != arch::kUserCodeSelector) {
     return std::unexpected("simulator engine: the first entry did not reach CPL 3");
   }
   MM_UC("exits", uc_ctl_exits_enable(uc));
@@ -398,7 +396,7 @@ void Engine::Impl::store(hal::UserContext& user) noexcept {
 
 void Engine::Impl::load_segments() noexcept {
   static constexpr std::array kSegments = {UC_X86_REG_DS, UC_X86_REG_ES, UC_X86_REG_FS, UC_X86_REG_GS};
-  u64 const selector = kUserDataSelector;
+  u64 const selector = arch::kUserDataSelector;
   for (int const segment : kSegments) {
     uc_reg_write(uc, segment, &selector);
   }
@@ -486,7 +484,7 @@ bool Engine::Impl::goes_through_gate(hal::UserContext const& user) const noexcep
   auto const bytes = instruction_at(user.rip, code);
   auto const at = far_selector_address(std::span<u8 const>(code).first(bytes), user);
   std::array<u8, 2> selector{};
-  return at && read_code(*at, selector) && ((selector[0] | selector[1] << 8) & ~7) == kGateSelector;
+  return at && read_code(*at, selector) && ((selector[0] | selector[1] << 8) & ~7) == arch::kGateSelector;
 }
 
 EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
@@ -510,7 +508,9 @@ EngineExit Engine::Impl::fault_exit(hal::UserContext& user) noexcept {
     return {.stop = EngineStop::Return};  // a far CALL through the gate; nothing else finds out that it is absent
   }
   if (vector == 13 && (code & ~u64{7}) == kAbsentCode && goes_through_gate(user)) {
-    return {.stop = EngineStop::Fault, .vector = 13, .error_code = kGateTarget};  // JMP would have to stay at CPL 3
+    return {.stop = EngineStop::Fault,
+            .vector = 13,
+            .error_code = arch::kSupervisorCodeSelector};  // JMP would have to stay at CPL 3
   }
   constexpr u64 kFetch = 0x10;  // what lies there is no instruction
   if (vector == 14 && (code & kFetch) == 0 && opcode[0] >= 0x6C && opcode[0] <= 0x6F) {
@@ -527,7 +527,7 @@ namespace {
 bool enters_by_iret(hal::UserContext const& user) { return user.rcx != user.rip || user.r11 != entry_flags(user); }
 /// SYSRET that sets TF traps before the next instruction, IRETQ behind it.
 bool traps_on_return(hal::UserContext const& user) {
-  return (entry_flags(user) & kTrapFlag) != 0 && !enters_by_iret(user);
+  return (entry_flags(user) & arch::kFlagTrap) != 0 && !enters_by_iret(user);
 }
 
 }  // namespace
@@ -560,7 +560,7 @@ EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
     return fault_exit(user);
   }
   store(user);
-  if ((values[18] & 0xFFFF) != kUserCodeSelector || (user.rflags & kVmFlag) != 0) {
+  if ((values[18] & 0xFFFF) != arch::kUserCodeSelector || (user.rflags & arch::kFlagVirtual8086) != 0) {
     uc_context_restore(uc, saved);
     uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
     return {.stop = (values[18] & 3) == 0 ? EngineStop::Ring0 : EngineStop::Fault, .vector = 13};
@@ -707,9 +707,9 @@ std::expected<void, std::string> Engine::set_gdt(PhysAddr page) {
   u64 const absent_code = kAbsentCodeDescriptor;
   u16 const target = static_cast<u16>(kAbsentCode);
   std::memcpy(copy + kAbsentCode, &absent_code, sizeof absent_code);
-  std::memcpy(copy + kGateSelector + 2, &target, sizeof target);
+  std::memcpy(copy + arch::kGateSelector + 2, &target, sizeof target);
   uc_x86_mmr const gdtr{0, raw(page), 0x7F, 0};
-  uc_x86_mmr const tr{0x70, raw(page) + 0x80, 0x67, 0x8B00};
+  uc_x86_mmr const tr{arch::kTssSelector, raw(page) + arch::kTssOffset, 0x67, 0x8B00};
   MM_UC("GDTR", uc_reg_write(e.uc, UC_X86_REG_GDTR, &gdtr));
   MM_UC("TR", uc_reg_write(e.uc, UC_X86_REG_TR, &tr));
   if (!e.placed) {

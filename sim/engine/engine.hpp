@@ -12,11 +12,6 @@
 
 namespace mm::sim {
 
-/// Selectors of the GDT that the loader builds (supervisor.md 4.2).
-inline constexpr u16 kUserCodeSelector = 0x5B;
-inline constexpr u16 kUserDataSelector = 0x53;
-inline constexpr u16 kGateSelector = 0x60;
-
 /// Why ring 3 stopped, as the engine sees it: UserExitKind and two more reasons that only the simulator knows.
 enum class EngineStop : u64 {
   Syscall,

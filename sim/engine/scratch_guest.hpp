@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "core/arch/descriptors.hpp"
 #include "core/memory/page_tables.hpp"
 #include "sim/engine/engine.hpp"
 
@@ -39,12 +40,10 @@ class ScratchGuest {
     map(kData, memory::kUserData);
     map(kReadOnly, memory::kUserReadOnly);
     map(kStackTop - 0x1000, memory::kUserData);
-    put(kGdt + 0x38, 0x00AF9B000000FFFF);
-    put(kGdt + 0x40, 0x00CF93000000FFFF);
-    put(kGdt + 0x50, 0x00CFF3000000FFFF);
-    put(kGdt + 0x58, 0x00AFFB000000FFFF);
-    put(kGdt + 0x60, 0x0000EC0000380000);
-    put(kGdt + 0x70, 0x0000890080800067);
+    for (u64 const selector : {0x38ull, 0x40ull, 0x50ull, 0x58ull, 0x60ull}) {
+      put(kGdt + selector, arch::gdt_entry(selector));
+    }
+    put(kGdt + arch::kTssSelector, arch::tss_descriptor_low(kGdt + arch::kTssOffset));
   }
   std::span<std::byte> ram() noexcept { return {ram_.get(), kBytes}; }
   void put(u64 at, u64 v) noexcept { std::memcpy(ram_.get() + at, &v, sizeof(v)); }

@@ -16,6 +16,7 @@
 #include "core/abi/console.hpp"
 #include "core/abi/platform.hpp"
 #include "core/abi/syscalls.hpp"
+#include "core/arch/save_state.hpp"
 #include "core/base/types.hpp"
 #include "core/memory/page_tables.hpp"
 #include "core/steps/cpu_state.hpp"
@@ -33,10 +34,8 @@ enum class Profile {
   Reference,  ///< the manuals: an MSR that was not declared faults, SMRR, a complete save state
 };
 
-enum class SaveStateLayout {
-  Amd64,  ///< 64-bit AMD; in the q35-tcg profile only what QEMU writes
-  Intel,  ///< Intel 64
-};
+/// In the q35-tcg profile AMD64 has only what QEMU writes.
+using SaveStateLayout = arch::save_state::Layout;
 
 /// Everything a simulated machine is made from. The spans need to live only during Simulator::create().
 struct MachineConfig {

@@ -8,26 +8,6 @@
 
 namespace mm::sim {
 
-inline constexpr u32 kMsrApicBase = 0x1B;
-inline constexpr u32 kMsrSmiCount = 0x34;
-inline constexpr u32 kMsrSmbase = 0x9E;
-inline constexpr u32 kMsrSmmMonitorControl = 0x9B;
-inline constexpr u32 kMsrMtrrCap = 0xFE;
-inline constexpr u32 kMsrSmmMcaCap = 0x17D;
-inline constexpr u32 kMsrSmrrBase = 0x1F2;
-inline constexpr u32 kMsrSmrrMask = 0x1F3;
-inline constexpr u32 kMsrVmxBasic = 0x480;
-inline constexpr u32 kMsrSmmFeatureControl = 0x4E0;
-inline constexpr u32 kMsrEfer = 0xC000'0080;
-inline constexpr u32 kMsrFsBase = 0xC000'0100;
-inline constexpr u32 kMsrGsBase = 0xC000'0101;
-
-inline constexpr u64 kApicBaseBsp = 0x100, kApicBaseEnable = 0x800;
-inline constexpr u64 kMtrrCapSmrr = 0x800, kMtrrCapSmrrLock = 0x4000;
-inline constexpr u64 kSmrrLock = 0x400, kSmrrValid = 0x800;
-inline constexpr u64 kSmmCodeAccessCheckCap = u64{1} << 58;   ///< in MSR_SMM_MCA_CAP
-inline constexpr u64 kSmmFeatureLock = 1, kSmmCodeCheck = 4;  ///< in MSR_SMM_FEATURE_CONTROL
-
 /// Where the CPU is while it executes RDMSR or WRMSR.
 enum class CpuWorld { Normal, Mm };
 

@@ -6,16 +6,22 @@
 namespace mm::sim {
 namespace {
 
+using namespace arch::save_state;
 using communication::CpuRegister;
 using communication::TrappedForm;
 
 constexpr u32 kEs = 0, kCs = 1;
-constexpr u64 kRevision = 0x2FC;
-constexpr u64 kAmdSmbase = 0x300, kIntelSmbase = 0x2F8;
-constexpr u64 kAmdIo = 0x2C0, kAmdIoRestart = 0x2C8, kAmdHaltRestart = 0x2C9;
-constexpr u64 kIntelIo = 0x3A4, kIntelIoRip = 0x1E8, kIntelIoRestart = 0x300, kIntelHaltRestart = 0x302;
 constexpr u32 kRevisionQemu = 0x2'0064, kRevisionAmd = 0x3'0064, kRevisionIntel = 0x3'0004;
-constexpr u8 kRestart = 0xFF;
+
+/// In the order of NormalCpu::general.
+constexpr std::array kGeneral{Register::Rax, Register::Rcx, Register::Rdx, Register::Rbx, Register::Rsp, Register::Rbp,
+                              Register::Rsi, Register::Rdi, Register::R8,  Register::R9,  Register::R10, Register::R11,
+                              Register::R12, Register::R13, Register::R14, Register::R15};
+/// In the order of NormalCpu::segments.
+constexpr std::array kSegments{Register::Es, Register::Cs, Register::Ss, Register::Ds, Register::Fs, Register::Gs};
+
+constexpr u64 amd_at(Register name) noexcept { return place(name, Layout::Amd64).offset; }
+constexpr u64 intel_at(Register name) noexcept { return place(name, Layout::Intel).offset; }
 
 /// Both directions of a map: each field is named once.
 class Store {
@@ -26,10 +32,10 @@ class Store {
     u64 const wide = value;
     std::memcpy(area_.data() + at, &wide, bytes);
   }
-  void halves(u64 low, u64 high, u64& value) noexcept {
+  void halves(Halves at, u64& value) noexcept {
     u64 upper = value >> 32;
-    field(low, 4, value);
-    field(high, 4, upper);
+    field(at.low, 4, value);
+    field(at.high, 4, upper);
   }
 
  private:
@@ -44,10 +50,10 @@ class Load {
     std::memcpy(&wide, area_.data() + at, bytes);
     value = static_cast<T>(wide);
   }
-  void halves(u64 low, u64 high, u64& value) noexcept {
+  void halves(Halves at, u64& value) noexcept {
     u64 upper = 0;
-    field(low, 4, value);
-    field(high, 4, upper);
+    field(at.low, 4, value);
+    field(at.high, 4, upper);
     value |= upper << 32;
   }
 
@@ -63,68 +69,65 @@ void descriptor(Map& map, u64 at, Segment& s) noexcept {
   map.field(at + 8, 8, s.base);
 }
 
-/// AMD64 as QEMU has it: CR0, CR4, DR6, DR7, RFLAGS and SMBASE as 32 bits.
+/// AMD64 as QEMU has it: CR0, CR4, DR6, DR7, RFLAGS and SMBASE as 32 bits, limits of tables too.
 template <typename Map>
 void amd64(Map& map, NormalCpu& c) noexcept {
-  constexpr std::array<u64, 16> kGeneral{0x3F8, 0x3F0, 0x3E8, 0x3E0, 0x3D8, 0x3D0, 0x3C8, 0x3C0,
-                                         0x3B8, 0x3B0, 0x3A8, 0x3A0, 0x398, 0x390, 0x388, 0x380};
-  for (u32 i = 0; i < 6; ++i) {
-    descriptor(map, 0x200 + 16 * i, c.segments[i]);
+  for (u32 i = 0; i < kSegments.size(); ++i) {
+    descriptor(map, amd_at(kSegments[i]), c.segments[i]);
   }
-  map.field(0x264, 4, c.gdt.limit);
-  map.field(0x268, 8, c.gdt.base);
-  descriptor(map, 0x270, c.ldtr);
-  map.field(0x284, 4, c.idt.limit);
-  map.field(0x288, 8, c.idt.base);
-  descriptor(map, 0x290, c.tr);
-  map.field(0x2D0, 8, c.efer);
-  map.field(kAmdSmbase, 4, c.smbase);
-  map.field(0x348, 4, c.cr4);
-  map.field(0x350, 8, c.cr3);
-  map.field(0x358, 4, c.cr0);
-  map.field(0x360, 4, c.dr7);
-  map.field(0x368, 4, c.dr6);
-  map.field(0x370, 4, c.rflags);
-  map.field(0x378, 8, c.rip);
-  for (u32 i = 0; i < 16; ++i) {
-    map.field(kGeneral[i], 8, c.general[i]);
+  map.field(amd_at(Register::GdtLimit), 4, c.gdt.limit);
+  map.field(amd_at(Register::GdtBase), 8, c.gdt.base);
+  descriptor(map, amd_at(Register::Ldtr), c.ldtr);
+  map.field(amd_at(Register::IdtLimit), 4, c.idt.limit);
+  map.field(amd_at(Register::IdtBase), 8, c.idt.base);
+  descriptor(map, amd_at(Register::Tr), c.tr);
+  map.field(kAmd64Control.efer.offset, 8, c.efer);
+  map.field(kAmd64Control.smbase.offset, 4, c.smbase);
+  map.field(amd_at(Register::Cr4), 4, c.cr4);
+  map.field(amd_at(Register::Cr3), 8, c.cr3);
+  map.field(amd_at(Register::Cr0), 4, c.cr0);
+  map.field(amd_at(Register::Dr7), 4, c.dr7);
+  map.field(amd_at(Register::Dr6), 4, c.dr6);
+  map.field(amd_at(Register::Rflags), 4, c.rflags);
+  map.field(amd_at(Register::Rip), 8, c.rip);
+  for (u32 i = 0; i < kGeneral.size(); ++i) {
+    map.field(amd_at(kGeneral[i]), 8, c.general[i]);
   }
 }
 
 /// Attributes, limits and bases of segments are in fields that the manual reserves: they stay with the CPU.
 template <typename Map>
 void intel(Map& map, NormalCpu& c) noexcept {
-  constexpr std::array<u64, 16> kGeneral{0x35C, 0x364, 0x36C, 0x374, 0x37C, 0x384, 0x38C, 0x394,
-                                         0x354, 0x34C, 0x344, 0x33C, 0x334, 0x32C, 0x324, 0x31C};
-  map.halves(0x28C, 0x1D0, c.gdt.base);
-  map.halves(0x29C, 0x1D4, c.ldtr.base);
-  map.halves(0x294, 0x1D8, c.idt.base);
-  map.field(0x240, 4, c.cr4);
-  map.field(kIntelSmbase, 4, c.smbase);
-  for (u32 i = 0; i < 16; ++i) {
-    map.field(kGeneral[i], 8, c.general[i]);
+  map.halves(kIntelGdtBase, c.gdt.base);
+  map.halves(kIntelLdtBase, c.ldtr.base);
+  map.halves(kIntelIdtBase, c.idt.base);
+  map.field(intel_at(Register::Cr4), 4, c.cr4);
+  map.field(kIntelControl.smbase.offset, 4, c.smbase);
+  for (u32 i = 0; i < kGeneral.size(); ++i) {
+    map.field(intel_at(kGeneral[i]), 8, c.general[i]);
   }
-  for (u32 i = 0; i < 6; ++i) {
-    map.field(0x3A8 + 4 * i, 2, c.segments[i].selector);
+  for (u32 i = 0; i < kSegments.size(); ++i) {
+    map.field(intel_at(kSegments[i]), 2, c.segments[i].selector);
   }
-  map.field(0x3C0, 2, c.ldtr.selector);
-  map.field(0x3C4, 2, c.tr.selector);
-  map.field(0x3C8, 8, c.dr7);
-  map.field(0x3D0, 8, c.dr6);
-  map.field(0x3D8, 8, c.rip);
-  map.field(0x3E0, 8, c.efer);
-  map.field(0x3E8, 8, c.rflags);
-  map.field(0x3F0, 8, c.cr3);
-  map.field(0x3F8, 8, c.cr0);
+  map.field(intel_at(Register::Ldtr), 2, c.ldtr.selector);
+  map.field(intel_at(Register::Tr), 2, c.tr.selector);
+  map.field(intel_at(Register::Dr7), 8, c.dr7);
+  map.field(intel_at(Register::Dr6), 8, c.dr6);
+  map.field(intel_at(Register::Rip), 8, c.rip);
+  map.field(kIntelControl.efer.offset, 8, c.efer);
+  map.field(intel_at(Register::Rflags), 8, c.rflags);
+  map.field(intel_at(Register::Cr3), 8, c.cr3);
+  map.field(intel_at(Register::Cr0), 8, c.cr0);
 }
 
 u32 amd_io_word(IoInstruction const& io) noexcept {
-  u32 const size = io.bytes == 1 ? 0x10u : io.bytes == 2 ? 0x20u : 0x40u;
-  u32 const string = (io.form & TrappedForm::kString) != 0 ? 4u : 0u;
-  return u32{io.port} << 16 | size | string | 2 | (io.form & TrappedForm::kIn);
+  static_assert(TrappedForm::kIn == kAmdIoIn);
+  u32 const size = io.bytes == 1 ? kAmdIoByte : io.bytes == 2 ? kAmdIoWord : kAmdIoDword;
+  u32 const string = (io.form & TrappedForm::kString) != 0 ? kAmdIoString : 0u;
+  return u32{io.port} << 16 | size | string | kAmdIoValid | (io.form & TrappedForm::kIn);
 }
 u32 intel_io_word(IoInstruction const& io) noexcept {
-  return u32{io.port} << 16 | u32{io.form} << 4 | io.bytes << 1 | 1;
+  return u32{io.port} << 16 | u32{io.form} << kIntelIoKind | io.bytes << kIntelIoLength | kIntelIoValid;
 }
 
 Segment rom_segment(u64 selector) noexcept {
@@ -239,34 +242,33 @@ void write_save_state(SaveStateArea area, NormalCpu const& cpu, IoInstruction co
     u32 const word = io != nullptr ? intel_io_word(*io) : 0;
     u64 const instruction = io != nullptr ? cpu.rip - io->instruction : 0;
     u32 const halted = cpu.halted ? 1 : 0;
-    map.field(kRevision, 4, kRevisionIntel);
-    map.field(kIntelIo, 4, word);
-    map.field(kIntelIoRip, 8, instruction);
-    map.field(kIntelIoRestart, 2, zero);
-    map.field(kIntelHaltRestart, 2, halted);
+    map.field(kRevision.offset, 4, kRevisionIntel);
+    map.field(kIntelControl.io.offset, 4, word);
+    map.field(kIntelIoRip.offset, 8, instruction);
+    map.field(kIntelControl.io_restart.offset, 2, zero);
+    map.field(kIntelControl.halt_restart.offset, 2, halted);
     return;
   }
   amd64(map, source);
-  map.field(kRevision, 4, format.complete ? kRevisionAmd : kRevisionQemu);
+  map.field(kRevision.offset, 4, format.complete ? kRevisionAmd : kRevisionQemu);
   if (format.complete) {
     u32 const word = io != nullptr ? amd_io_word(*io) : 0;
     u32 const halted = cpu.halted ? kRestart : 0;
-    map.field(kAmdIo, 4, word);
-    map.field(kAmdIoRestart, 1, zero);
-    map.field(kAmdHaltRestart, 1, halted);
+    map.field(kAmd64Control.io.offset, 4, word);
+    map.field(kAmd64Control.io_restart.offset, 1, zero);
+    map.field(kAmd64Control.halt_restart.offset, 1, halted);
   }
 }
 
 void set_smbase(SaveStateArea area, u32 smbase, SaveStateFormat format) noexcept {
-  Store(area).field(format.layout == SaveStateLayout::Intel ? kIntelSmbase : kAmdSmbase, 4, smbase);
+  Store(area).field(control(format.layout).smbase.offset, 4, smbase);
 }
 
 bool read_save_state(SaveStateArea area, NormalCpu& cpu, SaveStateFormat format) noexcept {
   Load map(area);
-  bool const is_intel = format.layout == SaveStateLayout::Intel;
   u8 io_restart = 0;
   u8 halt_restart = 0;
-  if (is_intel) {
+  if (format.layout == SaveStateLayout::Intel) {
     intel(map, cpu);
   } else {
     amd64(map, cpu);
@@ -274,8 +276,8 @@ bool read_save_state(SaveStateArea area, NormalCpu& cpu, SaveStateFormat format)
   if (!format.complete) {
     return false;
   }
-  map.field(is_intel ? kIntelIoRestart : kAmdIoRestart, 1, io_restart);
-  map.field(is_intel ? kIntelHaltRestart : kAmdHaltRestart, 1, halt_restart);
+  map.field(control(format.layout).io_restart.offset, 1, io_restart);
+  map.field(control(format.layout).halt_restart.offset, 1, halt_restart);
   cpu.halted = (halt_restart & 1) != 0;
   return io_restart == kRestart;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "core/arch/save_state.hpp"
 #include "core/steps/cpu_state.hpp"
 #include "core/steps/steps.hpp"
 #include "sim/machine/machine.hpp"
@@ -78,9 +79,7 @@ struct SaveStateFormat {
   bool complete = false;  ///< I/O record, I/O restart and auto-halt restart; QEMU writes and honours none of them
 };
 
-inline constexpr u64 kSaveStateOffset = 0xFC00;  ///< of the map from SMBASE
-inline constexpr u64 kSaveStateBytes = 0x400;
-using SaveStateArea = std::span<std::byte, kSaveStateBytes>;
+using SaveStateArea = std::span<std::byte, arch::save_state::kBytes>;
 
 /// Fills the map at entry. `io`: null when this CPU executed none.
 void write_save_state(SaveStateArea area, NormalCpu const& cpu, IoInstruction const* io,

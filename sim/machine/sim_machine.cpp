@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "core/arch/descriptors.hpp"
+#include "core/arch/msr.hpp"
 #include "sim/engine/cpuid.hpp"
 
 namespace mm::sim {
@@ -16,11 +18,8 @@ constexpr u64 kNsPerStep = 1000;      ///< of virtual time for a scheduling poin
 constexpr u64 kNsPerBlock = 5;        ///< of virtual time for a block of ring 3
 constexpr u64 kNsPerClockRead = 100;  ///< so that a loop over the clock alone ends
 constexpr u64 kSliceBlocks = 2000;    ///< of ring 3 while other CPUs wait
-constexpr u32 kMsrTsc = 0x10;
 constexpr u64 kVectorNmi = 2;
 constexpr u64 kVectorMachineCheck = 18;
-constexpr u32 kMsrSysenterCs = 0x174;
-constexpr u32 kMsrLstar = 0xC000'0082;
 
 /// Registers that an SMI leaves as they are and that the bare machine exchanges at the border (hal/bare/border.hpp):
 /// IA32_STAR, CSTAR, FMASK, KERNEL_GS_BASE, SYSENTER_CS, ESP and EIP, PAT; LSTAR besides, which is the address of code.
@@ -28,15 +27,15 @@ struct BorderMsr {
   u32 msr;
   u64 inside;
 };
-constexpr std::array kBorder{BorderMsr{0xC000'0081, 0x004B'0038'0000'0000},
-                             BorderMsr{0xC000'0083, 0},
-                             BorderMsr{0xC000'0084, 0x0000'0000'0005'7700},
-                             BorderMsr{0xC000'0102, 0},
-                             BorderMsr{kMsrSysenterCs, 0},
-                             BorderMsr{0x175, 0},
-                             BorderMsr{0x176, 0},
-                             BorderMsr{0x277, 0x0007'0406'0007'0406},
-                             BorderMsr{kMsrLstar, 0}};
+constexpr std::array kBorder{BorderMsr{arch::kMsrStar, arch::kStarSelectors},
+                             BorderMsr{arch::kMsrCstar, 0},
+                             BorderMsr{arch::kMsrFmask, 0x0000'0000'0005'7700},
+                             BorderMsr{arch::kMsrKernelGsBase, 0},
+                             BorderMsr{arch::kMsrSysenterCs, 0},
+                             BorderMsr{arch::kMsrSysenterEsp, 0},
+                             BorderMsr{arch::kMsrSysenterEip, 0},
+                             BorderMsr{arch::kMsrPat, arch::kPatOfReset},
+                             BorderMsr{arch::kMsrLstar, 0}};
 constexpr u64 kCodeBasis = 0xCBF2'9CE4'8422'2325;  ///< of the hash over what ring 3 may execute
 constexpr u64 kMix = 0x9E37'79B9'7F4A'7C15;
 }  // namespace
@@ -574,11 +573,11 @@ void SimMachine::Cpu::zero(PhysAddr at, u64 bytes) noexcept {
 }
 
 Expected<u64> SimMachine::Cpu::read_msr(u32 msr) noexcept {
-  return msr == kMsrTsc ? machine_.time_ns_ : msrs_.read(msr, CpuWorld::Mm);
+  return msr == arch::kMsrTsc ? machine_.time_ns_ : msrs_.read(msr, CpuWorld::Mm);
 }
 Expected<void> SimMachine::Cpu::write_msr(u32 msr, u64 value) noexcept { return msrs_.write(msr, value, CpuWorld::Mm); }
 Expected<u64> SimMachine::Cpu::normal_read_msr(u32 msr) noexcept {
-  return msr == kMsrTsc ? machine_.time_ns_ : msrs_.read(msr, CpuWorld::Normal);
+  return msr == arch::kMsrTsc ? machine_.time_ns_ : msrs_.read(msr, CpuWorld::Normal);
 }
 Expected<void> SimMachine::Cpu::normal_write_msr(u32 msr, u64 value) noexcept {
   return msrs_.write(msr, value, CpuWorld::Normal);
@@ -602,7 +601,7 @@ hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
                               " enters ring 3 and has not flushed its TLB since the " + "tables were last edited");
     flushed_at_ = machine_.table_edits_;
   }
-  engine_->set_sysenter_cs(msrs_.value(kMsrSysenterCs));
+  engine_->set_sysenter_cs(msrs_.value(arch::kMsrSysenterCs));
   engine_->set_code_range(msrs_.code_check() ? msrs_.smrr() : Range{});
   if (std::exchange(nmi_pending_, false) && machine_.defect(supervisor::Check::NmiResume)) {
     return {.kind = hal::UserExitKind::Fault, .vector = kVectorNmi};
@@ -641,8 +640,8 @@ hal::UserExit SimMachine::Cpu::run_user(hal::UserContext& user) noexcept {
 
 /// The save state of this CPU; null when there is no memory at its SMBASE.
 std::byte* SimMachine::Cpu::save_state() noexcept {
-  u64 const at = u64{normal_.smbase} + kSaveStateOffset;
-  return machine_.ram_.holds(at, kSaveStateBytes) ? machine_.ram_.at(at) : nullptr;
+  u64 const at = u64{normal_.smbase} + arch::save_state::kOffset;
+  return machine_.ram_.holds(at, arch::save_state::kBytes) ? machine_.ram_.at(at) : nullptr;
 }
 
 /// INIT: everything but SMBASE; then the CPU waits for a startup IPI.
@@ -675,11 +674,11 @@ void SimMachine::Cpu::enter_mm(IoInstruction const* io) noexcept {
   io_restart_ = false;
   flushed_at_ = machine_.table_edits_;  // the entry code loads CR3
   if (std::byte* const area = save_state(); area != nullptr) {
-    u64 const at = u64{normal_.smbase} + kSaveStateOffset;
+    u64 const at = u64{normal_.smbase} + arch::save_state::kOffset;
     machine_.ram_.mark(at);
-    machine_.ram_.mark(at + kSaveStateBytes - 1);
+    machine_.ram_.mark(at + arch::save_state::kBytes - 1);
     IoInstruction const* const last = io == nullptr && normal_.parked ? &*normal_.parked : io;
-    write_save_state(SaveStateArea{area, kSaveStateBytes}, normal_, last, machine_.save_state_format());
+    write_save_state(SaveStateArea{area, arch::save_state::kBytes}, normal_, last, machine_.save_state_format());
   }
   // Where no entry code of ours is, a CPU runs who knows what: it never comes.
   u64 const placed = machine_.placement_.smbase[index_];
@@ -691,7 +690,7 @@ void SimMachine::Cpu::set_border() noexcept {
   for (std::size_t i = 0; i < kBorder.size(); ++i) {
     auto const& [msr, inside] = kBorder[i];
     outside_[i] = msrs_.value(msr);
-    msrs_.set(msr, msr == kMsrLstar ? machine_.placement_.supervisor_entry : inside);
+    msrs_.set(msr, msr == arch::kMsrLstar ? machine_.placement_.supervisor_entry : inside);
   }
 }
 
@@ -704,7 +703,7 @@ void SimMachine::Cpu::give_border_back() noexcept {
 /// RSM.
 void SimMachine::Cpu::leave_mm() noexcept {
   if (std::byte* const area = save_state(); area != nullptr) {
-    io_restart_ = read_save_state(SaveStateArea{area, kSaveStateBytes}, normal_, machine_.save_state_format());
+    io_restart_ = read_save_state(SaveStateArea{area, arch::save_state::kBytes}, normal_, machine_.save_state_format());
   }
   msrs_.set_smbase(normal_.smbase);
   if (index_ != 0) {
@@ -716,7 +715,7 @@ void SimMachine::Cpu::leave_mm() noexcept {
 void SimMachine::Cpu::relocate(u32 smbase) noexcept {
   enter_mm(nullptr);
   if (std::byte* const area = save_state(); area != nullptr) {
-    set_smbase(SaveStateArea{area, kSaveStateBytes}, smbase, machine_.save_state_format());
+    set_smbase(SaveStateArea{area, arch::save_state::kBytes}, smbase, machine_.save_state_format());
   }
   leave_mm();
   state_ = State::Idle;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/arch/msr.hpp"
 #include "core/loader/loader.hpp"
 #include "core/supervisor/supervisor.hpp"
 #include "sim/machine/machine.hpp"
@@ -51,7 +52,7 @@ struct Simulator::Impl {
   /// The page of the boot processor's APIC. QEMU's does not move.
   Range apic_page() noexcept {
     u64 const base = machine.cpu(0).msrs().apic_base();
-    bool const on = (base & kApicBaseEnable) != 0;
+    bool const on = (base & arch::kApicBaseEnable) != 0;
     u64 const page = config.profile == Profile::Reference ? align_down(base, kPageSize) : communication::kApicPage;
     return on ? Range{page, kPageSize} : Range{};
   }
@@ -328,10 +329,10 @@ Expected<u32> Simulator::trapped_io(u16 port, abi::IoWidth width, u32 value, u16
 
 /// The three registers that RSM brings back are not MM's, which are in the file, but those of the payload.
 u64* Simulator::Impl::payload_msr(u32 msr) noexcept {
-  return msr == kMsrEfer     ? &payload.efer
-         : msr == kMsrFsBase ? &payload.fs_base
-         : msr == kMsrGsBase ? &payload.gs_base
-                             : nullptr;
+  return msr == arch::kMsrEfer     ? &payload.efer
+         : msr == arch::kMsrFsBase ? &payload.fs_base
+         : msr == arch::kMsrGsBase ? &payload.gs_base
+                                   : nullptr;
 }
 
 Expected<u64> Simulator::read_msr(u32 msr) noexcept {
@@ -345,7 +346,7 @@ Expected<void> Simulator::write_msr(u32 msr, u64 value) noexcept {
   }
   constexpr u64 kFree = 0x801;  // of EFER, while paging is on
   u64 const changed = *own ^ value;
-  if (msr == kMsrEfer && (changed & ~kFree) != 0) {
+  if (msr == arch::kMsrEfer && (changed & ~kFree) != 0) {
     if (impl_->config.profile == Profile::Reference) {
       return std::unexpected(Status::Unsupported);
     }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "core/arch/control.hpp"
+#include "core/arch/msr.hpp"
 #include "core/memory/page_tables.hpp"
 #include "hal/bare/machine.hpp"
 #include "tests/contract/cases.hpp"
@@ -7,8 +9,6 @@
 /// first MMI of the BSP, writes one line of text a case to the debug console and stops the machine.
 namespace mm::contract {
 namespace {
-
-constexpr u64 kMsrSysenterEip = 0x176;
 
 struct alignas(kPageSize) Page {
   std::array<std::byte, kPageSize> bytes{};
@@ -52,7 +52,7 @@ class Harness {
   bare::Cpu& cpu() noexcept { return cpu_; }
   bare::Machine<true>& machine() noexcept { return machine_; }
   PhysAddr memory() noexcept { return address(pages_[0]); }
-  u32 good_msr() noexcept { return kMsrSysenterEip; }
+  u32 good_msr() noexcept { return arch::kMsrSysenterEip; }
   u32 bad_msr() noexcept { return 0; }  // QEMU's TCG refuses no MSR
   PhysAddr user_code() noexcept { return address(pages_[2]); }
   PhysAddr user_data() noexcept { return address(pages_[3]); }
@@ -74,16 +74,16 @@ char const* missing_protection() noexcept {
   constexpr u64 kUmip = 1ull << 11;
   constexpr u64 kNoExecuteEnable = 1ull << 11;
   u64 const cr4 = bare::read_cr4();
-  if ((bare::read_cr0() & bare::kCr0WriteProtect) == 0) {
+  if ((bare::read_cr0() & arch::kCr0WriteProtect) == 0) {
     return "CR0.WP is clear";
   }
   if ((cr4 & kSmep) == 0 || (cr4 & kUmip) == 0) {
     return "CR4.SMEP or CR4.UMIP is clear, and the CPU has them";
   }
-  if ((cr4 & bare::kCr4MachineCheck) == 0) {
+  if ((cr4 & arch::kCr4MachineCheck) == 0) {
     return "CR4.MCE is clear: a machine check would shut the CPU down";
   }
-  return (bare::read_known_msr(bare::kMsrEfer) & kNoExecuteEnable) == 0 ? "EFER.NXE is clear" : nullptr;
+  return (bare::read_known_msr(arch::kMsrEfer) & kNoExecuteEnable) == 0 ? "EFER.NXE is clear" : nullptr;
 }
 
 /// #DB, NMI, #DF and #MC may interrupt each other: a stack each.

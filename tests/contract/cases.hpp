@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/abi/platform.hpp"
+#include "core/arch/descriptors.hpp"
 #include "hal/roles/machine.hpp"
 
 /// What every machine must do: one source for the fake, the simulator and the bare machine under QEMU, so freestanding.
@@ -131,7 +132,6 @@ void windows_and_flushes_leave_no_trace(H& h, Report& r) noexcept {
 
 // --- ring 3
 
-inline constexpr u64 kGateSelector = 0x63ull << 32;
 inline constexpr u64 kInterruptAndIopl = 0x3200;
 
 /// Puts code where ring 3 executes it and gives a context that starts there. Once a case.
@@ -198,7 +198,7 @@ void far_call_returns(H& h, Report& r) noexcept {
   // push r15; call far [rsp]
   hal::UserContext user = user_program(h, std::array<u8, 5>{0x41, 0x57, 0xFF, 0x1C, 0x24});
   user.rax = 0x8000'0000'0000'000E;
-  user.r15 = kGateSelector;
+  user.r15 = arch::kUserReturnGate;
   auto const exit = h.cpu().run_user(user);
   r.expect(exit.kind == hal::UserExitKind::Return, "the call gate ends ring 3");
   r.expect(user.rax == 0x8000'0000'0000'000E, "RAX is the result");

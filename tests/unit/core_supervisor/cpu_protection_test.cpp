@@ -8,6 +8,7 @@
 namespace mm::test {
 namespace {
 
+using namespace arch;
 using namespace supervisor;
 
 TEST(SmrrBlock, IsAnAlignedPowerOfTwo) {

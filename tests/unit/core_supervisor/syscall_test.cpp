@@ -252,13 +252,8 @@ TEST(SaveStateRegisters, EachNumberAndWidth) {
     t.w.put(state + 0x2FC, layout.revision);
     t.w.put(state + layout.io_word, layout.outs[2]);
     for (u64 reg = 0; reg < supervisor::save_state::kRegIo; ++reg) {
-      u32 offset = 0, bytes = 0;
-      for (auto const& known : supervisor::save_state::kRegisters) {
-        if (known.number == reg) {
-          offset = amd ? known.amd : known.intel;
-          bytes = amd ? known.amd_bytes : known.intel_bytes;
-        }
-      }
+      auto const [offset, bytes] =
+          arch::save_state::find(reg, amd ? arch::save_state::Layout::Amd64 : arch::save_state::Layout::Intel);
       for (u64 width = 1; width <= 16; ++width) {
         t.w.put(buffer, u64{0});
         ASSERT_EQ(t.call(0x7, 0xABC, reg, 0).rax, 0u);

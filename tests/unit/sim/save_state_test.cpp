@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "core/arch/msr.hpp"
 #include "tests/unit/sim/world.hpp"
 
 namespace mm::sim {
@@ -11,7 +12,7 @@ namespace {
 using namespace test;
 
 constexpr u32 kSmbase = 0x40'0000;
-constexpr u64 kMap = kSmbase + kSaveStateOffset;
+constexpr u64 kMap = kSmbase + arch::save_state::kOffset;
 
 /// A machine whose CPUs have their SMBASE at kSmbase, 1 MiB apart.
 struct Placed : World {
@@ -46,7 +47,7 @@ NormalCpu numbered() {
 
 TEST(SaveStateMap, BothLayoutsGiveBackWhatTheyTook) {
   for (auto const layout : {SaveStateLayout::Amd64, SaveStateLayout::Intel}) {
-    std::array<std::byte, kSaveStateBytes> area{};
+    std::array<std::byte, arch::save_state::kBytes> area{};
     NormalCpu const before = numbered();
     NormalCpu after = before;
     write_save_state(area, before, nullptr, {layout, true});
@@ -61,14 +62,14 @@ TEST(SaveStateMap, BothLayoutsGiveBackWhatTheyTook) {
   }
 }
 
-u32 word_at(std::array<std::byte, kSaveStateBytes> const& area, u64 at) {
+u32 word_at(std::array<std::byte, arch::save_state::kBytes> const& area, u64 at) {
   u32 v = 0;
   std::memcpy(&v, area.data() + at, 4);
   return v;
 }
 
 TEST(SaveStateMap, IoRecordSaysWhatTheInstructionDid) {
-  std::array<std::byte, kSaveStateBytes> area{};
+  std::array<std::byte, arch::save_state::kBytes> area{};
   IoInstruction const out{0xB2, 1, communication::TrappedForm::kImmediate, 2};
   IoInstruction const in{0x1234, 2, communication::TrappedForm::kIn, 2};
   write_save_state(area, numbered(), &out, {SaveStateLayout::Intel, true});
@@ -85,7 +86,7 @@ TEST(SaveStateMap, IoRecordSaysWhatTheInstructionDid) {
 }
 
 TEST(SaveStateMap, StringInstructionsAreMarked) {
-  std::array<std::byte, kSaveStateBytes> area{};
+  std::array<std::byte, arch::save_state::kBytes> area{};
   IoInstruction const outs{0xB2, 1, communication::TrappedForm::kString, 1};
   write_save_state(area, numbered(), &outs, {SaveStateLayout::Intel, true});
   EXPECT_EQ(word_at(area, 0x3A4), 0x00B2'0023u);
@@ -94,7 +95,7 @@ TEST(SaveStateMap, StringInstructionsAreMarked) {
 }
 
 TEST(SaveStateMap, QemuWritesNoRecord) {
-  std::array<std::byte, kSaveStateBytes> area;
+  std::array<std::byte, arch::save_state::kBytes> area;
   area.fill(std::byte{0xCC});
   IoInstruction const out{0xB2, 1, 0, 1};
   write_save_state(area, numbered(), &out, {SaveStateLayout::Amd64, false});
@@ -141,7 +142,7 @@ TEST(SaveState, SmbaseMovesAtRsmOnly) {
 TEST(SaveState, HaltRestartDecidesWhetherTheCpuStaysInHlt) {
   for (auto const layout : {SaveStateLayout::Amd64, SaveStateLayout::Intel}) {
     u64 const at = layout == SaveStateLayout::Intel ? 0x302 : 0x2C9;
-    std::array<std::byte, kSaveStateBytes> area{};
+    std::array<std::byte, arch::save_state::kBytes> area{};
     NormalCpu cpu = NormalCpu::waiting(1);
     write_save_state(area, cpu, nullptr, {layout, true});
     EXPECT_NE(area[at], std::byte{0});
@@ -184,53 +185,54 @@ TEST(MsrFile, ReferenceFaultsWhereQ35ReadsZero) {
   EXPECT_EQ(q35.read(0x12345, CpuWorld::Mm), 0u);
   EXPECT_EQ(reference.read(0x12345, CpuWorld::Mm).error(), Status::Unsupported);
   EXPECT_EQ(reference.write(0x12345, 1, CpuWorld::Mm).error(), Status::Unsupported);
-  EXPECT_EQ(reference.write(kMsrMtrrCap, 0, CpuWorld::Mm).error(), Status::Unsupported) << "read-only";
-  EXPECT_EQ(reference.write(kMsrEfer, 2, CpuWorld::Mm).error(), Status::Unsupported) << "reserved bit";
-  EXPECT_EQ(q35.read(kMsrSmbase, CpuWorld::Mm), 0u);
-  EXPECT_EQ(reference.read(kMsrSmbase, CpuWorld::Normal).error(), Status::Unsupported);
+  EXPECT_EQ(reference.write(arch::kMsrMtrrCap, 0, CpuWorld::Mm).error(), Status::Unsupported) << "read-only";
+  EXPECT_EQ(reference.write(arch::kMsrEfer, 2, CpuWorld::Mm).error(), Status::Unsupported) << "reserved bit";
+  EXPECT_EQ(q35.read(arch::kMsrSmbase, CpuWorld::Mm), 0u);
+  EXPECT_EQ(reference.read(arch::kMsrSmbase, CpuWorld::Normal).error(), Status::Unsupported);
 }
 
 TEST(MsrFile, SmrrIsProgrammedInMmOnly) {
   MsrFile m(Profile::Reference, true);
-  EXPECT_NE(m.read(kMsrMtrrCap, CpuWorld::Mm).value_or(0) & kMtrrCapSmrr, 0u);
-  EXPECT_FALSE(m.write(kMsrSmrrBase, 0x0F00'0006, CpuWorld::Normal).has_value());
-  EXPECT_FALSE(m.write(kMsrSmrrBase, 0x0F00'0106, CpuWorld::Mm).has_value()) << "reserved bit";
-  EXPECT_TRUE(m.write(kMsrSmrrBase, 0x0F00'0006, CpuWorld::Mm).has_value());
-  EXPECT_TRUE(m.write(kMsrSmrrMask, 0xFF00'0000, CpuWorld::Mm).has_value());
+  EXPECT_NE(m.read(arch::kMsrMtrrCap, CpuWorld::Mm).value_or(0) & arch::kMtrrCapSmrr, 0u);
+  EXPECT_FALSE(m.write(arch::kMsrSmrrBase, 0x0F00'0006, CpuWorld::Normal).has_value());
+  EXPECT_FALSE(m.write(arch::kMsrSmrrBase, 0x0F00'0106, CpuWorld::Mm).has_value()) << "reserved bit";
+  EXPECT_TRUE(m.write(arch::kMsrSmrrBase, 0x0F00'0006, CpuWorld::Mm).has_value());
+  EXPECT_TRUE(m.write(arch::kMsrSmrrMask, 0xFF00'0000, CpuWorld::Mm).has_value());
   EXPECT_EQ(m.smrr(), Range{}) << "not valid yet";
-  EXPECT_TRUE(m.write(kMsrSmrrMask, 0xFF00'0800, CpuWorld::Mm).has_value());
+  EXPECT_TRUE(m.write(arch::kMsrSmrrMask, 0xFF00'0800, CpuWorld::Mm).has_value());
   EXPECT_EQ(m.smrr(), (Range{0x0F00'0000, 0x0100'0000}));
-  EXPECT_FALSE(m.write(kMsrApicBase, 0x0F01'0800, CpuWorld::Normal).has_value()) << "the APIC page over SMRR";
-  EXPECT_TRUE(m.write(kMsrApicBase, 0x0E00'0800, CpuWorld::Normal).has_value());
+  EXPECT_FALSE(m.write(arch::kMsrApicBase, 0x0F01'0800, CpuWorld::Normal).has_value()) << "the APIC page over SMRR";
+  EXPECT_TRUE(m.write(arch::kMsrApicBase, 0x0E00'0800, CpuWorld::Normal).has_value());
   EXPECT_EQ(m.apic_base(), 0x0E00'0900u) << "the BSP flag cannot be written";
-  EXPECT_TRUE(m.write(kMsrSmrrMask, 0xFF00'0C00, CpuWorld::Mm).has_value());
-  EXPECT_FALSE(m.write(kMsrSmrrMask, 0, CpuWorld::Mm).has_value()) << "locked";
-  EXPECT_FALSE(m.write(kMsrSmrrBase, 6, CpuWorld::Mm).has_value());
+  EXPECT_TRUE(m.write(arch::kMsrSmrrMask, 0xFF00'0C00, CpuWorld::Mm).has_value());
+  EXPECT_FALSE(m.write(arch::kMsrSmrrMask, 0, CpuWorld::Mm).has_value()) << "locked";
+  EXPECT_FALSE(m.write(arch::kMsrSmrrBase, 6, CpuWorld::Mm).has_value());
   MsrFile q35(Profile::Q35Tcg, true);
-  EXPECT_TRUE(q35.write(kMsrSmrrMask, 0xFF00'0800, CpuWorld::Mm).has_value()) << "ignored";
+  EXPECT_TRUE(q35.write(arch::kMsrSmrrMask, 0xFF00'0800, CpuWorld::Mm).has_value()) << "ignored";
   EXPECT_EQ(q35.smrr(), Range{});
 }
 
 TEST(MsrFile, MonitorControlIsWrittenInMmOnly) {
   MsrFile m(Profile::Reference, true);
-  EXPECT_NE(m.read(kMsrVmxBasic, CpuWorld::Mm).value_or(0), 0u);
-  EXPECT_FALSE(m.write(kMsrVmxBasic, 0, CpuWorld::Mm).has_value());
-  EXPECT_FALSE(m.write(kMsrSmmMonitorControl, 0x0FFC'0001, CpuWorld::Normal).has_value());
-  EXPECT_FALSE(m.write(kMsrSmmMonitorControl, 0x0FFC'0003, CpuWorld::Mm).has_value()) << "reserved bit";
-  EXPECT_TRUE(m.write(kMsrSmmMonitorControl, 0x0FFC'0001, CpuWorld::Mm).has_value());
-  EXPECT_EQ(m.read(kMsrSmmMonitorControl, CpuWorld::Normal), 0x0FFC'0001u);
+  EXPECT_NE(m.read(arch::kMsrVmxBasic, CpuWorld::Mm).value_or(0), 0u);
+  EXPECT_FALSE(m.write(arch::kMsrVmxBasic, 0, CpuWorld::Mm).has_value());
+  EXPECT_FALSE(m.write(arch::kMsrSmmMonitorControl, 0x0FFC'0001, CpuWorld::Normal).has_value());
+  EXPECT_FALSE(m.write(arch::kMsrSmmMonitorControl, 0x0FFC'0003, CpuWorld::Mm).has_value()) << "reserved bit";
+  EXPECT_TRUE(m.write(arch::kMsrSmmMonitorControl, 0x0FFC'0001, CpuWorld::Mm).has_value());
+  EXPECT_EQ(m.read(arch::kMsrSmmMonitorControl, CpuWorld::Normal), 0x0FFC'0001u);
   MsrFile const q35(Profile::Q35Tcg, true);
-  EXPECT_EQ(q35.read(kMsrVmxBasic, CpuWorld::Mm), 0u) << "no VMX";
+  EXPECT_EQ(q35.read(arch::kMsrVmxBasic, CpuWorld::Mm), 0u) << "no VMX";
 }
 
 TEST(MsrFile, CodeAccessCheckIsLockedByItsLock) {
   MsrFile m(Profile::Reference, true);
-  EXPECT_EQ(m.read(kMsrSmmMcaCap, CpuWorld::Mm), kSmmCodeAccessCheckCap);
-  EXPECT_FALSE(m.read(kMsrSmmMcaCap, CpuWorld::Normal).has_value());
+  EXPECT_EQ(m.read(arch::kMsrSmmMcaCap, CpuWorld::Mm), arch::kSmmCodeAccessCap);
+  EXPECT_FALSE(m.read(arch::kMsrSmmMcaCap, CpuWorld::Normal).has_value());
   EXPECT_FALSE(m.code_check());
-  EXPECT_TRUE(m.write(kMsrSmmFeatureControl, kSmmCodeCheck | kSmmFeatureLock, CpuWorld::Mm).has_value());
+  EXPECT_TRUE(
+      m.write(arch::kMsrSmmFeatureControl, arch::kSmmCodeCheck | arch::kSmmFeatureLock, CpuWorld::Mm).has_value());
   EXPECT_TRUE(m.code_check());
-  EXPECT_FALSE(m.write(kMsrSmmFeatureControl, 0, CpuWorld::Mm).has_value());
+  EXPECT_FALSE(m.write(arch::kMsrSmmFeatureControl, 0, CpuWorld::Mm).has_value());
   EXPECT_TRUE(m.code_check());
 }
 

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include "core/base/types.hpp"
+
+/// Bits of control registers and RFLAGS (Intel SDM vol. 3, 2.3 and 2.5).
+namespace mm::arch {
+
+inline constexpr u64 kCr0WriteProtect = 1ull << 16;
+inline constexpr u64 kCr4MachineCheck = 1ull << 6;
+inline constexpr u64 kCr4Smap = 1ull << 21;
+
+inline constexpr u64 kFlagTrap = 1ull << 8;
+inline constexpr u64 kFlagVirtual8086 = 1ull << 17;
+
+}  // namespace mm::arch
