@@ -38,6 +38,17 @@ struct HobHandoff {
 };
 static_assert(sizeof(HobHandoff) == 56);
 
+struct HobMemoryAllocation {
+  HobHeader header{static_cast<u16>(HobType::MemoryAllocation), 48, 0};
+  Guid name;
+  u64 base = 0;
+  u64 length = 0;
+  u32 memory_type = 0;
+  u32 reserved = 0;
+};
+static_assert(sizeof(HobMemoryAllocation) == 48);
+
+/// A HobMemoryAllocation that goes on.
 struct HobMemoryAllocationModule {
   HobHeader header{static_cast<u16>(HobType::MemoryAllocation), 72, 0};
   Guid name;
@@ -59,6 +70,14 @@ struct HobResourceDescriptor {
   u64 resource_length = 0;
 };
 static_assert(sizeof(HobResourceDescriptor) == 48);
+inline constexpr u32 kResourceIo = 2;
+inline constexpr u32 kResourceIoReserved = 6;
+
+struct HobResourceDescriptor2 {
+  HobResourceDescriptor v1{{static_cast<u16>(HobType::ResourceDescriptor2), 56, 0}, {}, 0, 0, 0, 0};
+  u64 attributes = 0;  ///< EFI_MEMORY_*: how it can be cached, and what protects it
+};
+static_assert(sizeof(HobResourceDescriptor2) == 56);
 
 /// EFI_HOB_GUID_TYPE; the payload follows at byte 24.
 struct HobGuid {

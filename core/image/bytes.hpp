@@ -2,7 +2,9 @@
 #pragma once
 
 #include <concepts>
+#include <optional>
 #include <span>
+#include <type_traits>
 
 #include "core/base/guid.hpp"
 #include "core/base/types.hpp"
@@ -44,6 +46,18 @@ constexpr Guid load_guid(Bytes bytes, u64 offset) noexcept {
     g.data4[static_cast<std::size_t>(i)] = load_le<u8>(bytes, offset + 8 + i);
   }
   return g;
+}
+
+/// A T as it lies at `offset`; nothing when it is not entirely inside `bytes`.
+template <typename T>
+  requires std::is_trivially_copyable_v<T>
+std::optional<T> load_object(Bytes bytes, u64 offset) noexcept {
+  if (!fits(bytes, offset, sizeof(T))) {
+    return std::nullopt;
+  }
+  T object;
+  __builtin_memcpy(&object, bytes.data() + offset, sizeof(T));
+  return object;
 }
 
 /// bytes[offset, offset + size), cut to what there is.

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "core/abi/hob.hpp"
+#include "core/abi/hob_list.hpp"
 #include "core/image/bytes.hpp"
 #include "core/loader/types.hpp"
 #include "hal/roles/machine.hpp"
@@ -20,68 +20,58 @@ struct Hob {
   /// Whether this is a GUID extension HOB of `name`.
   constexpr bool is_guid(Guid const& name) const noexcept {
     return type == abi::HobType::GuidExtension && bytes.size() >= sizeof(abi::HobGuid) &&
-           image::load_guid(bytes, 8) == name;
+           image::load_guid(bytes, sizeof(abi::HobHeader)) == name;
   }
   /// Payload of a GUID extension HOB.
   constexpr image::Bytes payload() const noexcept { return image::slice(bytes, sizeof(abi::HobGuid), bytes.size()); }
+
+  /// The HOB as a T; nothing when it is of another type or shorter.
+  template <typename T>
+  std::optional<T> as(abi::HobType wanted) const noexcept {
+    return type == wanted ? image::load_object<T>(bytes, 0) : std::nullopt;
+  }
+  /// The payload of the GUID extension HOB `name` as a T; nothing when it is another HOB or shorter.
+  template <typename T>
+  std::optional<T> payload_as(Guid const& name) const noexcept {
+    return is_guid(name) ? image::load_object<T>(bytes, sizeof(abi::HobGuid)) : std::nullopt;
+  }
 };
 
-/// Walks a HOB list inside a span. The PHIT's end pointer is not used.
+/// Walks a HOB list inside a span.
 class HobWalker {
  public:
-  constexpr explicit HobWalker(image::Bytes list) noexcept : list_(list) {}
+  constexpr explicit HobWalker(image::Bytes list) noexcept : list_(list), walk_(Headers{list}, list.size()) {}
 
   /// The next HOB before END, nothing at END. HobTruncated, HobLength; then the walk is over.
   constexpr std::expected<std::optional<Hob>, LoadError> next() noexcept {
-    u64 const at = at_;
     if (ended_) {
       return std::optional<Hob>{};
     }
-    ended_ = true;
-    if (!image::fits(list_, at, sizeof(abi::HobHeader))) {
-      return fail(LoadProblem::HobTruncated, at);
+    auto const step = walk_.next();
+    ended_ = !step || step->is_end();
+    if (!step) {
+      bool const short_list = step.error().fault == abi::HobFault::Truncated;
+      return std::unexpected(LoadError{short_list ? LoadProblem::HobTruncated : LoadProblem::HobLength,
+                                       Status::CompromisedData,
+                                       {},
+                                       step.error().offset});
     }
-    auto const type = static_cast<abi::HobType>(image::load_le<u16>(list_, at));
-    u64 const length = image::load_le<u16>(list_, at + 2);
-    if (type == abi::HobType::EndOfHobList) {
+    if (ended_) {
       return std::optional<Hob>{};
     }
-    if (length < least(type) || length % 8 != 0) {
-      return fail(LoadProblem::HobLength, at);
-    }
-    if (!image::fits(list_, at, length)) {
-      return fail(LoadProblem::HobTruncated, at);
-    }
-    ended_ = false;
-    at_ = at + length;
-    return Hob{type, at, image::slice(list_, at, length)};
+    return Hob{step->type(), step->offset, image::slice(list_, step->offset, step->header.length)};
   }
 
  private:
-  static constexpr u64 least(abi::HobType type) noexcept {
-    switch (type) {
-      case abi::HobType::Handoff:
-        return sizeof(abi::HobHandoff);
-      case abi::HobType::MemoryAllocation:
-        return 48;
-      case abi::HobType::ResourceDescriptor:
-        return sizeof(abi::HobResourceDescriptor);
-      case abi::HobType::ResourceDescriptor2:
-        return 56;
-      case abi::HobType::GuidExtension:
-        return sizeof(abi::HobGuid);
-      case abi::HobType::Fv:
-        return sizeof(abi::HobFv);
-      default:
-        return sizeof(abi::HobHeader);
+  struct Headers {
+    image::Bytes list;
+    constexpr abi::HobHeader operator()(u64 offset) const noexcept {
+      return {image::load_le<u16>(list, offset), image::load_le<u16>(list, offset + 2), 0};
     }
-  }
-  static constexpr std::unexpected<LoadError> fail(LoadProblem p, u64 at) noexcept {
-    return std::unexpected(LoadError{p, Status::CompromisedData, {}, at});
-  }
+  };
 
   image::Bytes list_;
-  u64 at_ = 0;
+  abi::HobWalk<Headers> walk_;
   bool ended_ = false;
 };
 
@@ -128,6 +118,9 @@ class HobWriter {
   u64 at_;
 };
 
+/// The longest HOB: its length has 16 bits and is a multiple of 8.
+inline constexpr u64 kMaxHobBytes = 0xFFF8;
+/// Bytes of a GUID HOB with this payload.
 constexpr u64 guid_hob_bytes(u64 payload) noexcept { return align_up(sizeof(abi::HobGuid) + payload, 8); }
 
 }  // namespace mm::loader
