@@ -126,8 +126,7 @@ Checked<void> Supervisor<M>::initialise(Cpu& cpu, PhysAddr hob_list) noexcept {
   root_ = cpu.read_cr3() & memory::pte::kAddress;
   address_limit_ = memory::address_limit(cpu.physical_address_bits());
   Ground const ground{machine_.mmram(), machine_.own_code(), address_limit_};
-  HandoverReader<Cpu> reader(cpu, PhysAddr{root_}, ground, images_);
-  MM_TRY_ASSIGN(Handover const handover, reader.read(hob_list));
+  MM_TRY_ASSIGN(Handover const handover, read_handover(cpu, PhysAddr{root_}, hob_list, ground, images_));
   image_count_ = handover.images;
   options_ = handover.options;
   cpu_count_ = handover.cpus;
