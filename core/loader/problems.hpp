@@ -38,9 +38,17 @@ constexpr LoadProblem load_problem(image::PeProblem p) noexcept {
     case PeProblem::RelocationType:
     case PeProblem::RelocationTarget:
       return LoadProblem::ImageRelocations;
-    default:
-      return LoadProblem::ImageHeader;
+    case PeProblem::Truncated:
+    case PeProblem::DosMagic:
+    case PeProblem::HeaderOverlap:
+    case PeProblem::HeaderAlignment:
+    case PeProblem::HeaderOffset:
+    case PeProblem::PeSignature:
+    case PeProblem::OptionalHeaderSize:
+    case PeProblem::SectionCount:
+      break;
   }
+  return LoadProblem::ImageHeader;
 }
 
 /// Problem of the loader for a problem of a firmware volume.
@@ -54,9 +62,29 @@ constexpr LoadProblem load_problem(image::FvProblem p) noexcept {
       return LoadProblem::FvFile;
     case FvProblem::SectionSize:
       return LoadProblem::FvSection;
-    default:
-      return LoadProblem::FvHeader;
+    case FvProblem::Truncated:
+    case FvProblem::Signature:
+    case FvProblem::FileSystem:
+    case FvProblem::Revision:
+    case FvProblem::HeaderLength:
+    case FvProblem::HeaderChecksum:
+    case FvProblem::Length:
+    case FvProblem::BlockMap:
+    case FvProblem::ExtHeader:
+      break;
   }
+  return LoadProblem::FvHeader;
+}
+
+template <typename T>
+using Result = std::expected<T, LoadError>;
+
+constexpr std::unexpected<LoadError> fail(LoadProblem problem, Status status, u64 offset = 0,
+                                          Guid const& file = {}) noexcept {
+  return std::unexpected(LoadError{problem, status, file, offset});
+}
+constexpr std::unexpected<LoadError> fail(image::FvError e, Guid const& file = {}) noexcept {
+  return fail(load_problem(e.problem), Status::VolumeCorrupted, e.offset, file);
 }
 
 }  // namespace mm::loader

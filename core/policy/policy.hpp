@@ -29,6 +29,7 @@ enum class IoTrap : u32 { None = 0, Read = 1, Write = 2 };
 /// platform uses has some hundred entries of 8 bytes; this is room for 8,000.
 inline constexpr u64 kMaxBytes = 64 << 10;
 inline constexpr u64 kHeaderSize = 40;
+inline constexpr u64 kSizeAt = 4;  ///< in the header: bytes of the whole blob
 inline constexpr u64 kRootSize = 24;
 inline constexpr u64 kMemDescriptorSize = 24;
 
@@ -95,7 +96,7 @@ class View {
     return static_cast<T>(v);
   }
   constexpr u64 bytes() const noexcept { return bytes_.size(); }
-  constexpr u32 size() const noexcept { return get<u32>(4); }
+  constexpr u32 size() const noexcept { return get<u32>(kSizeAt); }
   constexpr u32 root_offset() const noexcept { return get<u32>(32); }
   constexpr u32 root_count() const noexcept { return get<u32>(36); }
   constexpr u64 root_at(u32 i) const noexcept { return root_offset() + u64{i} * kRootSize; }
