@@ -4,6 +4,7 @@
 #include <concepts>
 
 #include "core/base/types.hpp"
+#include "core/memory/page_walk.hpp"
 #include "hal/roles/machine.hpp"
 
 /// 4-level identity page tables (Intel SDM vol. 3, 4.5): what MM may reach, and how.
@@ -30,18 +31,6 @@ template <typename S>
 concept PageSource = requires(S& s) {
   { s.take_page() } noexcept -> std::same_as<Expected<PhysAddr>>;
 };
-
-namespace pte {
-inline constexpr u64 kPresent = 1ull << 0;
-inline constexpr u64 kWritable = 1ull << 1;
-inline constexpr u64 kUser = 1ull << 2;
-inline constexpr u64 kAccessed = 1ull << 5;
-inline constexpr u64 kDirty = 1ull << 6;
-inline constexpr u64 kLarge = 1ull << 7;
-inline constexpr u64 kNoExecute = 1ull << 63;
-inline constexpr u64 kAddress = 0x000F'FFFF'FFFF'F000;
-inline constexpr u64 kTable = kPresent | kWritable | kUser | kAccessed;  ///< rights of an entry that points to a table
-}  // namespace pte
 
 /// Identity mapping reaches the lower canonical half only.
 inline constexpr u64 kAddressLimit = 1ull << 47;
@@ -88,7 +77,7 @@ class PageTables {
         continue;
       }
       for (; addr < stop; addr += kPageSize) {
-        store(table, index(addr, 0), leaf_entry(addr, attr));
+        store(table, pte::index(addr, 0), leaf_entry(addr, attr));
       }
     }
     return {};
@@ -100,19 +89,8 @@ class PageTables {
     if (addr >= kAddressLimit) {
       return std::unexpected(Status::NoMapping);
     }
-    u64 rights = kFullRights;
-    u64 table = raw(root_);
-    for (unsigned level = 3;; --level) {
-      u64 const entry = load(table, index(addr, level));
-      if ((entry & pte::kPresent) == 0) {
-        return std::unexpected(Status::NoMapping);
-      }
-      rights = combine(rights, entry);
-      if (level == 0 || is_large(entry, level)) {
-        return attributes(rights);
-      }
-      table = entry & pte::kAddress;
-    }
+    auto const leaf = find_leaf(loads(), raw(root_), addr);
+    return leaf ? Expected<PageAttr>(attributes(*leaf)) : std::unexpected(Status::NoMapping);
   }
 
   /// The one set of rights that every page touched by `range` has. NoMapping when one is absent or they differ;
@@ -137,39 +115,45 @@ class PageTables {
     return first;
   }
 
-  /// Calls f(Range, PageAttr) for each present leaf in ascending order; neighbours are not merged.
+  /// Calls f(Range, PageAttr) for each present leaf of the lower canonical half in ascending order; neighbours are not
+  /// merged.
   template <typename F>
   void for_each_leaf(F&& f) noexcept {
-    walk(raw(root_), 3, 0, kFullRights, f);
+    visit(loads(), raw(root_), [&f](TableEntry const& entry) noexcept {
+      bool const ours = entry.linear < kAddressLimit;
+      if (ours && entry.is_leaf()) {
+        f(Range{entry.linear, entry.bytes()}, attributes(entry));
+      }
+      return ours;
+    });
   }
 
   /// Calls f(PhysAddr) for each page that holds a table, the root first.
   template <typename F>
   void for_each_table(F&& f) noexcept {
-    walk_tables(raw(root_), 3, f);
+    f(root_);
+    visit(loads(), raw(root_), [&f](TableEntry const& entry) noexcept {
+      if (!entry.is_leaf()) {
+        f(PhysAddr{entry.target()});
+      }
+      return entry.level > 1;  // the entries of a last table are no tables
+    });
   }
 
  private:
-  static constexpr u64 kEntries = 512;
-  static constexpr u64 kLastTableMask = (kEntries << kPageShift) - 1;  ///< what one level-1 table maps, minus 1
-  static constexpr u64 kFullRights = pte::kWritable | pte::kUser;
+  static constexpr u64 kLastTableMask = (pte::kEntries << kPageShift) - 1;  ///< what one level-1 table maps, minus 1
 
   static constexpr bool valid(Range r) noexcept {
     return r.size != 0 && r.base < kAddressLimit && r.size <= kAddressLimit - r.base;
   }
   static constexpr u64 smaller(u64 a, u64 b) noexcept { return a < b ? a : b; }
-  static constexpr unsigned shift(unsigned level) noexcept { return 12 + 9 * level; }
-  static constexpr u64 index(u64 addr, unsigned level) noexcept { return addr >> shift(level) & (kEntries - 1); }
-  static constexpr bool is_large(u64 entry, unsigned level) noexcept {
-    return (level == 1 || level == 2) && (entry & pte::kLarge) != 0;
-  }
-  static constexpr u64 combine(u64 rights, u64 entry) noexcept {
-    return (rights & entry & kFullRights) | ((rights | entry) & pte::kNoExecute);
-  }
-  static constexpr PageAttr attributes(u64 rights) noexcept {
-    return {true, (rights & pte::kWritable) != 0, (rights & pte::kUser) != 0, (rights & pte::kNoExecute) == 0};
+  static constexpr PageAttr attributes(TableEntry const& entry) noexcept {
+    return {true, entry.writable(), entry.user(), entry.executable()};
   }
 
+  auto loads() noexcept {
+    return [&memory = memory_](u64 at) noexcept { return hal::read_object<u64>(memory, PhysAddr{at}); };
+  }
   u64 load(u64 table, u64 i) noexcept { return hal::read_object<u64>(memory_, PhysAddr{table + i * 8}); }
   void store(u64 table, u64 i, u64 entry) noexcept { hal::write_object(memory_, PhysAddr{table + i * 8}, entry); }
 
@@ -177,8 +161,8 @@ class PageTables {
   template <PageSource Source>
   Expected<u64> last_table(u64 addr, bool create, Source& source) noexcept {
     u64 table = raw(root_);
-    for (unsigned level = 3; level > 0; --level) {
-      u64 const i = index(addr, level);
+    for (unsigned level = pte::kRootLevel; level > 0; --level) {
+      u64 const i = pte::index(addr, level);
       u64 entry = load(table, i);
       if ((entry & pte::kPresent) == 0) {
         if (!create) {
@@ -187,7 +171,7 @@ class PageTables {
         MM_TRY_ASSIGN(PhysAddr const page, source.take_page());
         entry = raw(page) | pte::kTable;
         store(table, i, entry);
-      } else if (is_large(entry, level)) {
+      } else if (pte::is_large(entry, level)) {
         MM_TRY_ASSIGN(entry, split(entry, level, source));
         store(table, i, entry);
       }
@@ -200,42 +184,13 @@ class PageTables {
   template <PageSource Source>
   Expected<u64> split(u64 entry, unsigned level, Source& source) noexcept {
     MM_TRY_ASSIGN(PhysAddr const page, source.take_page());
-    u64 const base = entry & pte::kAddress & ~((1ull << shift(level)) - 1);
+    u64 const base = entry & pte::kAddress & ~((1ull << pte::shift(level)) - 1);
     u64 const flags = entry & (pte::kNoExecute | 0x7F);
     u64 const size_bit = level == 2 ? pte::kLarge : 0;
-    for (u64 i = 0; i < kEntries; ++i) {
-      store(raw(page), i, (base + (i << shift(level - 1))) | flags | size_bit);
+    for (u64 i = 0; i < pte::kEntries; ++i) {
+      store(raw(page), i, (base + (i << pte::shift(level - 1))) | flags | size_bit);
     }
     return raw(page) | pte::kTable;
-  }
-
-  template <typename F>
-  void walk(u64 table, unsigned level, u64 base, u64 rights, F& f) noexcept {
-    u64 const count = level == 3 ? kEntries / 2 : kEntries;  // the lower canonical half
-    for (u64 i = 0; i < count; ++i) {
-      u64 const entry = load(table, i);
-      if ((entry & pte::kPresent) == 0) {
-        continue;
-      }
-      u64 const at = base + (i << shift(level));
-      u64 const now = combine(rights, entry);
-      if (level == 0 || is_large(entry, level)) {
-        f(Range{at, 1ull << shift(level)}, attributes(now));
-      } else {
-        walk(entry & pte::kAddress, level - 1, at, now, f);
-      }
-    }
-  }
-
-  template <typename F>
-  void walk_tables(u64 table, unsigned level, F& f) noexcept {
-    f(PhysAddr{table});
-    for (u64 i = 0; level != 0 && i < kEntries; ++i) {
-      u64 const entry = load(table, i);
-      if ((entry & pte::kPresent) != 0 && !is_large(entry, level)) {
-        walk_tables(entry & pte::kAddress, level - 1, f);
-      }
-    }
   }
 
   Mem& memory_;

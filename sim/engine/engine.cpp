@@ -122,6 +122,7 @@ struct Engine::Impl {
   std::array<u8, 2> opcode_at(u64 at) const noexcept;
   std::size_t instruction_at(u64 at, std::span<u8> out) const noexcept;
   bool goes_through_gate(hal::UserContext const& user) const noexcept;
+  u64 table_entry(u64 at) const noexcept;
   u64 leaf(u64 address) const noexcept;
   void hide_untranslatable() noexcept;
   std::expected<void, std::string> leave_private_pages();
@@ -410,27 +411,23 @@ void Engine::Impl::forget_exception(uc_context* context) noexcept {
   uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
 }
 
-u64 Engine::Impl::leaf(u64 address) const noexcept {
-  u64 table = cr3 & pte::kAddress;
-  u64 rights = pte::kWritable | pte::kUser;
-  for (int shift = 39;; shift -= 9) {
-    u64 const at = table + (address >> shift & 511) * 8;
-    if (at + 8 > config.ram.size()) {
-      return 0;
-    }
-    u64 entry = 0;
-    std::memcpy(&entry, config.ram.data() + at, 8);
-    if ((entry & pte::kPresent) == 0) {
-      return 0;
-    }
-    rights &= entry;
-    if (shift == 12 || (shift < 39 && (entry & pte::kLarge) != 0)) {
-      u64 const inside = address & ((1ull << shift) - 1) & ~(kPageSize - 1);
-      return ((entry & pte::kAddress & ~((1ull << shift) - 1)) + inside) | rights | pte::kPresent |
-             (entry & pte::kNoExecute);
-    }
-    table = entry & pte::kAddress;
+/// An entry of a page table in RAM; where there is none, one that is not present.
+u64 Engine::Impl::table_entry(u64 at) const noexcept {
+  u64 entry = 0;
+  if (at + sizeof entry <= config.ram.size()) {
+    std::memcpy(&entry, config.ram.data() + at, sizeof entry);
   }
+  return entry;
+}
+
+u64 Engine::Impl::leaf(u64 address) const noexcept {
+  auto const found = memory::find_leaf([this](u64 at) noexcept { return table_entry(at); }, cr3, address);
+  if (!found) {
+    return 0;
+  }
+  u64 const inside = address & (found->bytes() - 1) & ~(kPageSize - 1);
+  return (found->target() + inside) | (found->rights & pte::kFullRights) | pte::kPresent |
+         (found->value & pte::kNoExecute);
 }
 
 bool Engine::Impl::read_code(u64 at, std::span<u8> out) const noexcept {
@@ -658,31 +655,16 @@ void Engine::Impl::watch_refused() noexcept {
 /// Calls f(address, physical address) for each 4 KiB page that ring 3 may execute.
 template <typename F>
 void Engine::Impl::for_each_code_page(F&& f) const {
-  auto visit = [&](auto& self, u64 table, u64 base, int shift) -> void {
-    if (table + kPageSize > config.ram.size()) {
-      return;
-    }
-    for (u64 i = 0; i < 512; ++i) {
-      u64 entry = 0;
-      std::memcpy(&entry, config.ram.data() + table + i * 8, 8);
-      u64 const page = base + (i << shift);
-      u64 const to = entry & pte::kAddress;
-      if ((entry & pte::kPresent) == 0 || (entry & pte::kUser) == 0 || (entry & pte::kNoExecute) != 0) {
-        continue;
-      }
-      if (shift > 12 && (shift == 39 || (entry & pte::kLarge) == 0)) {
-        self(self, to, page, shift - 9);
-        continue;
-      }
-      for (u64 at = 0; at < u64{1} << shift; at += kPageSize) {
-        u64 const physical = (to & ~((u64{1} << shift) - 1)) + at;
-        if (physical + kPageSize <= config.ram.size()) {
-          f(page + at, physical);
-        }
-      }
-    }
-  };
-  visit(visit, cr3 & pte::kAddress, 0, 39);
+  memory::visit([this](u64 at) noexcept { return table_entry(at); }, cr3,
+                [&](memory::TableEntry const& entry) {
+                  bool const reachable = entry.user() && entry.executable();
+                  for (u64 at = 0; reachable && entry.is_leaf() && at < entry.bytes(); at += kPageSize) {
+                    if (entry.target() + at + kPageSize <= config.ram.size()) {
+                      f(entry.linear + at, entry.target() + at);
+                    }
+                  }
+                  return reachable;
+                });
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -232,43 +232,42 @@ u64 SimMachine::user_blocks() const noexcept {
   return sum;
 }
 
+/// An entry of a page table in RAM; where there is none, one that is not present.
+u64 SimMachine::table_entry(u64 at) const noexcept {
+  u64 entry = 0;
+  if (ram_.holds(at, sizeof entry)) {
+    std::memcpy(&entry, ram_.at(at), sizeof entry);
+  }
+  return entry;
+}
+
 u64 SimMachine::survey(std::vector<UserPage>& out, Saved* note) const {
   u64 code = kCodeBasis;
-  auto visit = [&](auto& self, u64 table, u64 base, int shift, u64 rights, u64 no_execute) -> void {
-    if (!ram_.holds(table, kPageSize)) {
-      return;
-    }
-    if (note != nullptr) {
+  auto const note_table = [&](u64 table) {
+    if (note != nullptr && ram_.holds(table, kPageSize)) {
       note->is_table[table >> kPageShift] = 1;
     }
-    for (u64 i = 0; i < 512; ++i) {
-      u64 entry = 0;
-      std::memcpy(&entry, ram_.at(table + i * 8), 8);
-      if ((entry & pte::kPresent) == 0) {
-        continue;
-      }
-      u64 const here = rights & entry;
-      u64 const nx = no_execute | (entry & pte::kNoExecute);
-      u64 const page = entry & pte::kAddress;
-      if (shift > 12 && (entry & pte::kLarge) == 0) {
-        self(self, page, base + (i << shift), shift - 9, here, nx);
-        continue;
-      }
-      if ((here & pte::kUser) == 0 || !ram_.holds(page, kPageSize)) {
-        continue;
-      }
-      if (nx == 0) {
-        code = ((code ^ (base + (i << shift))) * kMix ^ page) * kMix;
-        if (note != nullptr) {
-          note->is_code[page >> kPageShift] = 1;
-        }
-      }
-      if (shift == 12 && (here & pte::kWritable) != 0) {
-        out.push_back({table + i * 8, page});
+  };
+  auto const note_leaf = [&](memory::TableEntry const& leaf) {
+    if (!leaf.user() || !ram_.holds(leaf.target(), kPageSize)) {
+      return;
+    }
+    if (leaf.executable()) {
+      code = ((code ^ leaf.linear) * kMix ^ leaf.target()) * kMix;
+      if (note != nullptr) {
+        note->is_code[leaf.target() >> kPageShift] = 1;
       }
     }
+    if (leaf.level == 0 && leaf.writable()) {
+      out.push_back({leaf.at, leaf.target()});
+    }
   };
-  visit(visit, placement_.cr3 & pte::kAddress, 0, 39, pte::kUser | pte::kWritable, 0);
+  note_table(placement_.cr3 & pte::kAddress);
+  memory::visit([this](u64 at) noexcept { return table_entry(at); }, placement_.cr3,
+                [&](memory::TableEntry const& entry) {
+                  entry.is_leaf() ? note_leaf(entry) : note_table(entry.target());
+                  return true;
+                });
   return code;
 }
 
@@ -282,20 +281,15 @@ bool SimMachine::maybe_written(UserPage const& page) const noexcept {
 }
 
 void SimMachine::open_pages() noexcept {
-  auto const visit = [&](auto& self, u64 table, int shift) -> void {
-    for (u64 at = table; at < table + kPageSize; at += 8) {
-      u64 entry = 0;
-      std::memcpy(&entry, ram_.at(at), 8);
-      if ((entry & pte::kPresent) != 0 && shift > 12) {
-        self(self, entry & pte::kAddress, shift - 9);
-      } else if ((entry & pte::kPresent) != 0) {
-        entry |= pte::kUser;
-        ram_.mark(at);
-        std::memcpy(ram_.at(at), &entry, 8);
-      }
-    }
-  };
-  visit(visit, placement_.cr3 & pte::kAddress, 39);
+  memory::visit([this](u64 at) noexcept { return table_entry(at); }, placement_.cr3,
+                [this](memory::TableEntry const& entry) {
+                  if (entry.is_leaf()) {
+                    u64 const open = entry.value | pte::kUser;
+                    ram_.mark(entry.at);
+                    std::memcpy(ram_.at(entry.at), &open, sizeof open);
+                  }
+                  return true;
+                });
   flush_all();
 }
 
@@ -436,28 +430,16 @@ void SimMachine::Cpu::hlt() noexcept {
 
 /// Entry of the leaf that maps `address`, its rights the conjunction over all levels; 0 when not present.
 u64 SimMachine::Cpu::walk(u64 address) const noexcept {
-  u64 table = machine_.placement_.cr3 & pte::kAddress;
-  u64 rights = pte::kWritable | pte::kUser;
   if (address >= memory::kAddressLimit) {
     return 0;
   }
-  for (int shift = 39;; shift -= 9) {
-    u64 const at = table + (address >> shift & 511) * 8;
-    if (!machine_.ram_.holds(at, 8)) {
-      return 0;
-    }
-    u64 entry = 0;
-    std::memcpy(&entry, machine_.ram_.at(at), 8);
-    if ((entry & pte::kPresent) == 0) {
-      return 0;
-    }
-    rights &= entry;
-    if (shift == 12 || (shift < 39 && (entry & pte::kLarge) != 0)) {
-      u64 const inside = address & ((u64{1} << shift) - 1) & ~(kPageSize - 1);
-      return ((entry & pte::kAddress & ~((u64{1} << shift) - 1)) + inside) | rights | pte::kPresent;
-    }
-    table = entry & pte::kAddress;
+  auto const leaf =
+      memory::find_leaf([this](u64 at) noexcept { return machine_.table_entry(at); }, machine_.placement_.cr3, address);
+  if (!leaf) {
+    return 0;
   }
+  u64 const page = leaf->target() + (align_down(address, kPageSize) - leaf->linear);
+  return page | (leaf->rights & pte::kFullRights) | pte::kPresent;
 }
 
 void SimMachine::Cpu::fault(u64 address, u64 error, u64 vector) noexcept {

@@ -122,6 +122,7 @@ class SimMachine {
     bool off = false;
   };
   bool goes_on() const noexcept { return !halted_.has_value() && !off_ && !in_hlt_ && ring0_.empty(); }
+  u64 table_entry(u64 at) const noexcept;
   /// Finds the leaf entries of all pages that ring 3 can write; gives a hash of what it can execute, and where. At a
   /// snapshot also notes tables and code in `saved_`.
   u64 survey(std::vector<UserPage>& out, Saved* note) const;
