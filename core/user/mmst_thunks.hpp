@@ -26,9 +26,10 @@ struct MmstThunks {
         return core != nullptr ? core->ap_procedure(a, b) : Status::NotReady;
       case abi::UserCommand::UserFault:
         return core != nullptr ? core->fault(a) : Status::NotReady;
-      default:
-        return Status::InvalidParameter;
+      case abi::UserCommand::StartUserCore:
+        break;
     }
+    return Status::InvalidParameter;
   }
 
   /// An MMST with every function in place and nothing else.
@@ -57,7 +58,7 @@ struct MmstThunks {
 
   static Status MM_EFIAPI read_save_state(MmCpuProtocol const* self, u64 width, u32 id, u64 cpu,
                                           void* buffer) noexcept {
-    return on_bsp([&](auto& core) { return core.read_save_state(self, width, id, cpu, buffer); });
+    return on_bsp([&](auto& services) { return services.read_save_state(self, width, id, cpu, buffer); });
   }
   static Status MM_EFIAPI write_save_state(MmCpuProtocol const*, u64, u32, u64, void*) noexcept {
     return Status::Unsupported;
@@ -71,59 +72,60 @@ struct MmstThunks {
   /// A driver has the MMST only after start(), so there is a core.
   template <typename F>
   static Status on_bsp(F&& service) noexcept {
-    auto& core = *Site::core();
-    return core.on_ap() ? Status::AccessDenied : service(core);
+    auto& services = Site::core()->services();
+    return services.on_ap() ? Status::AccessDenied : service(services);
   }
 
   static Status MM_EFIAPI install_configuration_table(MmSystemTable const*, Guid const* guid, void* what,
                                                       u64) noexcept {
-    return on_bsp([&](auto& core) { return core.install_configuration_table(guid, what); });
+    return on_bsp([&](auto& services) { return services.install_configuration_table(guid, what); });
   }
   /// MmIo, until a CPU I/O driver puts its own functions here (C and edk2 answer the same).
   static Status MM_EFIAPI no_io(void const*, u64, u64, u64, void*) noexcept { return Status::NotAvailableYet; }
   static Status MM_EFIAPI allocate_pool(u32 type, u64 size, void** buffer) noexcept {
-    return on_bsp([&](auto& core) { return core.allocate_pool(type, size, buffer); });
+    return on_bsp([&](auto& services) { return services.allocate_pool(type, size, buffer); });
   }
   static Status MM_EFIAPI free_pool(void* buffer) noexcept {
-    return on_bsp([&](auto& core) { return core.free_pool(buffer); });
+    return on_bsp([&](auto& services) { return services.free_pool(buffer); });
   }
   static Status MM_EFIAPI allocate_pages(u32 type, u32 memory_type, u64 pages, u64* memory) noexcept {
-    return on_bsp([&](auto& core) { return core.allocate_pages(type, memory_type, pages, memory); });
+    return on_bsp([&](auto& services) { return services.allocate_pages(type, memory_type, pages, memory); });
   }
   static Status MM_EFIAPI free_pages(u64 memory, u64 pages) noexcept {
-    return on_bsp([&](auto& core) { return core.free_pages(memory, pages); });
+    return on_bsp([&](auto& services) { return services.free_pages(memory, pages); });
   }
   static Status MM_EFIAPI startup_this_ap(ApProcedureFn procedure, u64 cpu, void* argument) noexcept {
-    return on_bsp(
-        [&](auto& core) { return core.startup_this_ap(reinterpret_cast<u64>(procedure), cpu, address_of(argument)); });
+    return on_bsp([&](auto& services) {
+      return services.startup_this_ap(reinterpret_cast<u64>(procedure), cpu, address_of(argument));
+    });
   }
   static Status MM_EFIAPI install_protocol(Handle* handle, Guid const* protocol, u32 type, void* interface) noexcept {
-    return on_bsp([&](auto& core) { return core.install_protocol(handle, protocol, type, interface); });
+    return on_bsp([&](auto& services) { return services.install_protocol(handle, protocol, type, interface); });
   }
   static Status MM_EFIAPI uninstall_protocol(Handle handle, Guid const* protocol, void* interface) noexcept {
-    return on_bsp([&](auto& core) { return core.uninstall_protocol(handle, protocol, interface); });
+    return on_bsp([&](auto& services) { return services.uninstall_protocol(handle, protocol, interface); });
   }
   static Status MM_EFIAPI handle_protocol(Handle handle, Guid const* protocol, void** interface) noexcept {
-    return on_bsp([&](auto& core) { return core.handle_protocol(handle, protocol, interface); });
+    return on_bsp([&](auto& services) { return services.handle_protocol(handle, protocol, interface); });
   }
   static Status MM_EFIAPI register_protocol_notify(Guid const* protocol, NotifyFn function, void** token) noexcept {
-    return on_bsp([&](auto& core) { return core.register_protocol_notify(protocol, function, token); });
+    return on_bsp([&](auto& services) { return services.register_protocol_notify(protocol, function, token); });
   }
   static Status MM_EFIAPI locate_handle(u32 search, Guid const* protocol, void* key, u64* size,
                                         Handle* buffer) noexcept {
-    return on_bsp([&](auto& core) { return core.locate_handle(search, protocol, key, size, buffer); });
+    return on_bsp([&](auto& services) { return services.locate_handle(search, protocol, key, size, buffer); });
   }
   static Status MM_EFIAPI locate_protocol(Guid const* protocol, void* registration, void** interface) noexcept {
-    return on_bsp([&](auto& core) { return core.locate_protocol(protocol, registration, interface); });
+    return on_bsp([&](auto& services) { return services.locate_protocol(protocol, registration, interface); });
   }
   static Status MM_EFIAPI mmi_manage(Guid const* type, void const* context, void* buffer, u64* size) noexcept {
-    return on_bsp([&](auto& core) { return core.mmi_manage(type, context, buffer, size); });
+    return on_bsp([&](auto&) { return Site::core()->events().manage(type, context, buffer, size); });
   }
   static Status MM_EFIAPI mmi_handler_register(MmiHandlerFn function, Guid const* type, Handle* dispatch) noexcept {
-    return on_bsp([&](auto& core) { return core.mmi_handler_register(function, type, dispatch); });
+    return on_bsp([&](auto& services) { return services.mmi_handler_register(function, type, dispatch); });
   }
   static Status MM_EFIAPI mmi_handler_unregister(Handle dispatch) noexcept {
-    return on_bsp([&](auto& core) { return core.mmi_handler_unregister(dispatch); });
+    return on_bsp([&](auto& services) { return services.mmi_handler_unregister(dispatch); });
   }
 };
 

@@ -217,6 +217,10 @@ struct Bench {
 };
 
 /// A started core with a communicate buffer of one page and the supervisor-to-user page.
+///
+/// Not for the stack of a function that calls the system table itself: its pages make the frame over-aligned, and there
+/// GCC 12 restores a spilled register from a wrong offset after a call of the Microsoft convention (a slot that was
+/// written at RSP + 0x78 is read at RSP + 0x58, less by the shadow space that was given back in between).
 struct Machine : Bench {
   Machine() {
     hobs.add_guid_object(guids::gMmCommBufferHobGuid, abi::MmCommBuffer{address_of(buffer), 1, 0});
