@@ -13,6 +13,8 @@ import includes
 import scenario_files
 import scenario_page
 import storage
+import structure
+import switches
 import texts
 
 CHECKS = {
@@ -25,6 +27,11 @@ CHECKS = {
     "scenario_page": scenario_page.check,
     "format": formatting.check,
     "differences": differences.check,
+    "file_size": structure.check_file_size,
+    "class_size": structure.check_class_size,
+    "folder_size": structure.check_folder_size,
+    "cycles": structure.check_cycles,
+    "switches": switches.check,
 }
 
 

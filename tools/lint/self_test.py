@@ -13,6 +13,8 @@ import includes
 import scenario_files
 import scenario_page
 import storage
+import structure
+import switches
 import texts
 
 ALL_TREES = tempfile.TemporaryDirectory()
@@ -148,6 +150,67 @@ class Texts(unittest.TestCase):
         self.assertEqual(texts.check_readmes(tree.root)[0], [])
         tree.add("sim/README.md", "short\n")
         self.assertEqual(len(texts.check_readmes(tree.root)[0]), 1)
+
+
+class Structure(unittest.TestCase):
+    def test_file_size(self):
+        tree = Tree().add("core/a/x.hpp", "int i;\n" * 450).add("core/a/y.hpp", "int i;\n" * 451).add("tests/z.cpp", "\n" * 900)
+        problems, looked_at = structure.check_file_size(tree.root)
+        self.assertEqual([p.split(":")[0] for p in problems], ["core/a/y.hpp"])
+        self.assertEqual(looked_at, 2)
+
+    def test_data_members_are_counted(self):
+        for text, members in (("u64 a = 0, b = f(1, 2);", 2), ("std::map<u64, u64> m; u8 x[3] = {};", 2), ("int f() { u64 a; return a; }", 0),
+                              ("X(int a) : a_{a}, b_(1) {} int a_;", 1), ("static constexpr u64 kX = 1; using T = int;", 0),
+                              ("std::function<void(int)> f; void (*g)(int) = nullptr;", 2), ("struct In { int a; int b; }; In in;", 1),
+                              ("struct { int a; } named;", 1), ("X& operator=(X const&) = default; friend class Y;", 0),
+                              ("enum class E : u8 { A, B }; E e{};", 1), ("private: [[maybe_unused]] u64 a; public: alignas(16) u8 b;", 2),
+                              ("template <typename T> T get() const; u64 n() const noexcept;", 0)):
+            counted = [m for _, name, _, m in structure.classes("class X final : public Y<int> {\n" + text + "\n};\n") if name == "X"]
+            self.assertEqual(counted, [members], text)
+
+    def test_class_size(self):
+        wide = "struct Wide {\n" + "".join(f"  int m{i};\n" for i in range(16)) + "};\n"
+        long = "class Long {\n" + "  void f() {}\n" * 300 + "};\n"
+        apart = "template <typename T>\nclass Apart {\n  void f();\n};\n"
+        body = "template <typename T>\nvoid Apart<T>::f() {\n" + "  g();\n" * 300 + "}\n"
+        tree = Tree().add("core/a/x.hpp", "enum class Wide { A };\n" + wide + long + apart).add("core/a/y.hpp", body)
+        problems = structure.check_class_size(tree.root)[0]
+        self.assertEqual([p.split(" ")[1] for p in problems], ["Wide", "Long", "Apart"])
+
+    def test_folder_size(self):
+        tree = Tree()
+        for i in range(26):
+            tree.add(f"core/full/{i}.hpp", "").add(f"core/{i}/x.hpp", "")
+        self.assertEqual([p.split(":")[0] for p in structure.check_folder_size(tree.root)[0]], ["core/full"])
+
+    def test_cycles(self):
+        tree = Tree().add("core/a/x.hpp", '#include "core/b/y.hpp"\n').add("core/b/y.hpp", '#include "core/c/z.hpp"\n')
+        self.assertEqual(structure.check_cycles(tree.add("core/c/z.hpp", "").root)[0], [])
+        problems = structure.check_cycles(tree.add("core/c/z.hpp", '#include "core/a/x.hpp"\n').root)[0]
+        self.assertEqual(problems, ["folders that include each other: core/a, core/b, core/c"])
+
+    def test_exceptions_must_be_needed_and_reasoned(self):
+        def problems(rows: str, lines: int) -> list[str]:
+            tree = Tree().add("tools/lint/exceptions.toml", "[file_lines]\n" + rows)
+            return structure.check_file_size(tree.add("core/a/x.hpp", "\n" * lines).root)[0]
+
+        row = '"core/a/x.hpp" = { now = 500, why = "a reason" }\n'
+        self.assertEqual(problems(row, 500), [])
+        self.assertEqual(len(problems(row, 501)), 1)  # grown
+        self.assertIn("not needed any more", problems(row, 450)[0])
+        self.assertIn("not needed any more", problems(row.replace("x.hpp", "gone.hpp"), 450)[0])
+        self.assertIn("gives no reason", problems(row.replace("a reason", ""), 500)[0])
+
+    def test_switches(self):
+        def problems(switch: str) -> int:
+            return len(switches.check(Tree().add("core/a/x.cpp", f"void f() {{ {switch} }}\n").root)[0])
+
+        self.assertEqual(problems("switch (k) { case Kind::A: break; case hal::Kind::B: return; }"), 0)
+        self.assertEqual(problems("switch (k) { case Kind::A: break; default: break; }"), 1)
+        self.assertEqual(problems("switch (n) { case 1: break; case msr::kEfer: break; default: break; }"), 0)
+        self.assertEqual(problems("switch (k) { case Kind::A: switch (n) { case 1: break; default: break; } }"), 0)
+        self.assertEqual(problems("switch (n) { case 1: switch (f(k)) { case Kind::A: break; default: break; } }"), 1)
 
 
 class Others(unittest.TestCase):
