@@ -13,7 +13,7 @@
 
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
-#include "tests/unit/core_user/scripted.hpp"
+#include "tests/support/scripted_ring3.hpp"
 
 namespace {
 

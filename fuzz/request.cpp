@@ -11,7 +11,7 @@
 
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/world_watch.hpp"
-#include "tests/unit/core_policy/blob.hpp"
+#include "tests/support/policy_blob.hpp"
 #include "tools/lab/scenario/names.hpp"
 
 namespace mm::fuzz {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "fuzz/support/check.hpp"
-#include "tests/unit/core_supervisor/world.hpp"
+#include "tests/support/supervisor_world.hpp"
 
 namespace mm::fuzz {
 

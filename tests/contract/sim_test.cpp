@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tests/contract/host_suite.hpp"
-#include "tests/unit/sim/world.hpp"
+#include "tests/support/simulated_world.hpp"
 
 namespace mm::contract {
 namespace {

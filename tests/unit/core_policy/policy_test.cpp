@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
-#include "tests/unit/core_policy/blob.hpp"
+#include "tests/support/policy_blob.hpp"
 
 namespace mm::test {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/core_supervisor/world.hpp"
+#include "tests/support/supervisor_world.hpp"
 
 namespace mm::test {
 namespace {

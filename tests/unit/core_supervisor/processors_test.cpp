@@ -6,7 +6,7 @@
 #include <thread>
 #include <tuple>
 
-#include "tests/unit/core_supervisor/world.hpp"
+#include "tests/support/supervisor_world.hpp"
 
 /// Several CPUs: rendezvous, procedures on APs, who is the BSP.
 namespace mm::test {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
-#include "tests/unit/core_policy/blob.hpp"
-#include "tests/unit/core_supervisor/world.hpp"
+#include "tests/support/policy_blob.hpp"
+#include "tests/support/supervisor_world.hpp"
 
 namespace mm::test {
 namespace {

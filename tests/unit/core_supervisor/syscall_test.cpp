@@ -4,8 +4,8 @@
 #include <semaphore>
 #include <thread>
 
-#include "tests/unit/core_policy/blob.hpp"
-#include "tests/unit/core_supervisor/world.hpp"
+#include "tests/support/policy_blob.hpp"
+#include "tests/support/supervisor_world.hpp"
 
 namespace mm::test {
 namespace {

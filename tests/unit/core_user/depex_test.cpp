@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "tests/unit/core_user/scripted.hpp"
+#include "tests/support/scripted_ring3.hpp"
 
 namespace mm::user::test {
 namespace {

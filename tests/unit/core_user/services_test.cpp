@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
-#include "tests/unit/core_user/scripted.hpp"
+#include "tests/support/scripted_ring3.hpp"
 
 namespace mm::user::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tests/unit/core_policy/blob.hpp"
+#include "tests/support/policy_blob.hpp"
 #include "tests/unit/policy_tools/example.hpp"
 #include "tools/lab/policy/xml.hpp"
 

@@ -7,7 +7,7 @@
 #include <array>
 
 #include "sim/engine/fidelity.hpp"
-#include "tests/unit/sim/world.hpp"
+#include "tests/support/simulated_world.hpp"
 
 namespace mm::sim {
 namespace {

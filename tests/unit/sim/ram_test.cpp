@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/sim/world.hpp"
+#include "tests/support/simulated_world.hpp"
 
 namespace mm::sim {
 namespace {

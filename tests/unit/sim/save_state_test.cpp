@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "core/arch/msr.hpp"
-#include "tests/unit/sim/world.hpp"
+#include "tests/support/simulated_world.hpp"
 
 namespace mm::sim {
 namespace {
