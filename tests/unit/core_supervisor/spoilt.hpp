@@ -5,7 +5,7 @@
 
 #include <set>
 
-#include "tests/unit/core_supervisor/world.hpp"
+#include "tests/support/supervisor_world.hpp"
 
 /// Worlds in which one thing of the hand-over is wrong, and what the first MMI says of it.
 namespace mm::test {
