@@ -14,7 +14,7 @@ struct Log {
 inline constexpr Guid kLogProtocol = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4EB000"_guid;
 /// Protocol that the marker of this number installs.
 constexpr Guid protocol_of(u8 number) {
-  Guid guid = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4EB000"_guid;
+  Guid guid = kLogProtocol;
   guid.data4[7] = number;
   return guid;
 }
