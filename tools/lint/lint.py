@@ -6,9 +6,13 @@ import argparse
 import pathlib
 import sys
 
+import citations
 import differences
+import folders
 import formatting
 import freestanding
+import guids
+import headers
 import includes
 import scenario_files
 import scenario_page
@@ -16,13 +20,14 @@ import storage
 import structure
 import switches
 import texts
+import vocabulary
 
 CHECKS = {
     "includes": includes.check,
     "freestanding": freestanding.check,
     "spdx": texts.check_spdx,
     "paths": texts.check_paths,
-    "readmes": texts.check_readmes,
+    "readmes": folders.check,
     "scenarios": scenario_files.check,
     "scenario_page": scenario_page.check,
     "format": formatting.check,
@@ -32,17 +37,23 @@ CHECKS = {
     "folder_size": structure.check_folder_size,
     "cycles": structure.check_cycles,
     "switches": switches.check,
+    "citations": citations.check,
+    "vocabulary": vocabulary.check,
+    "guids": guids.check,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("check", choices=[*CHECKS, "storage"])
+    parser.add_argument("check", choices=[*CHECKS, "headers", "storage"])
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
     parser.add_argument("--archive", type=pathlib.Path, action="append", default=[], help="for storage: a core archive")
+    parser.add_argument("--only", default="", help="for headers: the beginning of their paths")
     arguments = parser.parse_args()
     if arguments.check == "storage":
         problems, looked_at = storage.check(arguments.archive)
+    elif arguments.check == "headers":
+        problems, looked_at = headers.check(arguments.root, arguments.only)
     else:
         problems, looked_at = CHECKS[arguments.check](arguments.root)
     if looked_at == 0:

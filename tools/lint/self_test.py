@@ -6,9 +6,13 @@ import pathlib
 import tempfile
 import unittest
 
+import citations
 import differences
+import folders
 import formatting
 import freestanding
+import guids
+import headers
 import includes
 import scenario_files
 import scenario_page
@@ -16,6 +20,7 @@ import storage
 import structure
 import switches
 import texts
+import vocabulary
 
 ALL_TREES = tempfile.TemporaryDirectory()
 SPDX_LINE = "// SPDX-License-Identifier: BSD-2-Clause-Patent\n"
@@ -143,13 +148,57 @@ class Texts(unittest.TestCase):
         tree = Tree().add("a.md", f"see {home}\n").add("b.md", "see /usr/bin and tests/work/x and $root/work/x\n")
         self.assertEqual([p.split(":")[0] for p in texts.check_paths(tree.root)[0]], ["a.md"])
 
+
+class Documents(unittest.TestCase):
+    def problems(self, path: str, text: str) -> list[str]:
+        tree = Tree().add("core/ARCHITECTURE.md", "# A\n\n## 3 Boot\n\n### 3.1 The loader\n").add("core/abi/x.hpp", "")
+        return citations.check(tree.add(path, text).root)[0]
+
+    def test_cited_sections(self):
+        for comment in ("core/ARCHITECTURE.md 3", "core/ARCHITECTURE.md section 3.1", "core/ARCHITECTURE.md 3 and 3.1)", "core/ARCHITECTURE.md",
+                        "core/ARCHITECTURE.md\n/// 3.1"):
+            self.assertEqual(self.problems("core/abi/y.hpp", f"/// See ({comment}).\n"), [], comment)
+        for comment in ("supervisor.md 3", "core/ARCHITECTURE.md 4", "core/ARCHITECTURE.md 3.1 and 3.2", "core/ARCHITECTURE.md\n/// 4"):
+            self.assertEqual(len(self.problems("core/abi/y.hpp", f"/// See ({comment}).\n")), 1, comment)
+        self.assertEqual(len(self.problems("hal/bare/x.nasm", "; core/ARCHITECTURE.md 4\n")), 1)
+        self.assertEqual(self.problems("core/abi/y.hpp", 'auto x = "supervisor.md 3";\n'), [])
+
+    def test_cited_files(self):
+        self.assertEqual(self.problems("core/abi/y.hpp", "// as in core/abi/x.hpp\n"), [])
+        self.assertEqual(len(self.problems("core/abi/y.hpp", "// as in core/abi/z.hpp\n")), 1)
+        self.assertEqual(len(self.problems("core/README.md", "see `core/abi/z.hpp`\n")), 1)
+        self.assertEqual(self.problems("core/README.md", "see `fuzz/NAME.cpp`\n"), [])
+
+    def test_links(self):
+        self.assertEqual(self.problems("core/abi/ABI.md", "[ARCHITECTURE 3.1](../ARCHITECTURE.md) [x](x.hpp) [y](https://a.b/c)\n"), [])
+        self.assertEqual(len(self.problems("core/abi/ABI.md", "[ARCHITECTURE 4](../ARCHITECTURE.md) [x](z.hpp)\n")), 2)
+
+    def test_vocabulary(self):
+        def problems(enum: str, page: str) -> list[str]:
+            tree = Tree().add("hal/roles/trace.hpp", enum + "\nenum class HaltReason : u64 { A };\n")
+            return vocabulary.check(tree.add("hal/roles/TRACE.md", "| 0 | `A` | |\n" + page).root)[0]
+
+        enum = "enum class TraceKind : u16 {\n  Entry = 1,  ///< a = 2, b\n  Exit = 0x11,\n  Next,\n};"
+        page = "| 1 | `Entry` | |\n| 17 | `Exit` | |\n| 0x12 | `Next` | |\n"
+        self.assertEqual(problems(enum, page), [])
+        self.assertEqual(len(problems(enum, page.replace("| 17 | `Exit` | |\n", ""))), 1)  # no row
+        self.assertEqual(len(problems(enum, page.replace("17", "18"))), 2)  # another number
+        self.assertEqual(len(problems(enum, page + "| 19 | `Gone` | |\n")), 1)  # a row of no word
+        self.assertIn("there is no enum class TraceKind", " ".join(problems("", "")))
+
+    def test_guids_have_a_row(self):
+        tree = Tree().add("core/abi/guids.hpp", "inline constexpr Guid gA = X;\ninline constexpr Guid gB = X;\n")
+        problems, looked_at = vocabulary._check_guids(tree.add("core/abi/ABI.md", "| gA | |\n").root)
+        self.assertEqual((len(problems), looked_at), (1, 2))
+
     def test_readmes(self):
-        tree = Tree()
-        for folder in ("", *texts.TOP_FOLDERS):
-            tree.add(f"{folder}/README.md".lstrip("/"), "word " * 40)
-        self.assertEqual(texts.check_readmes(tree.root)[0], [])
-        tree.add("sim/README.md", "short\n")
-        self.assertEqual(len(texts.check_readmes(tree.root)[0]), 1)
+        good = "word " * 40 + "\n"
+        tree = Tree().add("core/README.md", good).add("core/abi/x.hpp", "").add("core/abi/README.md", good)
+        tree.add("tests/README.md", good).add("tests/unit/README.md", good + "| `core_abi` | of core/abi |\n").add("tests/unit/core_abi/x.cpp", "")
+        self.assertEqual(folders.check(tree.root)[0], [])
+        tree.add("core/image/x.hpp", "").add("tests/unit/core_image/x.cpp", "").add("core/abi/README.md", "short\n").add("core/README.md", good * 61)
+        self.assertEqual([p.split(":")[0] for p in folders.check(tree.root)[0]],
+                         ["core/README.md", "core/abi/README.md", "core/image/README.md", "tests/unit/core_image/README.md"])
 
 
 class Structure(unittest.TestCase):
@@ -226,6 +275,22 @@ class Others(unittest.TestCase):
         text = f"mm_add_driver(A GUID {one})\nmm_add_driver(B\n  GUID {one} DEPEX \"TRUE\")\n"
         problems, _ = scenario_files.check(Tree().add("scenarios/drivers/CMakeLists.txt", text).root)
         self.assertEqual(problems, ["scenarios/drivers/CMakeLists.txt: B has the file GUID of A"])
+
+    def test_a_guid_stands_for_one_thing(self):
+        one, two = "11111111-2222-3333-4444-555555555555", "11111111-2222-3333-4444-666666666666"
+
+        def problems(path: str, text: str) -> int:
+            tree = Tree().add("scenarios/drivers/a.cpp", f'constexpr Guid kHandler = "{one}"_guid;\n')
+            return len(guids.check(tree.add(path, text).root)[0])
+
+        self.assertEqual(problems("scenarios/drivers/b.cpp", f'constexpr mm::Guid kHandler = mm::operator""_guid("{two}", 36);\n'), 0)
+        self.assertEqual(problems("scenarios/drivers/b.cpp", f'constexpr mm::Guid kHandler = mm::operator""_guid("{one}", 36);\n'), 1)
+        self.assertEqual(problems("sim/a/names.cpp", f'pair{{"A", "{one}"_guid}}, pair{{"B", "{two}"_guid}}'), 0)
+        self.assertEqual(problems("sim/a/names.cpp", f'pair{{"A", "{one}"_guid}}, pair{{"B", "{one}"_guid}}'), 1)
+
+    def test_headers_compile_alone(self):
+        tree = Tree().add("core/a.hpp", "#pragma once\nstruct A { int x; };\n").add("core/b.hpp", "#pragma once\nA b();\n")
+        self.assertEqual([p.split(":")[0] for p in headers.check(tree.root)[0]], ["core/b.hpp"])
 
     def test_page_of_the_scenario_format(self):
         reader = """only(root, {"schema", "step"}, "x"); only_step(t, {"cpu"}, "y"); keys.insert(keys.end(), {"kind"});

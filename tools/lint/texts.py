@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Checks of plain text: licence lines, paths of somebody's machine, a README in each top folder."""
+"""Checks of plain text: licence lines, paths of somebody's machine."""
 
 import pathlib
 import re
@@ -9,7 +9,6 @@ from common import CPP_SUFFIXES, files, line_of, read
 SPDX = "SPDX-License-Identifier: BSD-2-Clause-Patent"
 SPDX_SUFFIXES = CPP_SUFFIXES | {".nasm", ".py", ".sh", ".cmake"}
 SPDX_NAMES = {"CMakeLists.txt"}
-TOP_FOLDERS = ("core", "hal", "sim", "scenarios", "fuzz", "tools", "tests")
 # In pieces, so that this file does not contain what it looks for.
 MACHINE_PATH = re.compile(r"(?<![\w./$}~-])/(?:" + "|".join(("ho" + "me", "ro" + "ot", "wo" + "rk", "Us" + "ers")) + r")/[\w.]")
 
@@ -43,12 +42,3 @@ def check_paths(root: pathlib.Path) -> tuple[list[str], int]:
         for match in MACHINE_PATH.finditer(text):
             problems.append(f"{path}:{line_of(text, match.start())}: path of one machine: {match.group(0)}...")
     return problems, looked_at
-
-
-def check_readmes(root: pathlib.Path) -> tuple[list[str], int]:
-    problems = []
-    for folder in ("", *TOP_FOLDERS):
-        readme = root / folder / "README.md"
-        if not readme.is_file() or len(readme.read_text(encoding="utf-8").split()) < 30:
-            problems.append(f"{folder or '.'}/README.md: missing, or too short to say what the folder is")
-    return problems, len(TOP_FOLDERS) + 1
