@@ -36,9 +36,10 @@ constexpr bool is_target(u32 command, u32 destination, u32 apic_id, u32 sender) 
       return true;
     case Shorthand::Others:
       return apic_id != sender;
-    default:
-      return destination == kBroadcast || destination == apic_id;
+    case Shorthand::None:
+      break;
   }
+  return destination == kBroadcast || destination == apic_id;
 }
 
 /// Whether a step may send it: the boot processor must be able to go on with the next step, and a CPU that starts must
@@ -58,9 +59,10 @@ constexpr bool is_sendable(u32 command, u32 destination) noexcept {
       return !hits_sender;
     case DeliveryMode::Startup:
       return !hits_sender && (command & 0xFF) == kStartVector;
-    default:
-      return false;
+    case DeliveryMode::Nmi:
+      break;
   }
+  return false;  // or a mode that has no name
 }
 
 }  // namespace mm::communication

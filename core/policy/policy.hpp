@@ -123,9 +123,12 @@ constexpr Span span_of(View v, Type type, u64 at) noexcept {
       return {v.get<u64>(at), v.get<u64>(at + 8), false};
     case Type::Io:
       return {v.get<u16>(at), v.get<u16>(at + 2), (v.get<u16>(at + 4) & kStrictWidth) != 0};
-    default:
-      return {v.get<u32>(at), v.get<u16>(at + 4), false};
+    case Type::Msr:
+    case Type::Instruction:  // neither of these two has a span: interval_of()
+    case Type::SaveState:
+      break;
   }
+  return {v.get<u32>(at), v.get<u16>(at + 4), false};
 }
 constexpr bool fits(Span s, Type type) noexcept {
   if (s.size == 0) {
@@ -173,9 +176,12 @@ constexpr Span interval_of(View v, Type type, u64 at) noexcept {
       return {v.get<u16>(at), 1, false};
     case Type::SaveState:
       return {v.get<u32>(at), 1, false};
-    default:
-      return span_of(v, type, at);
+    case Type::Mem:
+    case Type::Io:
+    case Type::Msr:
+      break;
   }
+  return span_of(v, type, at);
 }
 
 constexpr Problem check_save_state(View v, u64 at) noexcept {
@@ -196,9 +202,12 @@ constexpr Problem check_pair(View v, Type type, u64 earlier, u64 at) noexcept {
       return v.get<u16>(earlier) == v.get<u16>(at) ? Problem::DuplicateInstruction : Problem::None;
     case Type::SaveState:
       return v.get<u32>(earlier) == v.get<u32>(at) ? Problem::DuplicateField : Problem::None;
-    default:
-      return collide(type, span_of(v, type, earlier), span_of(v, type, at)) ? Problem::Overlap : Problem::None;
+    case Type::Mem:
+    case Type::Io:
+    case Type::Msr:
+      break;
   }
+  return collide(type, span_of(v, type, earlier), span_of(v, type, at)) ? Problem::Overlap : Problem::None;
 }
 
 /// The descriptors of one array that were looked at, as intervals: those of INSTRUCTION and SAVE_STATE are points.

@@ -99,9 +99,10 @@ class Cpu {
         return in8(port);
       case abi::IoWidth::Word:
         return in16(port);
-      default:
-        return in32(port);
+      case abi::IoWidth::Dword:
+        break;
     }
+    return in32(port);
   }
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
     switch (width) {
@@ -111,7 +112,7 @@ class Cpu {
       case abi::IoWidth::Word:
         out16(port, static_cast<u16>(value));
         break;
-      default:
+      case abi::IoWidth::Dword:
         out32(port, value);
         break;
     }

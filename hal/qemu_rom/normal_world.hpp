@@ -67,9 +67,10 @@ class NormalWorld {
         return bare::in8(port);
       case abi::IoWidth::Word:
         return bare::in16(port);
-      default:
-        return bare::in32(port);
+      case abi::IoWidth::Dword:
+        break;
     }
+    return bare::in32(port);
   }
   void port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
     bool const apm = port == platform::kPortApmCnt;
@@ -157,7 +158,7 @@ class NormalWorld {
       case abi::IoWidth::Word:
         bare::out16(port, static_cast<u16>(value));
         break;
-      default:
+      case abi::IoWidth::Dword:
         bare::out32(port, value);
         break;
     }

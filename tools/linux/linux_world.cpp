@@ -89,9 +89,10 @@ u32 LinuxWorld::port_in(u16 port, abi::IoWidth width) noexcept {
       return ::inb(port);
     case abi::IoWidth::Word:
       return ::inw(port);
-    default:
-      return ::inl(port);
+    case abi::IoWidth::Dword:
+      break;
   }
+  return ::inl(port);
 }
 
 void LinuxWorld::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
@@ -102,7 +103,7 @@ void LinuxWorld::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
     case abi::IoWidth::Word:
       ::outw(static_cast<u16>(value), port);
       break;
-    default:
+    case abi::IoWidth::Dword:
       ::outl(value, port);
       break;
   }
