@@ -49,6 +49,13 @@ class Differences(unittest.TestCase):
         for cell in ("`Some.Thing`", "`Some.*`", "`smoke/a.toml`, `Some.Thing`"):
             self.assertEqual(self.problems(cell), [])
 
+    def test_threats(self):
+        def problems(cell: str) -> int:
+            tree = Tree().add("core/THREATS.md", f"| ID | attacked by |\n|---|---|\n| T01 | {cell} |\n\n| a | b |\n|---|---|\n| c | d |\n")
+            return len(differences.check(tree.add("scenarios/attacks/a.toml", "").add("fuzz/hob.cpp", "").root)[0])
+
+        self.assertEqual([problems(c) for c in ("`attacks/a.toml`, `fuzz/hob.cpp`", "`smoke/a.toml`", "`fuzz/x.cpp`", "nobody")], [0, 1, 1, 1])
+
     def test_missing(self):
         for cell in ("none yet", "", "`Some.Other`", "`Other.*`", "`smoke/b.toml`"):
             self.assertEqual(len(self.problems(cell)), 1, cell)
