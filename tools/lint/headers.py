@@ -20,7 +20,7 @@ def _first_error(root: pathlib.Path, path: pathlib.PurePosixPath) -> str | None:
     if run.returncode == 0:
         return None
     errors = [line for line in run.stderr.splitlines() if "error:" in line]
-    return errors[0] if errors else run.stderr.strip().splitlines()[-1]
+    return errors[0] if errors else f"the compiler ended with {run.returncode}"
 
 
 def check(root: pathlib.Path, only: str = "") -> tuple[list[str], int]:
