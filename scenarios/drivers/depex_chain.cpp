@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-// DepexA installs a protocol; DepexB depends on it (by its depex) and answers GUID ..0050 with the u64 that the
+// DepexA installs a protocol; DepexB depends on it (by its depex) and answers GUID ..00D0 with the u64 that the
 // protocol points to; Waiting depends on a protocol that nobody installs and must never run. DepexBefore and DepexAfter
 // are DepexB, bound to DepexA by BEFORE and AFTER: the first finds no protocol and fails.
 
@@ -8,7 +8,7 @@
 namespace {
 
 [[maybe_unused]] constexpr mm::Guid kProtocol = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4EA001", 36);
-[[maybe_unused]] constexpr mm::Guid kHandler = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0050", 36);
+[[maybe_unused]] constexpr mm::Guid kHandler = mm::operator""_guid("5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00D0", 36);
 [[maybe_unused]] mm::u64 g_value = 0xA11CE;
 [[maybe_unused]] mm::u64 const* g_found = nullptr;
 

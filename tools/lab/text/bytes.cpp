@@ -47,7 +47,7 @@ constexpr std::array kNamed{
     std::pair<std::string_view, Guid>{"FaultAtEntry", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0030"_guid},
     std::pair<std::string_view, Guid>{"ErrorAtEntry", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0031"_guid},
     std::pair<std::string_view, Guid>{"RsmDriver", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0040"_guid},
-    std::pair<std::string_view, Guid>{"DepexB", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0050"_guid},
+    std::pair<std::string_view, Guid>{"DepexB", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00D0"_guid},
     std::pair<std::string_view, Guid>{"PlatformUser", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0060"_guid},
     std::pair<std::string_view, Guid>{"Probe", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0070"_guid},
     std::pair<std::string_view, Guid>{"ProbeSecond", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0071"_guid},
