@@ -15,7 +15,8 @@ import unittest
 
 from support import IMAGES, MMSIM, ROOT, TestCase
 
-PAGES = ("README.md", "scenarios/drivers/port/README.md", "scenarios/policies/README.md", "sim/README.md", "tools/README.md")
+PAGES = ("README.md", "scenarios/drivers/port/README.md", "scenarios/policies/README.md", "tools/GUIDE.md", "tools/README.md",
+         "tools/lab/audit/README.md")
 
 
 def commands(page):

@@ -11,7 +11,6 @@ from structure import CODE_SUFFIXES
 
 TOPS = ("core", "hal", "sim", "scenarios", "fuzz", "tools", "tests")
 MODULE_DEPTH = 2  # core/policy
-MOVING = ("sim/audit", "sim/policy", "sim/scenario", "tools/lab")  # their pages come with their places
 LEAST_WORDS = 30
 MOST_LINES = 60  # what is longer is a document, and the README leads to it
 
@@ -26,7 +25,7 @@ def _told_above(root: pathlib.Path, folder: pathlib.PurePosixPath) -> bool:
 
 def check(root: pathlib.Path) -> tuple[list[str], int]:
     exceptions, problems = Exceptions(root, "readme_lines"), []
-    folders = {path.parent for path in files(root) if path.parts[0] in TOPS and path.suffix in CODE_SUFFIXES and not path.as_posix().startswith(MOVING)}
+    folders = {path.parent for path in files(root) if path.parts[0] in TOPS and path.suffix in CODE_SUFFIXES}
     for folder in sorted(folders | {pathlib.PurePosixPath(top) for top in TOPS if (root / top).is_dir()}):
         readme = folder / "README.md"
         if not (root / readme).is_file():
