@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // Drivers of the user core as a byte string: which services of the MMST they call, from the top, and from inside their
 // MMI handlers and notifications. The core runs natively, its pages come from the host's heap. A model of what the
-// services promise goes along (user-core-and-communication.md 1.3 to 1.5).
+// services promise goes along (core/user/RING3.md 1).
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // Messages on the supervisor channel of a supervisor that has started, in fake memory: the requests, ReadyToLock,
 // ExitBootServices. Each message: one byte that says what, two bytes of length, and its bytes. A model of the lock and
-// of the regions that were opened goes along (supervisor.md 7 and 10).
+// of the regions that were opened goes along (core/abi/ABI.md 4, core/ARCHITECTURE.md 10).
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -3,8 +3,8 @@
 
 #include "core/abi/guids.hpp"
 
-/// What crosses between the normal world and MM: communicate headers and status mailboxes (PI 1.8 vol. 4;
-/// supervisor.md 2.2).
+/// What crosses between the normal world and MM: communicate headers and status mailboxes (PI 1.8
+/// vol. 4; core/abi/ABI.md 2).
 namespace mm::abi {
 
 /// EFI_MM_COMMUNICATE_HEADER without its Data[]; the message follows at byte 24.

@@ -3,7 +3,7 @@
 
 #include "core/abi/guids.hpp"
 
-/// HOB layouts (PI 1.8 vol. 3) and the payloads of supervisor.md 2.2. Byte-exact; every offset as in the reference.
+/// HOB layouts (PI 1.8 vol. 3) and their payloads (core/abi/ABI.md 5). Byte-exact.
 namespace mm::abi {
 
 enum class HobType : u16 {

@@ -5,7 +5,7 @@
 #include "core/base/guid.hpp"
 
 /// What a fault of ring 3, a refused system call or a fault of ring 0 leaves in the supervisor-to-user page
-/// (supervisor.md 2.2 and 9).
+/// (core/abi/ABI.md 10).
 namespace mm::abi {
 
 /// EFI_SYSTEM_CONTEXT_X64 (UEFI 2.10, 18.2). What ring 0 does not know is 0.

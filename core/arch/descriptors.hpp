@@ -6,7 +6,7 @@
 #include "core/base/types.hpp"
 
 /// The GDT page of each CPU in MM: the descriptor table, the TSS behind it and the operand of LGDT, and the selectors
-/// that everybody names (supervisor.md 4.2; Intel SDM vol. 3, 3.4.5 and 8.7). The loader writes it; the first MMI fills
+/// that everybody names (core/abi/ABI.md 8; Intel SDM vol. 3, 3.4.5 and 8.7). The loader writes it; the first MMI fills
 /// in what depends on the supervisor's image: target of the call gate, RSP0, the stacks of exceptions.
 namespace mm::arch {
 

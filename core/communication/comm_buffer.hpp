@@ -5,7 +5,7 @@
 #include "core/communication/normal_world.hpp"
 
 /// One communicate buffer of the normal world, tracked: what was written into it is remembered apart from the shared
-/// memory and compared before and after each MMI (user-core-and-communication.md 7.4).
+/// memory and compared before and after each MMI (core/communication/CLIENT.md 4).
 namespace mm::communication {
 
 /// Why an operation on a buffer was refused.

@@ -4,7 +4,7 @@
 #include "core/communication/answer.hpp"
 #include "core/communication/sw_mmi.hpp"
 
-/// Sending a message to MM and taking its answer (user-core-and-communication.md 6.4, 7.2, 7.3, 7.5).
+/// Sending a message to MM and taking its answer (core/communication/CLIENT.md 3).
 namespace mm::communication {
 
 /// What the mailbox's ReturnStatus holds before the MMI: an MMI that does not answer leaves it.
@@ -82,7 +82,7 @@ struct Message {
   MessageFormat format = MessageFormat::V1;
 };
 
-/// Payload of the communicate-buffer-update protocol, 2A22E38F-... (user-core-and-communication.md 6.8).
+/// Payload of the communicate-buffer-update protocol, 2A22E38F-... (core/communication/CLIENT.md 5).
 struct CommBufferUpdate {
   u64 version = 1;
   u64 physical_start = 0;
@@ -224,7 +224,7 @@ class MmCommunicator {
     return free;
   }
 
-  /// Steps 2 to 7 of user-core-and-communication.md 7.3: the checks, then header and message.
+  /// The checks of core/communication/CLIENT.md 3, then header and message.
   std::expected<CommunicateBuffer*, CommunicateError> prepare(u8 id, Message const& message) noexcept {
     u64 const length = message.length < message.data.size() ? message.data.size() : message.length;
     if (!any_buffer()) {

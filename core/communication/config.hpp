@@ -6,7 +6,7 @@
 
 #include "core/communication/comm_buffer.hpp"
 
-/// What a platform tells the component (user-core-and-communication.md 7.1).
+/// What a platform tells the component (core/communication/CLIENT.md 1).
 namespace mm::communication {
 
 /// Base of the ACPI fixed hardware (PM1a event block): a port block or memory.

@@ -5,7 +5,7 @@
 
 #include "core/communication/communicator.hpp"
 
-/// Asking the supervisor (supervisor.md 7; user-core-and-communication.md 6.6, 6.7, 9.3). The one place in the normal
+/// Asking the supervisor (core/abi/ABI.md 4, core/communication/CLIENT.md 6). The one place in the normal
 /// world that knows the envelope; the scenario runner encodes its requests with it too.
 namespace mm::communication {
 
@@ -77,7 +77,7 @@ class SupervisorClient {
     return bytes;
   }
 
-  /// Tells an event: a message of one zero byte to its GUID (user-core-and-communication.md 9.5). Also through a user
+  /// Tells an event: a message of one zero byte to its GUID (core/user/RING3.md 3.1). Also through a user
   /// buffer, when the client was made for that. NotFound: nobody listens.
   Expected<void> notify(Guid const& event) noexcept {
     std::byte const none[1] = {};

@@ -5,7 +5,7 @@
 #include "core/communication/config.hpp"
 #include "core/communication/log.hpp"
 
-/// Raising a software MMI (user-core-and-communication.md 6.5 and 7.2).
+/// Raising a software MMI (core/communication/CLIENT.md 2).
 namespace mm::communication {
 
 /// What a platform must do once before MMIs can be raised.
@@ -18,7 +18,7 @@ struct NoPlatformMmControl {
   Expected<void> init() noexcept { return {}; }
 };
 
-/// ACPI fixed hardware of the ICH family: offsets from the ACPI base, and bits (qemu-q35.md 3).
+/// ACPI fixed hardware of the ICH family: offsets from the ACPI base, and bits (hal/qemu_rom/Q35.md 3).
 inline constexpr u64 kSmiEnableOffset = 0x30;
 inline constexpr u64 kSmiStatusOffset = 0x34;
 inline constexpr u32 kGlobalSmiEnable = 1u << 0;

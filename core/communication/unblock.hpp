@@ -3,7 +3,7 @@
 
 #include "core/communication/supervisor_client.hpp"
 
-/// Opening normal-world memory to ring 3, by the phase of the boot (user-core-and-communication.md 9.4).
+/// Opening normal-world memory to ring 3, by the phase of the boot (core/communication/CLIENT.md 7).
 namespace mm::communication {
 
 /// EFI_MEMORY_TYPE of what may be unblocked.

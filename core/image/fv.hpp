@@ -7,7 +7,7 @@
 #include "core/abi/guids.hpp"
 #include "core/image/bytes.hpp"
 
-/// Firmware volumes, files and sections (PI 1.8 vol. 3; user-core-and-communication.md 2.3). Pure readers over a span.
+/// Firmware volumes, files and sections (PI 1.8 vol. 3; core/user/RING3.md 2.3). Pure readers over a span.
 /// Stricter than edk2's FvLib: sizes are bounded, file checksums are verified, damage is an error and not the end.
 namespace mm::image {
 

@@ -3,7 +3,7 @@
 
 #include "core/image/bytes.hpp"
 
-/// PE32+ images (Microsoft PE/COFF specification; user-core-and-communication.md 2.1): validated once as a whole, then
+/// PE32+ images (Microsoft PE/COFF specification; core/user/RING3.md 2.1): validated once as a whole, then
 /// read without further checks by the caller.
 namespace mm::image {
 

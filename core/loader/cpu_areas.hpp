@@ -52,7 +52,7 @@ Result<void> make_tables_of_cpus(Mem& memory, Arena<Mem>& arena, u32 cpus, LoadR
   return {};
 }
 
-/// Selectors that the entry code loads, at the offsets of the TXT processor SMM descriptor (supervisor.md 4.1 step 9).
+/// Selectors that the entry code loads, at the offsets of the TXT processor SMM descriptor.
 template <hal::PhysMemory Mem>
 void write_processor_descriptor(Mem& memory, u64 at) noexcept {
   constexpr u64 kSelectors = 0x14;

@@ -4,7 +4,7 @@
 #include "core/arch/descriptors.hpp"
 #include "hal/roles/machine.hpp"
 
-/// GDT, TSS and pseudo-descriptors as the first MMI finds them (supervisor.md 4.2).
+/// GDT, TSS and pseudo-descriptors as the first MMI finds them (core/abi/ABI.md 8).
 namespace mm::loader {
 
 /// Writes what LGDT and LIDT take: u16 limit, u64 base.

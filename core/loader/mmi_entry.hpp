@@ -7,7 +7,7 @@
 #include "core/loader/types.hpp"
 #include "hal/roles/machine.hpp"
 
-/// The MMI entry binary and its fix-up trailer, PER_CORE_MMI_ENTRY_STRUCT_HDR version 5 (supervisor.md 2.3): one
+/// The MMI entry binary and its fix-up trailer, PER_CORE_MMI_ENTRY_STRUCT_HDR version 5 (core/abi/ABI.md 7): one
 /// header, four arrays behind it, and the size of both in the last word of the binary.
 namespace mm::loader {
 

@@ -27,7 +27,7 @@ struct BootInput {
   u64 boot_hob_list = 0;                 ///< physical address of `boot_hobs`, for the record
   std::span<std::byte const> boot_hobs;  ///< the normal world's HOB list, up to and with its END
   std::span<std::byte const> fv;         ///< firmware volume: cores, policy, drivers
-  std::span<std::byte const> mmi_entry;  ///< MMI entry binary with its fix-up trailer (supervisor.md 2.3)
+  std::span<std::byte const> mmi_entry;  ///< MMI entry binary with its fix-up trailer (core/abi/ABI.md 7)
   u32 smap = 0;
   u32 strict_rsm = 0;    ///< 1: refuse 0F AA at any byte of an executable page
   u32 fault_policy = 0;  ///< abi::FaultPolicy

@@ -6,7 +6,7 @@
 #include "core/memory/page_tables.hpp"
 #include "core/policy/policy.hpp"
 
-/// The memory policy: what MM can reach outside MMRAM, taken from the live page tables (supervisor.md 6.4).
+/// The memory policy: what MM can reach outside MMRAM, taken from the live page tables (core/policy/FORMAT.md 4).
 namespace mm::policy {
 
 /// MEM_DESCRIPTOR_V1_0.

@@ -22,7 +22,7 @@ enum class Problem : u64 {
   SizeSum,          ///< header + roots + descriptors is not Size: gaps or shared arrays
   DescriptorReserved,
   EmptyOrWrapping,  ///< zero size, or an end beyond the address space of the type
-  Overlap,          ///< MEM or MSR: two descriptors overlap; IO: as supervisor.md 6.3
+  Overlap,          ///< MEM or MSR: two descriptors overlap; IO: core/policy/FORMAT.md 3
   DuplicateInstruction,
   DuplicateField,
   SaveStateWrite,      ///< WRITE or COND_WRITE on a save-state field
@@ -225,9 +225,9 @@ constexpr bool shares_bytes(View v, u32 i) noexcept {
 
 }  // namespace detail
 
-/// Union of the static checks of both reference implementations (supervisor.md 6.3), and of the stricter reading where
-/// they leave a case open: descriptors that are empty or wrap, and access attributes that are neither list. `Earlier`
-/// answers as EarlierDescriptors does, for callers that have memory to answer faster.
+/// Union of the static checks of both reference implementations (core/policy/FORMAT.md 3), and of the stricter reading
+/// where they leave a case open: descriptors that are empty or wrap, and access attributes that are neither list.
+/// `Earlier` answers as EarlierDescriptors does, for callers that have memory to answer faster.
 template <typename Earlier = detail::EarlierDescriptors>
 constexpr Finding validate(std::span<std::byte const> blob) noexcept {
   View const v(blob);

@@ -3,7 +3,7 @@
 
 #include "core/abi/comm.hpp"
 
-/// Decoding and checks of supervisor requests that need no machine (supervisor.md 7).
+/// Decoding and checks of supervisor requests that need no machine (core/abi/ABI.md 4).
 namespace mm::request {
 
 inline constexpr u32 kRevision = 1;

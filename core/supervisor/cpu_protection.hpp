@@ -7,8 +7,8 @@
 #include "hal/roles/machine.hpp"
 
 /// Protections of MMRAM that a CPU has besides page tables (Intel SDM vol. 3, 11.11.2.4, 34.4.2.1 and 34.15;
-/// supervisor.md 3.4): SMRR, the SMM code access check, the base of MSEG. Each CPU does it in its first MMI. What a CPU
-/// does not report is left out: AMD and QEMU protect TSEG by other means.
+/// core/ARCHITECTURE.md 9): SMRR, the SMM code access check, the base of MSEG. Each CPU does it in its first MMI. What
+/// a CPU does not report is left out: AMD and QEMU protect TSEG by other means.
 namespace mm::supervisor {
 
 /// Whether one SMRR can cover `mmram`: an aligned power of two, below 4 GiB.

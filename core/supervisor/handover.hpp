@@ -13,7 +13,7 @@
 #include "core/supervisor/handover/stacks.hpp"
 
 /// The hand-over of the loader - HOB list and PassDown - as untrusted input: the union of what both references check
-/// (supervisor.md 2.4 and 3.4), and each refusal by its own name. This file is the order; what is checked is in the
+/// (core/ARCHITECTURE.md 3.3), and each refusal by its own name. This file is the order; what is checked is in the
 /// folder, a file a theme.
 namespace mm::supervisor {
 
@@ -118,8 +118,8 @@ Checked<void> check_pages(Reading<Mem>& r) noexcept {
 
 }  // namespace handover
 
-/// Reads and checks the hand-over at `list`: `stage 1` then `stage 2` of supervisor.md 2.4. The first problem ends it.
-/// `root`: of the live tables. `images` receives the ring-3 modules.
+/// Reads and checks the hand-over at `list`: stage 1, then stage 2 (core/ARCHITECTURE.md 3.3). The first problem ends
+/// it. `root`: of the live tables. `images` receives the ring-3 modules.
 template <hal::PhysMemory Mem>
 Checked<Handover> read_handover(Mem& memory, PhysAddr root, PhysAddr list, Ground ground,
                                 std::span<UserImage> images) noexcept {

@@ -8,7 +8,7 @@
 #include "core/base/guid.hpp"
 #include "core/base/types.hpp"
 
-/// Dependency expressions (PI 1.8 vol. 2, 10.7; user-core-and-communication.md 2.5). Never reads outside the given
+/// Dependency expressions (PI 1.8 vol. 2, 10.7; core/user/RING3.md 2.5). Never reads outside the given
 /// bytes.
 namespace mm::user {
 

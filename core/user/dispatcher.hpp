@@ -34,7 +34,7 @@ struct Driver {
   DepexAssociation association;
 };
 
-/// Finds drivers and starts them in dependency order (user-core-and-communication.md 2.4 to 2.6). All state is in the
+/// Finds drivers and starts them in dependency order (core/user/RING3.md 2.4 to 2.6). All state is in the
 /// object, so that a run which a fault cut off is resumed by calling run() again.
 ///
 /// A scan gives the order of a scan over all drivers, but evaluates only those for which a protocol came or went since

@@ -6,7 +6,7 @@
 
 namespace mm::user {
 
-/// Handlers of the core itself: events of user-core-and-communication.md 9.5.
+/// Handlers of the core itself: the events of the boot (core/user/RING3.md 3.1).
 enum class CoreHandler : u8 { None = 0, Dispatch, EndOfPei, EndOfDxe, ReadyToLock, ReadyToBoot, ExitBootServices };
 
 struct MmiEntry;
@@ -34,7 +34,7 @@ struct MmiEntry {
   Tree<MmiHandler, &MmiHandler::in_entry, HandleOf> handlers;  ///< registration order
 };
 
-/// MMI handlers and their dispatch with the status rules of user-core-and-communication.md 1.5 (edk2 and C). Finding
+/// MMI handlers and their dispatch with the status rules of edk2 and C (core/user/RING3.md 1.3). Finding
 /// the handlers of a GUID among n takes log n steps.
 template <Ring3 R>
 class MmiDatabase {

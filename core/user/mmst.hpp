@@ -4,7 +4,7 @@
 #include "core/base/guid.hpp"
 #include "core/user/ring3.hpp"
 
-/// EFI_MM_SYSTEM_TABLE and the function types of its services (PI 1.8 vol. 4; user-core-and-communication.md 1.1).
+/// EFI_MM_SYSTEM_TABLE and the function types of its services (PI 1.8 vol. 4; core/user/RING3.md 1).
 namespace mm::user {
 
 /// EFI_HANDLE: an integer of the user core that is never dereferenced. 0 is "no handle".

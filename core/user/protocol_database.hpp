@@ -6,7 +6,7 @@
 
 namespace mm::user {
 
-/// Handles, protocols and notifications (user-core-and-communication.md 1.3 and 1.4). Handles and registrations are
+/// Handles, protocols and notifications (core/user/RING3.md 1.1 and 1.2). Handles and registrations are
 /// integers that are looked up, never dereferenced. Statuses as in C and edk2. Each record knows the image that owns
 /// it. Looking something up, adding and removing take log n steps.
 template <Ring3 R>

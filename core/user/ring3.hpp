@@ -12,9 +12,9 @@
 /// The ring-3 side: what the user core demands of the machine it runs on.
 namespace mm::user {
 
-/// The ring-3 role. `syscall` is user-core-and-communication.md 5.1: RAX = index, RDX, R8, R9; returns RAX.
+/// The ring-3 role. `syscall` is a system call (core/user/RING3.md 5): RAX = index, RDX, R8, R9; returns RAX.
 /// `call_driver` enters a driver image at `entry` with (image handle, MMST) such that both flavours come back: R15
-/// holds a far pointer to a ring-3 trampoline (3.3); returns the EFI_STATUS of the entry point.
+/// holds a far pointer to a ring-3 trampoline (core/user/RING3.md 2.2); returns the EFI_STATUS of the entry point.
 template <typename R>
 concept Ring3 = requires(R& r, u64 v) {
   { r.syscall(v, v, v, v) } noexcept -> std::same_as<u64>;

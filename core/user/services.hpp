@@ -13,7 +13,7 @@
 
 namespace mm::user {
 
-/// What the functions of the MMST do (user-core-and-communication.md 1.3 to 1.5), with all that they keep: memory,
+/// What the functions of the MMST do (core/user/RING3.md 1), with all that they keep: memory,
 /// protocols, handlers, configuration tables, and which image is executing. Every registration records the image that
 /// owns it, so that forget() can cut one driver off without the others. For the BSP alone, but for on_ap().
 template <Ring3 R>
@@ -89,7 +89,7 @@ class Services {
   }
 
   /// InvalidParameter: null procedure, unknown CPU or the calling one. What ring 0 refuses beyond that is its own
-  /// matter. Returns when the procedure has ended (supervisor.md 3.6).
+  /// matter. Returns when the procedure has ended (core/ARCHITECTURE.md 4).
   Status startup_this_ap(u64 procedure, u64 cpu, u64 argument) noexcept {
     if (procedure == 0 || cpu >= mmst_->number_of_cpus || cpu == mmst_->currently_executing_cpu) {
       return Status::InvalidParameter;
@@ -127,8 +127,8 @@ class Services {
   }
   Status mmi_handler_unregister(Handle dispatch) noexcept { return mmis_.remove(dispatch); }
 
-  /// EFI_MM_CPU_PROTOCOL.ReadSaveState by the two phases of 5.4. InvalidParameter: null pointer or unknown CPU;
-  /// NotFound: no such register; else what ring 0 answers.
+  /// EFI_MM_CPU_PROTOCOL.ReadSaveState by the two phases of core/abi/ABI.md 9. InvalidParameter: null pointer or
+  /// unknown CPU; NotFound: no such register; else what ring 0 answers.
   Status read_save_state(void const* self, u64 width, u32 register_id, u64 cpu, void* buffer) noexcept {
     constexpr u32 kLastRegister = 514;
     if (self == nullptr || buffer == nullptr || mmst_ == nullptr || cpu >= mmst_->number_of_cpus) {

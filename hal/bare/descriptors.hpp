@@ -3,7 +3,7 @@
 
 #include "core/arch/descriptors.hpp"
 
-/// Gates that the bare machine fills in, and what it wants in MSRs (supervisor.md 4.2 and 4.3; Intel SDM vol. 3, 5.8
+/// Gates that the bare machine fills in, and what it wants in MSRs (core/abi/ABI.md 8; Intel SDM vol. 3, 5.8
 /// and 6.14).
 namespace mm::bare {
 

@@ -60,7 +60,7 @@ class Blob {
     append(out, body);
     return out;
   }
-  /// The policy of supervisor.md 6.7.
+  /// The policy that the field publishes (core/policy/FORMAT.md 7).
   static std::vector<u8> example() {
     return make({{2, 1, {io(0xCF8, 4, 0xA), io(0xCFC, 4, 2)}},
                  {3,

@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: BSD-2-Clause-Patent
 ; Entry shim of MmUserCore.efi, the system call and the call into driver images.
-; Source: user-core-and-communication.md 3.3 and 5.1.
+; Source: core/user/RING3.md 2.2 and 5.
 
 bits 64
 default rel

@@ -1,5 +1,5 @@
 ; SPDX-License-Identifier: BSD-2-Clause-Patent
-; Entry point of a supervised driver, the 20 bytes of user-core-and-communication.md 2.2: leaves by a far call through R15.
+; Entry point of a supervised driver, the 20 bytes that every one has (core/user/RING3.md 2.2): leaves by a far call through R15.
 bits 64
 extern mm_driver_main
 global _ModuleEntryPoint

@@ -3,8 +3,8 @@
 
 #include <string_view>
 
-/// The policy that the field publishes as an example (supervisor.md 6.5): two deny lists and two allow lists. It was
-/// the default here until it turned out that a deny list leaves IA32_SYSENTER_* to ring 3.
+/// The policy that the field publishes as an example (core/policy/FORMAT.md 7): two deny lists and two allow lists. It
+/// was the default here until it turned out that a deny list leaves IA32_SYSENTER_* to ring 3.
 namespace mm::test {
 
 inline constexpr std::string_view kExamplePolicy = R"(<SmmIslolationPolicy>

@@ -5,9 +5,9 @@
 
 #include "tools/lab/policy/access.hpp"
 
-/// The decision of a policy, written from supervisor.md 6.2 and not from the engine: a table of what each type asks of
-/// an entry, over sets of bytes. Where the two references differ, the rule at its end: an allow list must contain the
-/// access completely in one entry, a deny list refuses any overlap, a strict entry is exact.
+/// The decision of a policy, written from core/policy/FORMAT.md 2 and not from the engine: a table of what each type
+/// asks of an entry, over sets of bytes. Where the two references differ, the rule at its end: an allow list must
+/// contain the access completely in one entry, a deny list refuses any overlap, a strict entry is exact.
 namespace mm::test {
 
 inline bool reference_covers(policy_tools::Root const& root, policy_tools::Entry const& e,

@@ -21,7 +21,7 @@ struct FvFileSpec {
 };
 
 /// Builds one volume (FFS2, or FFS3 when a file is 16 MiB or larger) with erase polarity 1, padded with FF to whole
-/// 4 KiB blocks (user-core-and-communication.md 2.3). Error: a sentence.
+/// 4 KiB blocks (core/user/RING3.md 2.3). Error: a sentence.
 std::expected<Bytes, std::string> write_fv(std::vector<FvFileSpec> const& files);
 
 }  // namespace mm::lab

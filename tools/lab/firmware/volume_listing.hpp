@@ -28,7 +28,7 @@ struct ListedPeSection {
 struct ListedImage {
   bool te = false;
   bool loadable = false;    ///< the loader's own checks accept it
-  bool supervised = false;  ///< entry of a supervised driver (user-core-and-communication.md 2.2)
+  bool supervised = false;  ///< entry of a supervised driver (core/user/RING3.md 2.2)
   bool malformed = false;   ///< damaged, and not only of a kind that is not loaded here
   std::string problem;      ///< why it is not loadable
   u16 subsystem = 0;        ///< as in the header

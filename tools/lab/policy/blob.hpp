@@ -7,7 +7,7 @@
 
 #include "tools/lab/policy/model.hpp"
 
-/// The V1.0 blob (supervisor.md 6.1): model to bytes and back.
+/// The V1.0 blob (core/policy/FORMAT.md 1): model to bytes and back.
 namespace mm::policy_tools {
 
 /// Header, roots in order, bodies in order: the layout of the field's tool. Values wider than their field are cut.

@@ -28,8 +28,8 @@ struct Remark {
 /// "FILE:12: text", "FILE: at byte 0x34: text" or "FILE: text".
 std::string located(std::string const& file, Remark const& remark);
 
-/// One descriptor (supervisor.md 6.1). `base` is the MSR, port, address, instruction index or save-state field; `size`
-/// is 1 for the last two.
+/// One descriptor (core/policy/FORMAT.md 1). `base` is the MSR, port, address, instruction index or save-state field;
+/// `size` is 1 for the last two.
 struct Entry {
   u64 base = 0;
   u64 size = 1;

@@ -9,7 +9,7 @@
 
 #include "core/policy/policy.hpp"
 
-/// The words of the XML source (supervisor.md 6.6) and of what the tools print.
+/// The words of the XML source (core/policy/FORMAT.md 6) and of what the tools print.
 namespace mm::policy_tools {
 
 /// SmmCategory names. MEM is ours: the field's tool knows it only as a placeholder of the blob.

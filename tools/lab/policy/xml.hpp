@@ -8,7 +8,7 @@
 
 #include "tools/lab/policy/model.hpp"
 
-/// The XML policy source (supervisor.md 6.6), read as the field's tool reads it.
+/// The XML policy source (core/policy/FORMAT.md 6), read as the field's tool reads it.
 ///
 /// One category is ours: `MEM`, with BaseAddress, Size and SecurityAttributes, so that a fetched policy has a source
 /// form. A source without it ends with an empty MEM deny list, the placeholder that the supervisor fills.
@@ -32,7 +32,7 @@ std::expected<Bytes, std::string> compile_policy(std::string_view xml);
 std::expected<std::string, Remark> decompile_policy(std::span<std::byte const> blob,
                                                     std::vector<std::string> const& heading = {});
 
-/// The policy of scenarios that name none: that of the published example (6.7).
+/// The policy of scenarios that name none: that of the published example (core/policy/FORMAT.md 7).
 std::string_view default_policy_xml();
 
 }  // namespace mm::policy_tools

@@ -7,7 +7,7 @@
 
 #include "tools/lab/policy/model.hpp"
 
-/// The isolation level that the field's audit computes from a fetched policy (user-core-and-communication.md 8.1).
+/// The isolation level that the field's audit computes from a fetched policy (core/policy/FORMAT.md 7).
 namespace mm::policy_tools {
 
 enum class Vendor : u8 { Intel, Amd };

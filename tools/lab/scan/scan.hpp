@@ -11,7 +11,7 @@
 #include "tools/lab/text/bytes.hpp"
 
 /// `mmsim scan`: what must be known of a driver before it is tried as a Standalone MM driver in ring 3. The wording
-/// follows the porting rules (user-core-and-communication.md 10).
+/// follows the porting rules (core/user/RING3.md 6).
 namespace mm::lab {
 
 enum class ScanLevel : u8 {
