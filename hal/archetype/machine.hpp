@@ -25,6 +25,9 @@ class Cpu {
   void wbinvd() noexcept;
   void speculation_barrier() noexcept;
   void pause() noexcept;
+  u32 load_shared(u32 const& word) noexcept;
+  void store_shared(u32& word, u32 value) noexcept;
+  void increment_shared(u32& word) noexcept;
   u64 read_cr3() noexcept;
   void flush_tlb() noexcept;
   void set_write_protect(bool on) noexcept;

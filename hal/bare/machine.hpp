@@ -126,6 +126,9 @@ class Cpu {
     stop_if_raised();
     bare::pause();
   }
+  u32 load_shared(u32 const& word) noexcept { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }
+  void store_shared(u32& word, u32 value) noexcept { __atomic_store_n(&word, value, __ATOMIC_RELEASE); }
+  void increment_shared(u32& word) noexcept { __atomic_fetch_add(&word, 1u, __ATOMIC_ACQ_REL); }
   u64 read_cr3() noexcept { return bare::read_cr3(); }
   void flush_tlb() noexcept { write_cr3(bare::read_cr3()); }
   void set_write_protect(bool on) noexcept {

@@ -133,6 +133,10 @@ class Cpu {
   void wbinvd() noexcept { ++wbinvd_count; }
   void speculation_barrier() noexcept { ++barrier_count; }
   void pause() noexcept;
+  /// One CPU runs at a time: a test that runs two hands over where they pause.
+  u32 load_shared(u32 const& word) noexcept { return word; }
+  void store_shared(u32& word, u32 value) noexcept { word = value; }
+  void increment_shared(u32& word) noexcept { ++word; }
   u64 read_cr3() noexcept { return cr3; }
   void flush_tlb() noexcept { ++flush_count; }
   void set_write_protect(bool on) noexcept { write_windows += on ? -1 : 1; }

@@ -20,13 +20,6 @@ struct UserContext {
   u64 rflags = 0x2;
 };
 
-enum class UserExitKind : u64 {
-  Syscall = 0,  ///< SYSCALL: rip is the instruction after it
-  Return = 1,   ///< far call through selector 0x63: RAX is the result
-  Fault = 2,    ///< vector, error_code, cr2 (of #PF); rip is the faulting instruction
-  Budget = 3,   ///< by the simulator: more blocks of ring 3 since clean_user_state() than allowed
-};
-
 /// Why ring 3 came back.
 struct UserExit {
   UserExitKind kind{};
@@ -48,40 +41,47 @@ concept PhysMemory = requires(Mem& m, PhysAddr at, std::span<std::byte> in, std:
 
 /// One CPU inside MM. Obtained from Machine::cpu(); its address identifies the CPU for the whole run.
 template <typename C>
-concept Cpu = requires(C& c, u32 msr, u64 v, u16 port, abi::IoWidth w, u32 io, UserContext& user) {
-  requires PhysMemory<C>;
-  /// RDMSR/WRMSR with #GP caught: Status::Unsupported when the CPU refuses.
-  { c.read_msr(msr) } noexcept -> std::same_as<Expected<u64>>;
-  { c.write_msr(msr, v) } noexcept -> std::same_as<Expected<void>>;
-  { c.port_in(port, w) } noexcept -> std::same_as<u32>;
-  { c.port_out(port, w, io) } noexcept;
-  { c.cli() } noexcept;
-  { c.hlt() } noexcept;  ///< the CALLER has decided that halting is allowed; returns at the next wake-up
-  { c.wbinvd() } noexcept;
-  /// No load behind it starts before the checks in front of it are decided (LFENCE).
-  { c.speculation_barrier() } noexcept;
-  { c.pause() } noexcept;  ///< inside every spin loop; a scheduling point of the simulator
-  { c.read_cr3() } noexcept -> std::same_as<u64>;
-  { c.flush_tlb() } noexcept;
-  /// CR0.WP: false opens read-only supervisor pages to write(); always paired, on one CPU, never across run_user().
-  { c.set_write_protect(bool{}) } noexcept;
-  /// STAC/CLAC: true opens user pages to read/write/copy/zero; never across run_user(). No-op where SMAP is off.
-  { c.set_user_access(bool{}) } noexcept;
-  /// Before each demotion: the x87 as FNINIT leaves it, MXCSR 1F80H, ST0-7 and XMM0-15 zero. Ring 3 sees nothing there
-  /// that the normal world or an earlier demotion left.
-  { c.clean_user_state() } noexcept;
-  /// Enters ring 3 with `user` (RSP mod 16 == 8 is the caller's business) and returns when it comes back; `user` is
-  /// updated. On kind Fault and Budget the context is that of the faulting instruction. Not re-entrant per CPU.
-  { c.run_user(user) } noexcept -> std::same_as<UserExit>;
-  /// Microseconds on a clock of this CPU that starts at 0 with each MMI and only grows. The normal world can neither
-  /// move nor stop its source. Differences between two CPUs mean nothing.
-  { c.now_us() } noexcept -> std::same_as<u64>;
-  /// IA32_APIC_BASE bit 8. The normal world can write it: asked in the first MMI only.
-  { c.is_bsp() } noexcept -> std::same_as<bool>;
-  { c.apic_id() } noexcept -> std::same_as<u32>;
-  /// MAXPHYADDR (CPUID 80000008H:EAX[7:0]): a page-table entry with a higher address bit is a fault of its own.
-  { c.physical_address_bits() } noexcept -> std::same_as<u32>;
-};
+concept Cpu =
+    requires(C& c, u32 msr, u64 v, u16 port, abi::IoWidth w, u32 io, UserContext& user, u32 const& seen, u32& shared) {
+      requires PhysMemory<C>;
+      /// RDMSR/WRMSR with #GP caught: Status::Unsupported when the CPU refuses.
+      { c.read_msr(msr) } noexcept -> std::same_as<Expected<u64>>;
+      { c.write_msr(msr, v) } noexcept -> std::same_as<Expected<void>>;
+      { c.port_in(port, w) } noexcept -> std::same_as<u32>;
+      { c.port_out(port, w, io) } noexcept;
+      { c.cli() } noexcept;
+      { c.hlt() } noexcept;  ///< the CALLER has decided that halting is allowed; returns at the next wake-up
+      { c.wbinvd() } noexcept;
+      /// No load behind it starts before the checks in front of it are decided (LFENCE).
+      { c.speculation_barrier() } noexcept;
+      { c.pause() } noexcept;  ///< inside every spin loop; a scheduling point of the simulator
+      /// The words that CPUs share, aligned ones of ring 0's own state, and no other way to them: so that a scheduler
+      /// sees each access. A load acquires and a store releases: who loads what another CPU has stored sees all that it
+      /// wrote before. increment_shared() adds 1 at once, and does both; words wrap.
+      { c.load_shared(seen) } noexcept -> std::same_as<u32>;
+      { c.store_shared(shared, io) } noexcept;
+      { c.increment_shared(shared) } noexcept;
+      { c.read_cr3() } noexcept -> std::same_as<u64>;
+      { c.flush_tlb() } noexcept;
+      /// CR0.WP: false opens read-only supervisor pages to write(); always paired, on one CPU, never across run_user().
+      { c.set_write_protect(bool{}) } noexcept;
+      /// STAC/CLAC: true opens user pages to read/write/copy/zero; never across run_user(). No-op where SMAP is off.
+      { c.set_user_access(bool{}) } noexcept;
+      /// Before each demotion: the x87 as FNINIT leaves it, MXCSR 1F80H, ST0-7 and XMM0-15 zero. Ring 3 sees nothing
+      /// there that the normal world or an earlier demotion left.
+      { c.clean_user_state() } noexcept;
+      /// Enters ring 3 with `user` (RSP mod 16 == 8 is the caller's business) and returns when it comes back; `user` is
+      /// updated. On kind Fault and Budget the context is that of the faulting instruction. Not re-entrant per CPU.
+      { c.run_user(user) } noexcept -> std::same_as<UserExit>;
+      /// Microseconds on a clock of this CPU that starts at 0 with each MMI and only grows. The normal world can
+      /// neither move nor stop its source. Differences between two CPUs mean nothing.
+      { c.now_us() } noexcept -> std::same_as<u64>;
+      /// IA32_APIC_BASE bit 8. The normal world can write it: asked in the first MMI only.
+      { c.is_bsp() } noexcept -> std::same_as<bool>;
+      { c.apic_id() } noexcept -> std::same_as<u32>;
+      /// MAXPHYADDR (CPUID 80000008H:EAX[7:0]): a page-table entry with a higher address bit is a fault of its own.
+      { c.physical_address_bits() } noexcept -> std::same_as<u32>;
+    };
 
 /// The machine: CPUs, trace, end.
 template <typename M>

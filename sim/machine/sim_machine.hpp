@@ -182,6 +182,10 @@ class SimMachine::Cpu {
   void wbinvd() noexcept {}
   void speculation_barrier() noexcept {}
   void pause() noexcept;
+  /// CPUs take turns, and only where they pause.
+  u32 load_shared(u32 const& word) noexcept { return word; }
+  void store_shared(u32& word, u32 value) noexcept { word = value; }
+  void increment_shared(u32& word) noexcept { ++word; }
   u64 read_cr3() noexcept { return machine_.placement_.cr3; }
   void flush_tlb() noexcept {
     flushed_at_ = machine_.table_edits_;

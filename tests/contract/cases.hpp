@@ -115,6 +115,19 @@ void one_processor_is_the_bsp(H& h, Report& r) noexcept {
 }
 
 template <typename H>
+void shared_words(H& h, Report& r) noexcept {
+  auto& cpu = h.cpu();
+  u32 word = 7;
+  r.expect(cpu.load_shared(word) == 7, "a shared word is loaded as it is");
+  cpu.store_shared(word, 0xFFFF'FFFE);
+  r.expect(word == 0xFFFF'FFFE && cpu.load_shared(word) == word, "and stored whole");
+  cpu.increment_shared(word);
+  r.expect(cpu.load_shared(word) == 0xFFFF'FFFF, "an increment adds one");
+  cpu.increment_shared(word);
+  r.expect(cpu.load_shared(word) == 0, "and wraps");
+}
+
+template <typename H>
 void windows_and_flushes_leave_no_trace(H& h, Report& r) noexcept {
   auto& cpu = h.cpu();
   u64 const cr3 = cpu.read_cr3();
@@ -285,7 +298,7 @@ void a_fault_does_not_spoil_the_next_entry(H& h, Report& r) noexcept {
   }
 }
 
-inline constexpr std::size_t kCommonCount = 7;
+inline constexpr std::size_t kCommonCount = 8;
 inline constexpr std::size_t kRing3Count = 14;
 
 template <typename H>
@@ -296,6 +309,7 @@ inline constexpr std::array<Case<H>, kCommonCount> kCommonCases{{
     {"MsrFaultsAreStatuses", msr_faults_are_statuses<H>},
     {"TimeGoesOn", time_goes_on<H>},
     {"OneProcessorIsTheBsp", one_processor_is_the_bsp<H>},
+    {"SharedWords", shared_words<H>},
     {"WindowsAndFlushesLeaveNoTrace", windows_and_flushes_leave_no_trace<H>},
 }};
 
