@@ -5,6 +5,7 @@
 
 #include "core/abi/hob.hpp"
 #include "core/memory/page_tables.hpp"
+#include "core/memory/table_edit.hpp"
 #include "hal/roles/machine.hpp"
 
 namespace mm::memory {
@@ -45,13 +46,7 @@ class PageAllocator {
   template <hal::Cpu C>
   Expected<void> protect(C& cpu, PhysAddr root, Range range, PageAttr attr) noexcept {
     TableSource<C> source{*this, cpu};
-    Expected<void> result;
-    {
-      hal::WriteWindow window(cpu);
-      result = PageTables<C>(cpu, root).set(range, attr, source);
-    }
-    cpu.flush_tlb();
-    return result;
+    return TableEdit<C>(cpu, root).set(range, attr, source);
   }
 
  private:
@@ -158,12 +153,10 @@ Expected<void> PageAllocator::bootstrap(C& cpu, PhysAddr root, Range region, u64
   u64 const maps = 3 * map_bytes;
   u64 const pool = region.base + maps;
   {
-    hal::WriteWindow window(cpu);
-    PageTables<C> tables(cpu, root);
-    MM_TRY(tables.set({region.base, maps}, kSupervisorData, none));
-    MM_TRY(tables.set({pool, kTablePages * kPageSize}, kSupervisorReadOnly, none));
+    TableEdit<C> edit(cpu, root);
+    MM_TRY(edit.set({region.base, maps}, kSupervisorData, none));
+    MM_TRY(edit.set({pool, kTablePages * kPageSize}, kSupervisorReadOnly, none));
   }
-  cpu.flush_tlb();
   cpu.zero(PhysAddr{region.base}, maps);
   allocated_ = region.base;
   user_ = region.base + map_bytes;
