@@ -1,26 +1,91 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/policy/memory_policy.hpp"
 #include "core/request/request.hpp"
-#include "core/supervisor/supervisor.hpp"
+#include "core/supervisor/address_space.hpp"
+#include "core/supervisor/channels.hpp"
+#include "core/supervisor/gate.hpp"
 
-/// Supervisor channel: ReadyToLock, ExitBootServices and supervisor requests (supervisor.md 3.5, 7, 10).
-/// Everything here works on the internal copy of the message, which is supervisor memory of MMRAM.
 namespace mm::supervisor {
 
-/// `reply` is the number of message bytes of the reply; it starts as those of the request. NotFound: no handler.
+/// What the supervisor itself answers: ReadyToLock, ExitBootServices and the supervisor requests (supervisor.md 3.5, 7,
+/// 10), with the stages that they bring about. Messages are read from the copy in MMRAM.
 template <hal::Machine M>
-Status Supervisor<M>::handle_supervisor_message(Cpu& cpu, u32 index, Message const& message, u64& reply) noexcept {
+class Requests {
+ public:
+  using Cpu = typename M::Cpu;
+
+  /// VERSION_INFO comes from the PE32+ header of the supervisor image (supervisor.md 7.3); an image without one has no
+  /// version.
+  void read_version(Cpu& cpu, Range image) noexcept;
+
+  /// After ExitBootServices.
+  bool is_runtime() const noexcept { return runtime_; }
+
+  /// `reply` is the number of message bytes of the reply; it starts as those of the request. NotFound: no handler.
+  Status handle(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space, Gate<M> const& gate,
+                Message const& message, u64& reply) noexcept;
+
+ private:
+  /// The payload of a request in the copy of the message.
+  struct Payload {
+    u64 at = 0;
+    u64 room = 0;
+  };
+  Expected<void> lock(Here<M> const& here, AddressSpace<M> const& space, hal::LockEvent event) noexcept;
+  Status handle_request(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space, Gate<M> const& gate,
+                        u64 bytes, u64& reply) noexcept;
+  Expected<u64> apply(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space, Gate<M> const& gate,
+                      u32 request, Payload payload) noexcept;
+  Expected<void> unblock(Here<M> const& here, AddressSpace<M>& space,
+                         abi::UnblockMemoryParams const& params) const noexcept;
+  Expected<void> comm_update(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space,
+                             PhysAddr payload) noexcept;
+  static Expected<void> map_all(Cpu& cpu, AddressSpace<M>& space, CommPages const& fresh) noexcept;
+  Expected<u64> fetch_policy(Here<M> const& here, AddressSpace<M> const& space, Gate<M> const& gate,
+                             Payload payload) noexcept;
+
+  abi::VersionInfo version_;
+  bool has_version_ = false;   ///< the image told it
+  bool locked_ = false;        ///< ReadyToLock, or the policy was fetched
+  bool runtime_ = false;       ///< ExitBootServices
+  bool comm_updated_ = false;  ///< COMM_UPDATE is served once
+  policy::MemorySnapshot snapshot_;
+};
+
+template <hal::Machine M>
+void Requests<M>::read_version(Cpu& cpu, Range image) noexcept {
+  auto const u16_at = [&](u64 offset) noexcept { return hal::read_object<u16>(cpu, PhysAddr{image.base + offset}); };
+  if (image.size < 0x400 || u16_at(0) != 0x5A4D) {
+    return;
+  }
+  u64 const pe = hal::read_object<u32>(cpu, PhysAddr{image.base + 0x3C});
+  if (pe > image.size - 0x100 || hal::read_object<u32>(cpu, PhysAddr{image.base + pe}) != 0x4550 ||
+      u16_at(pe + 24) != 0x20B) {
+    return;
+  }
+  u64 const optional = pe + 24;
+  abi::VersionInfo info;
+  info.patch_level = static_cast<u32>(u16_at(optional + 44)) << 16 | u16_at(optional + 46);
+  info.version = static_cast<u32>(u16_at(optional + 48)) << 16 | u16_at(optional + 50);
+  version_ = info;
+  has_version_ = true;
+}
+
+template <hal::Machine M>
+Status Requests<M>::handle(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space, Gate<M> const& gate,
+                           Message const& message, u64& reply) noexcept {
   if (message.guid == guids::gMmSupervisorRequestHandlerGuid) {
-    return handle_request(cpu, index, message.message_bytes, reply);
+    return handle_request(here, channels, space, gate, message.message_bytes, reply);
   }
   if (message.guid == guids::gEfiDxeMmReadyToLockProtocolGuid && !locked_) {
-    auto const done = lock(cpu, index, hal::LockEvent::ReadyToLock);
+    auto const done = lock(here, space, hal::LockEvent::ReadyToLock);
     return done ? Status::Success : done.error();
   }
   if (message.guid == guids::gEfiEventExitBootServicesGuid) {
     runtime_ = true;
-    emit(index, hal::TraceKind::Lock, static_cast<u64>(hal::LockEvent::ExitBootServices));
+    here.emit(hal::event::Lock{hal::LockEvent::ExitBootServices});
     return Status::Success;
   }
   return Status::NotFound;
@@ -28,20 +93,21 @@ Status Supervisor<M>::handle_supervisor_message(Cpu& cpu, u32 index, Message con
 
 /// Locks, and records the memory policy. The lock holds even when the snapshot fails.
 template <hal::Machine M>
-Expected<void> Supervisor<M>::lock(Cpu& cpu, u32 index, hal::LockEvent event) noexcept {
+Expected<void> Requests<M>::lock(Here<M> const& here, AddressSpace<M> const& space, hal::LockEvent event) noexcept {
   locked_ = true;
-  emit(index, hal::TraceKind::Lock, static_cast<u64>(event));
-  return snapshot_.take(tables(cpu), allocator_.span());
+  here.emit(hal::event::Lock{event});
+  return snapshot_.take(space.tables(here.cpu), space.mmram());
 }
 
 /// Envelope of a request. InvalidParameter: too short for the envelope or for the request's payload.
 template <hal::Machine M>
-Status Supervisor<M>::handle_request(Cpu& cpu, u32 index, u64 bytes, u64& reply) noexcept {
-  u64 const at = channel(abi::Channel::Supervisor).internal + sizeof(abi::CommunicateHeader);
+Status Requests<M>::handle_request(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space,
+                                   Gate<M> const& gate, u64 bytes, u64& reply) noexcept {
+  u64 const at = channels.internal(abi::Channel::Supervisor) + sizeof(abi::CommunicateHeader);
   if (bytes < sizeof(abi::SupervisorRequestHeader)) {
     return Status::InvalidParameter;
   }
-  auto header = hal::read_object<abi::SupervisorRequestHeader>(cpu, PhysAddr{at});
+  auto header = hal::read_object<abi::SupervisorRequestHeader>(here.cpu, PhysAddr{at});
   u64 const room = bytes - sizeof(header);
   Status handler = Status::Success;
   if (auto const envelope = request::check_envelope(header); !envelope) {
@@ -50,40 +116,42 @@ Status Supervisor<M>::handle_request(Cpu& cpu, u32 index, u64 bytes, u64& reply)
     header.result = static_cast<u64>(Status::Aborted);
     handler = Status::InvalidParameter;
   } else {
-    auto const done = apply_request(cpu, index, header.request, at + sizeof(header), room);
+    auto const done = apply(here, channels, space, gate, header.request, {at + sizeof(header), room});
     header.result = static_cast<u64>(done ? Status::Success : done.error());
     if (done && *done != 0) {
       reply = sizeof(header) + *done;
     }
   }
   if (header.result != 0) {
-    emit(index, hal::TraceKind::RequestRefused, static_cast<u64>(abi::Channel::Supervisor), header.result);
+    here.emit(hal::event::RequestRefused{abi::Channel::Supervisor, static_cast<Status>(header.result)});
   }
-  hal::write_object(cpu, PhysAddr{at}, header);
+  hal::write_object(here.cpu, PhysAddr{at}, header);
   return handler;
 }
 
 /// Gives the payload bytes of the reply, 0 for "as long as the request". The error is the Result of the request.
 template <hal::Machine M>
-Expected<u64> Supervisor<M>::apply_request(Cpu& cpu, u32 index, u32 request, u64 payload, u64 room) noexcept {
+Expected<u64> Requests<M>::apply(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space,
+                                 Gate<M> const& gate, u32 request, Payload payload) noexcept {
   switch (static_cast<abi::SupervisorRequest>(request)) {
     case abi::SupervisorRequest::UnblockMem: {
-      auto const params = hal::read_object<abi::UnblockMemoryParams>(cpu, PhysAddr{payload});
-      auto const done = unblock(cpu, index, params);
-      emit(index, hal::TraceKind::Unblocked, params.descriptor.physical_start, params.descriptor.number_of_pages,
-           static_cast<u64>(done ? Status::Success : done.error()));
+      auto const params = hal::read_object<abi::UnblockMemoryParams>(here.cpu, PhysAddr{payload.at});
+      auto const done = unblock(here, space, params);
+      here.emit(hal::event::Unblocked{params.descriptor.physical_start, params.descriptor.number_of_pages,
+                                      done ? Status::Success : done.error()});
       MM_TRY(done);
       return 0;
     }
     case abi::SupervisorRequest::FetchPolicy:
-      return fetch_policy(cpu, index, payload, room);
-    case abi::SupervisorRequest::VersionInfo: {
-      MM_TRY_ASSIGN(abi::VersionInfo const info, version_);
-      hal::write_object(cpu, PhysAddr{payload}, info);
+      return fetch_policy(here, space, gate, payload);
+    case abi::SupervisorRequest::VersionInfo:
+      if (!has_version_) {
+        return std::unexpected(Status::CompromisedData);
+      }
+      hal::write_object(here.cpu, PhysAddr{payload.at}, version_);
       return 0;
-    }
     case abi::SupervisorRequest::CommUpdate:
-      MM_TRY(comm_update(cpu, PhysAddr{payload}));
+      MM_TRY(comm_update(here, channels, space, PhysAddr{payload.at}));
       return 0;
   }
   return std::unexpected(Status::Unsupported);
@@ -92,117 +160,48 @@ Expected<u64> Supervisor<M>::apply_request(Cpu& cpu, u32 index, u32 request, u64
 /// AccessDenied after the lock. InvalidParameter and SecurityViolation of request::unblock_range. SecurityViolation:
 /// the range overlaps another region, or is mapped already. OutOfResources: tracker or page tables are full.
 template <hal::Machine M>
-Expected<void> Supervisor<M>::unblock(Cpu& cpu, u32, abi::UnblockMemoryParams const& params) noexcept {
-  if (locked_ && enforced(Check::LockedUnblock)) {
-    return std::unexpected(Status::AccessDenied);
-  }
-  MM_TRY_ASSIGN(Range const range,
-                request::unblock_range(params, enforced(Check::UnblockMmram) ? allocator_.span() : Range{}));
-  return open_region(cpu, range, (params.descriptor.attribute & abi::kMemorySp) != 0);
-}
-
-/// Whether `range` may be opened: no page of it is mapped or tracked, none beyond the CPU's addresses
-/// (InvalidParameter). Errors as of unblock().
-template <hal::Machine M>
-Expected<void> Supervisor<M>::check_closed(Cpu& cpu, Range range) noexcept {
-  if (range.base < kPageSize || unblocked_.overlaps(range)) {
-    return std::unexpected(Status::SecurityViolation);
-  }
-  if (range.base >= address_limit_ || range.size > address_limit_ - range.base) {
-    return std::unexpected(Status::InvalidParameter);
-  }
-  // Page by page up to what the pool of table pages could ever map.
-  constexpr u64 kLargest = memory::PageAllocator::kTablePages << 21;
-  if (range.size > kLargest) {
-    return std::unexpected(Status::OutOfResources);
-  }
-  for (u64 page = range.base; page < range.base + range.size; page += kPageSize) {
-    if (tables(cpu).query(page)) {
-      return std::unexpected(Status::SecurityViolation);
-    }
-  }
-  return {};
-}
-
-/// Maps pages that check_closed() has found absent: all of them or none.
-template <hal::Machine M>
-Expected<void> Supervisor<M>::map_closed(Cpu& cpu, Range range, memory::PageAttr attr) noexcept {
-  auto const mapped = allocator_.protect(cpu, PhysAddr{root_}, range, attr);
-  if (!mapped) {
-    static_cast<void>(allocator_.protect(cpu, PhysAddr{root_}, range, memory::PageAttr{}));
-  }
-  return mapped;
-}
-
-template <hal::Machine M>
-Expected<void> Supervisor<M>::open_region(Cpu& cpu, Range range, bool supervisor) noexcept {
-  memory::UnblockTracker::Entry const entry{range, supervisor};
-  if (unblocked_.has(entry)) {
-    return {};
-  }
-  MM_TRY(check_closed(cpu, range));
-  if (unblocked_.full()) {
-    return std::unexpected(Status::OutOfResources);
-  }
-  MM_TRY(map_closed(cpu, range, supervisor ? memory::kSupervisorData : memory::kUserData));
-  return unblocked_.add(entry);
-}
-
-/// Pages of the supervisor's mailbox, the user's mailbox, the supervisor's buffer, the user's buffer: the order in
-/// which COMM_UPDATE names them.
-template <hal::Machine M>
-std::array<Range, 4> Supervisor<M>::comm_pages() const noexcept {
-  CommChannel const& supervisor = channels_[static_cast<u64>(abi::Channel::Supervisor)];
-  CommChannel const& user = channels_[static_cast<u64>(abi::Channel::User)];
-  return {Range{align_down(supervisor.mailbox, kPageSize), kPageSize},
-          Range{align_down(user.mailbox, kPageSize), kPageSize}, Range{supervisor.external, supervisor.bytes},
-          Range{user.external, user.bytes}};
+Expected<void> Requests<M>::unblock(Here<M> const& here, AddressSpace<M>& space,
+                                    abi::UnblockMemoryParams const& params) const noexcept {
+  MM_TRY(precondition::unblock(locked_ && here.enforced(Check::LockedUnblock)));
+  Range const closed = here.enforced(Check::UnblockMmram) ? space.mmram() : Range{};
+  MM_TRY_ASSIGN(Range const range, request::unblock_range(params, closed));
+  return space.open(here.cpu, range, (params.descriptor.attribute & abi::kMemorySp) != 0);
 }
 
 /// Both channels move to new buffers and mailboxes, all or nothing; the answer already goes through the new ones.
 /// AccessDenied: after the lock, or a second time. Errors of request::comm_update_range() and of unblock().
 /// SecurityViolation: two of the four overlap.
 template <hal::Machine M>
-Expected<void> Supervisor<M>::comm_update(Cpu& cpu, PhysAddr payload) noexcept {
-  if (locked_ || comm_updated_) {
-    return std::unexpected(Status::AccessDenied);
-  }
-  auto const wanted = hal::read_object<std::array<abi::UnblockMemoryParams, 4>>(cpu, payload);
-  std::array<Range, 4> const old = comm_pages();
-  std::array<Range, 4> fresh;
+Expected<void> Requests<M>::comm_update(Here<M> const& here, Channels<M>& channels, AddressSpace<M>& space,
+                                        PhysAddr payload) noexcept {
+  MM_TRY(precondition::comm_update(locked_, comm_updated_));
+  auto const wanted = hal::read_object<std::array<abi::UnblockMemoryParams, 4>>(here.cpu, payload);
+  CommPages const old = channels.pages();
+  CommPages fresh;
   for (u64 i = 0; i < fresh.size(); ++i) {
-    MM_TRY_ASSIGN(fresh[i], request::comm_update_range(wanted[i], old[i].size, allocator_.span()));
-    for (u64 j = 0; j < i; ++j) {
-      if (fresh[i].overlaps(fresh[j])) {
-        return std::unexpected(Status::SecurityViolation);
-      }
-    }
-    MM_TRY(check_closed(cpu, fresh[i]));
+    MM_TRY_ASSIGN(fresh[i], request::comm_update_range(wanted[i], old[i].size, space.mmram()));
+    MM_TRY(precondition::are_apart(fresh[i], std::span(fresh).first(i)));
+    MM_TRY(space.check_closed(here.cpu, fresh[i]));
   }
-  MM_TRY(move_comm_pages(cpu, fresh));
+  MM_TRY(map_all(here.cpu, space, fresh));
+  channels.move(fresh);
   for (Range const range : old) {
-    static_cast<void>(allocator_.protect(cpu, PhysAddr{root_}, range, memory::PageAttr{}));  // its tables exist
+    space.close(here.cpu, range);
   }
   comm_updated_ = true;
   return {};
 }
 
 template <hal::Machine M>
-Expected<void> Supervisor<M>::move_comm_pages(Cpu& cpu, std::array<Range, 4> const& fresh) noexcept {
+Expected<void> Requests<M>::map_all(Cpu& cpu, AddressSpace<M>& space, CommPages const& fresh) noexcept {
   for (u64 i = 0; i < fresh.size(); ++i) {
-    if (auto const mapped = map_closed(cpu, fresh[i], memory::kSupervisorData); !mapped) {
+    if (auto const mapped = space.map_closed(cpu, fresh[i], memory::kSupervisorData); !mapped) {
       while (i-- != 0) {
-        static_cast<void>(allocator_.protect(cpu, PhysAddr{root_}, fresh[i], memory::PageAttr{}));
+        space.close(cpu, fresh[i]);
       }
       return mapped;
     }
   }
-  CommChannel& supervisor = channel(abi::Channel::Supervisor);
-  CommChannel& user = channel(abi::Channel::User);
-  supervisor.mailbox = fresh[0].base;
-  user.mailbox = fresh[1].base;
-  supervisor.external = fresh[2].base;
-  user.external = fresh[3].base;
   return {};
 }
 
@@ -210,26 +209,29 @@ Expected<void> Supervisor<M>::move_comm_pages(Cpu& cpu, std::array<Range, 4> con
 /// the payload is smaller than the block. NotFound: the blob has no MEM root. SecurityViolation: the tables differ from
 /// the snapshot. OutOfResources: too many regions for a snapshot.
 template <hal::Machine M>
-Expected<u64> Supervisor<M>::fetch_policy(Cpu& cpu, u32 index, u64 payload, u64 room) noexcept {
+Expected<u64> Requests<M>::fetch_policy(Here<M> const& here, AddressSpace<M> const& space, Gate<M> const& gate,
+                                        Payload payload) noexcept {
   if (!locked_) {
-    MM_TRY(lock(cpu, index, hal::LockEvent::PolicyFetched));
+    MM_TRY(lock(here, space, hal::LockEvent::PolicyFetched));
   }
   if (!snapshot_.taken()) {
     return std::unexpected(Status::OutOfResources);
   }
-  u64 const root = policy::find_root(policy_view(), policy::Type::Mem);
+  u64 const root = policy::find_root(gate.view(), policy::Type::Mem);
   if (root == 0) {
     return std::unexpected(Status::NotFound);
   }
-  MM_TRY(snapshot_.compare(tables(cpu), allocator_.span()));
-  u64 const blob = policy_view().size();
+  MM_TRY(snapshot_.compare(space.tables(here.cpu), space.mmram()));
+  u64 const blob = gate.view().size();
   u64 const total = blob + snapshot_.count() * policy::kMemDescriptorSize;
-  if (room < total) {
+  if (payload.room < total) {
     return std::unexpected(Status::BufferTooSmall);
   }
-  auto const put = [&](u64 offset, auto value) noexcept { hal::write_object(cpu, PhysAddr{payload + offset}, value); };
-  cpu.write(PhysAddr{payload}, std::span(policy_).first(blob));
-  cpu.write(PhysAddr{payload + blob}, std::as_bytes(snapshot_.descriptors()));
+  auto const put = [&](u64 offset, auto value) noexcept {
+    hal::write_object(here.cpu, PhysAddr{payload.at + offset}, value);
+  };
+  here.cpu.write(PhysAddr{payload.at}, gate.blob().first(blob));
+  here.cpu.write(PhysAddr{payload.at + blob}, std::as_bytes(snapshot_.descriptors()));
   put(4, static_cast<u32>(total));
   put(root + 0, u32{1});
   put(root + 4, static_cast<u32>(policy::kRootSize));

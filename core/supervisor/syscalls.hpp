@@ -1,236 +1,202 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
-#include "core/supervisor/supervisor.hpp"
+#include "core/abi/syscalls.hpp"
+#include "core/supervisor/parts.hpp"
 
-/// System calls (supervisor.md 5.1, 5.2). Numbers below 0x10000 pass the policy gate; the others check ownership.
 namespace mm::supervisor {
 
+/// The handlers of the system calls (supervisor.md 5.1, 5.2): for each struct of abi::Calls one function `on()`, which
+/// may answer, or refuse: then ring 3 does not go on. Without its function the program does not compile.
+///
+/// Rules: what decides on the arguments alone is a function of preconditions.hpp, each status of it is told there. An
+/// address of ring 3 is used only through AddressSpace::claim(); a privileged operation only behind Gate.
 template <hal::Machine M>
-SyscallResult Supervisor<M>::dispatch(Cpu& cpu, u32 index, u64 number, u64 a1, u64 a2, u64 a3) noexcept {
-  auto const call = static_cast<abi::Syscall>(number);
-  switch (call) {
-    case abi::Syscall::AllocPage:
-      return alloc_page(cpu, index, a1, a2, a3);
-    case abi::Syscall::FreePage:
-      return free_page(cpu, index, a1, a2);
-    case abi::Syscall::StartApProc:
-      return start_ap(cpu, index, a1, a2, a3);
-    case abi::Syscall::QueryHob:
-      return answer(user_hob_list_.base);
-    case abi::Syscall::ErrorReportJump:
-      return error_report_jump(cpu, a1);
-    case abi::Syscall::SaveStateRead2:
-      return save_state_read(cpu, index, a1, a2, a3);
-    case abi::Syscall::MmUnblocked:
-      return mm_unblocked(cpu, a1, a2);
-    case abi::Syscall::MmIsCommBuffer:
-      return is_comm_buffer(a1, a2);
-    case abi::Syscall::TraceNote:
-      emit(index, hal::TraceKind::UserNote, a1, a2, a3);
-      return answer(M::kTraced ? Status::Success : Status::Unsupported);
-    default:
-      return dispatch_legacy(cpu, index, call, a1, a2, a3);
-  }
-}
+class SystemCalls {
+ public:
+  explicit SystemCalls(Parts<M>& parts) noexcept : parts_(parts) {}
 
-template <hal::Machine M>
-SyscallResult Supervisor<M>::dispatch_legacy(Cpu& cpu, u32 index, abi::Syscall number, u64 a1, u64 a2,
-                                             u64 a3) noexcept {
-  Status gate = Status::Success;
-  switch (number) {
-    case abi::Syscall::RdMsr:
-      return msr_access(cpu, index, a1, 0, policy::kRead);
-    case abi::Syscall::WrMsr:
-      return msr_access(cpu, index, a1, a2, policy::kWrite);
-    case abi::Syscall::IoRead:
-      return io_access(cpu, index, a1, a2, 0, policy::kRead);
-    case abi::Syscall::IoWrite:
-      return io_access(cpu, index, a1, a2, a3, policy::kWrite);
-    case abi::Syscall::SaveStateRead:
-      return save_state_stage(cpu, index, a1, a2, a3);
-    case abi::Syscall::Cli:
-      gate = gate_instruction(index, policy::Instruction::Cli);
-      if (gate == Status::Success) {
-        cpu.cli();
+  /// InvalidParameter: no such system call. AccessDenied: not one of this CPU.
+  SyscallResult serve(Here<M> const& here, u64 number, abi::SyscallWords const& words) noexcept {
+    return find(here, number, words, static_cast<abi::Calls const*>(nullptr));
+  }
+
+ private:
+  template <typename... C>
+  SyscallResult find(Here<M> const& here, u64 number, abi::SyscallWords const& words,
+                     std::tuple<C...> const*) noexcept {
+    SyscallResult result = refuse(Status::InvalidParameter);
+    static_cast<void>(((number == static_cast<u64>(C::kRow.number) && (result = call<C>(here, words), true)) || ...));
+    return result;
+  }
+  template <typename C>
+  SyscallResult call(Here<M> const& here, abi::SyscallWords const& words) noexcept {
+    if constexpr (C::kRow.caller == abi::Caller::Bsp) {
+      Status const allowed = precondition::caller(C::kRow, parts_.processors.is_bsp(here));
+      if (allowed != Status::Success) {
+        return refuse(allowed);
       }
-      return {0, gate};
-    case abi::Syscall::Wbinvd:
-      gate = gate_instruction(index, policy::Instruction::Wbinvd);
-      if (gate == Status::Success) {
-        cpu.wbinvd();
-      }
-      return {0, gate};
-    case abi::Syscall::Hlt:
-      gate = gate_instruction(index, policy::Instruction::Hlt);
-      if (gate == Status::Success) {
-        cpu.hlt();
-      }
-      return {0, gate};
-    default:
-      return refuse(Status::InvalidParameter);
+    }
+    return on(here, abi::arguments_of<C>(words));
   }
-}
 
-/// Whether `row` refuses the access, whatever the policy says; null: no row does.
-template <hal::Machine M>
-bool Supervisor<M>::stands_on(u32 index, policy::Foundation const* row, policy::Type type, u64 what, u16 access,
-                              u64 width, u64 config_address) noexcept {
-  if (row == nullptr || !enforced(Check::Foundation)) {
-    return false;
+  // --- behind the policy
+  SyscallResult on(Here<M> const& here, abi::call::RdMsr const& call) noexcept {
+    Status const allowed = may_access_msr(here, call.msr, policy::kRead);
+    if (allowed != Status::Success) {
+      return refuse(allowed);
+    }
+    auto const read = here.cpu.read_msr(static_cast<u32>(call.msr));
+    return read ? answer(*read) : refuse(read.error());  // Unsupported: the CPU refuses
   }
-  emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(type), what, access, width, 1, config_address);
-  return true;
-}
+  SyscallResult on(Here<M> const& here, abi::call::WrMsr const& call) noexcept {
+    Status const allowed = may_access_msr(here, call.msr, policy::kWrite);
+    if (allowed != Status::Success) {
+      return refuse(allowed);
+    }
+    auto const written = here.cpu.write_msr(static_cast<u32>(call.msr), call.value);
+    return written ? answer(u64{0}) : refuse(written.error());
+  }
+  SyscallResult on(Here<M> const& here, abi::call::IoRead const& call) noexcept {
+    Status const allowed = may_access_port(here, call.port, call.width, policy::kRead);
+    if (allowed != Status::Success) {
+      return refuse(allowed);
+    }
+    return answer(u64{here.cpu.port_in(static_cast<u16>(call.port), call.width)});
+  }
+  SyscallResult on(Here<M> const& here, abi::call::IoWrite const& call) noexcept {
+    Status const allowed = may_access_port(here, call.port, call.width, policy::kWrite);
+    if (allowed != Status::Success) {
+      return refuse(allowed);
+    }
+    here.cpu.port_out(static_cast<u16>(call.port), call.width, static_cast<u32>(call.value));
+    return answer(u64{0});
+  }
+  SyscallResult on(Here<M> const& here, abi::call::Cli const&) noexcept {
+    return behind(here, policy::Instruction::Cli, [&] { here.cpu.cli(); });
+  }
+  SyscallResult on(Here<M> const& here, abi::call::Wbinvd const&) noexcept {
+    return behind(here, policy::Instruction::Wbinvd, [&] { here.cpu.wbinvd(); });
+  }
+  SyscallResult on(Here<M> const& here, abi::call::Hlt const&) noexcept {
+    return behind(here, policy::Instruction::Hlt, [&] { here.cpu.hlt(); });
+  }
+  SyscallResult on(Here<M> const& here, abi::call::SaveStateRead const& call) noexcept {
+    return parts_.save_state.stage(here, parts_.processors, call);
+  }
+  SyscallResult on(Here<M> const& here, abi::call::SaveStateRead2 const& call) noexcept {
+    return parts_.save_state.read(here, parts_.processors, parts_.space, parts_.gate, call);
+  }
 
-/// AccessDenied: the core, or the policy.
-template <hal::Machine M>
-Status Supervisor<M>::gate_instruction(u32 index, policy::Instruction instruction) noexcept {
-  u16 const number = static_cast<u16>(instruction);
-  if (stands_on(index, policy::foundation_of_instruction(number), policy::Type::Instruction, number, policy::kExecute,
-                0)) {
-    return Status::AccessDenied;
+  // --- memory
+  SyscallResult on(Here<M> const& here, abi::call::AllocPage const& call) noexcept;
+  SyscallResult on(Here<M> const& here, abi::call::FreePage const& call) noexcept;
+  SyscallResult on(Here<M> const& here, abi::call::MmUnblocked const& call) noexcept {
+    return answer(parts_.space.is_open_to_user(here, call.address, call.bytes) ? u64{1} : u64{0});
   }
-  Status const s = policy::decide_instruction(policy_view(), number);
-  if (!enforced(Check::InstructionPolicy)) {
-    return Status::Success;
+  SyscallResult on(Here<M> const& here, abi::call::MmIsCommBuffer const& call) noexcept {
+    bool const inside = parts_.channels.copy_of(abi::Channel::User).contains({raw(call.address), call.bytes});
+    return inside || !here.enforced(Check::CommBufferQuery) ? answer(u64{1}) : answer(Status::SecurityViolation);
   }
-  if (s != Status::Success) {
-    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Instruction), number, policy::kExecute);
-  }
-  return s;
-}
 
-/// InvalidParameter: index beyond 32 bits. AccessDenied: the core, or the policy. Unsupported: the CPU refuses.
-template <hal::Machine M>
-SyscallResult Supervisor<M>::msr_access(Cpu& cpu, u32 index, u64 msr, u64 value, u16 access) noexcept {
-  if (msr > UINT32_MAX) {
-    return refuse(Status::InvalidParameter);
+  // --- other CPUs, and what ring 3 tells of itself
+  SyscallResult on(Here<M> const& here, abi::call::StartApProc const& call) noexcept;
+  SyscallResult on(Here<M> const&, abi::call::QueryHob const&) noexcept { return answer(parts_.ring3.hob_list()); }
+  /// SecurityViolation: not an address of ring 3.
+  SyscallResult on(Here<M> const& here, abi::call::ErrorReportJump const& call) noexcept {
+    if (!parts_.space.claim(here, call.address, kPointerBytes, Access::Read)) {
+      return refuse(Status::SecurityViolation);
+    }
+    Status const set = parts_.ring3.set_error_report(raw(call.address));
+    return set == Status::Success ? answer(u64{0}) : refuse(set);
   }
-  u32 const number = static_cast<u32>(msr);
-  if (stands_on(index, policy::foundation_of_msr(number, access), policy::Type::Msr, msr, access, 8)) {
-    return refuse(Status::AccessDenied);
+  SyscallResult on(Here<M> const& here, abi::call::TraceNote const& call) noexcept {
+    here.emit(hal::event::UserNote{call.note, call.first, call.second});
+    return answer(M::kTraced ? Status::Success : Status::Unsupported);
   }
-  if (Status const s = policy::decide_msr(policy_view(), number, access);
-      s != Status::Success && enforced(Check::MsrPolicy)) {
-    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Msr), msr, access, 8);
-    return refuse(s);
-  }
-  if (access == policy::kRead) {
-    auto const read = cpu.read_msr(number);
-    return read ? answer(*read) : refuse(read.error());
-  }
-  auto const written = cpu.write_msr(number, value);
-  return written ? answer(u64{0}) : refuse(written.error());
-}
 
-/// InvalidParameter: width not 0, 1, 2, or a port beyond 64 KiB. AccessDenied: the core, or the policy.
-template <hal::Machine M>
-SyscallResult Supervisor<M>::io_access(Cpu& cpu, u32 index, u64 port, u64 width, u64 value, u16 access) noexcept {
-  if (width > static_cast<u64>(abi::IoWidth::Dword)) {
-    return refuse(Status::InvalidParameter);
-  }
-  auto const io_width = static_cast<abi::IoWidth>(width);
-  Status const s = policy::decide_io(policy_view(), port, bytes_of(io_width), access);
-  if (s == Status::InvalidParameter) {
-    return refuse(s);
-  }
-  u64 const bytes = bytes_of(io_width);
-  u32 const address = policy::reaches_config_data(port, bytes, access)
-                          ? cpu.port_in(policy::kPortConfigAddress, abi::IoWidth::Dword)
-                          : 0;
-  if (stands_on(index, policy::foundation_of_io(port, bytes, access, address), policy::Type::Io, port, access, bytes,
-                address)) {
-    return refuse(Status::AccessDenied);
-  }
-  if (s != Status::Success && enforced(Check::IoPolicy)) {
-    emit(index, hal::TraceKind::PolicyRefusal, static_cast<u64>(policy::Type::Io), port, access, bytes);
-    return refuse(s);
-  }
-  u16 const number = static_cast<u16>(port);
-  if (access == policy::kRead) {
-    return answer(u64{cpu.port_in(number, io_width)});
-  }
-  cpu.port_out(number, io_width, static_cast<u32>(value));
-  return answer(u64{0});
-}
+  static constexpr u64 kPointerBytes = 8;  ///< of ring 3 that a code or data pointer must own
 
-/// AccessDenied: not the BSP. Unsupported: not AllocateAnyPages, or code pages. InvalidParameter: another memory type,
-/// or no page. No memory left is an answer, address 0, and not a refusal: the caller turns it into OUT_OF_RESOURCES.
+  Status may_access_msr(Here<M> const& here, u64 msr, u16 access) const noexcept {
+    Status const good = precondition::msr_number(msr);
+    return good != Status::Success ? good : parts_.gate.msr(here, static_cast<u32>(msr), access);
+  }
+  Status may_access_port(Here<M> const& here, u64 port, abi::IoWidth width, u16 access) const noexcept {
+    Status const good = precondition::io_width(width);
+    return good != Status::Success ? good : parts_.gate.io(here, port, width, access);
+  }
+  template <typename F>
+  SyscallResult behind(Here<M> const& here, policy::Instruction instruction, F&& execute) const noexcept {
+    Status const allowed = parts_.gate.instruction(here, instruction);
+    if (allowed == Status::Success) {
+      execute();
+    }
+    return {0, allowed};
+  }
+
+  Parts<M>& parts_;
+};
+
+/// No memory left is an answer, address 0, and not a refusal: the caller turns it into OUT_OF_RESOURCES.
+/// InvalidParameter: no page.
 template <hal::Machine M>
-SyscallResult Supervisor<M>::alloc_page(Cpu& cpu, u32 index, u64 alloc_type, u64 memory_type, u64 pages) noexcept {
-  constexpr u64 kRuntimeServicesCode = 5;
-  constexpr u64 kRuntimeServicesData = 6;
-  if (index != bsp_index_) {
-    return refuse(Status::AccessDenied);
+SyscallResult SystemCalls<M>::on(Here<M> const& here, abi::call::AllocPage const& call) noexcept {
+  if (Status const wrong = precondition::alloc_page(call); wrong != Status::Success) {
+    return refuse(wrong);
   }
-  if (alloc_type != 0 || memory_type == kRuntimeServicesCode) {
-    return refuse(Status::Unsupported);
-  }
-  if (memory_type != kRuntimeServicesData) {
-    return refuse(Status::InvalidParameter);
-  }
-  auto const at = allocator_.allocate(cpu, PhysAddr{root_}, pages, memory::Owner::User);
+  auto const at = parts_.space.allocate(here.cpu, call.pages, memory::Owner::User);
   if (!at) {
     return at.error() == Status::OutOfResources ? answer(u64{0}) : refuse(at.error());
   }
-  emit(index, hal::TraceKind::UserPageAllocated, raw(*at), pages);
+  here.emit(hal::event::UserPageAllocated{raw(*at), call.pages});
   return answer(raw(*at));
 }
 
-/// AccessDenied: not the BSP. SecurityViolation: overflow, pages that are not allocated to ring 3, or that the
-/// supervisor itself lent to it (buffers, HOB list). InvalidParameter: 0 pages, unaligned, not allocated.
+/// SecurityViolation: pages that are not allocated to ring 3, or that the supervisor itself lent to it (buffers, HOB
+/// list). InvalidParameter: 0 pages, unaligned, not allocated.
 template <hal::Machine M>
-SyscallResult Supervisor<M>::free_page(Cpu& cpu, u32 index, u64 address, u64 pages) noexcept {
-  if (index != bsp_index_) {
-    return refuse(Status::AccessDenied);
+SyscallResult SystemCalls<M>::on(Here<M> const& here, abi::call::FreePage const& call) noexcept {
+  auto const range = precondition::free_page(call);
+  if (!range) {
+    return refuse(range.error());
   }
-  auto const bytes = checked_mul(pages, kPageSize);
-  if (!bytes) {
-    return refuse(Status::SecurityViolation);
-  }
-  Range const range{address, *bytes};
-  CommChannel const& user = channel(abi::Channel::User);
-  bool const lent = range.overlaps({user.internal, user.bytes}) || range.overlaps({user_page_, kPageSize}) ||
-                    range.overlaps(user_hob_list_);
-  if (lent && enforced(Check::FreePageOwner)) {
-    return refuse(Status::SecurityViolation);
-  }
-  auto const freed = allocator_.free(cpu, PhysAddr{root_}, address, pages, memory::Owner::User);
-  if (!freed) {
+  if (auto const freed = parts_.space.free_user(here, *range); !freed) {
     return refuse(freed.error());
   }
-  emit(index, hal::TraceKind::UserPageFreed, address, pages);
+  here.emit(hal::event::UserPageFreed{range->base, call.pages});
   return answer(u64{0});
 }
 
-/// Accepted once (AlreadyStarted) for an address of ring 3 (SecurityViolation); the pointer is never called.
+/// SecurityViolation: an address that is not ring 3's; InvalidParameter: one that is not mapped. Timeout: the procedure
+/// did not end within kApProcedureUs; nothing can stop ring 3 on another CPU, so that this stops the machine under
+/// either fault policy. Aborted: it faulted and was contained; the caller does not go on either, and the user core is
+/// told of the fault on this CPU.
 template <hal::Machine M>
-SyscallResult Supervisor<M>::error_report_jump(Cpu& cpu, u64 address) noexcept {
-  if (!user_owned(cpu, address, 8)) {
-    return refuse(Status::SecurityViolation);
+SyscallResult SystemCalls<M>::on(Here<M> const& here, abi::call::StartApProc const& call) noexcept {
+  Processors<M>& processors = parts_.processors;
+  if (Status const wrong = precondition::start_ap(call, here.index, processors.count()); wrong != Status::Success) {
+    return refuse(wrong);
   }
-  if (error_report_ != 0) {
-    return refuse(Status::AlreadyStarted);
+  here.cpu.speculation_barrier();
+  for (UserAddr const address : {call.procedure, call.argument}) {
+    if (address != UserAddr{} && !parts_.space.claim(here, address, kPointerBytes, Access::Read)) {
+      bool const mapped = parts_.space.tables(here.cpu).query(raw(address)).has_value();
+      return refuse(mapped ? Status::SecurityViolation : Status::InvalidParameter);
+    }
   }
-  error_report_ = address;
-  return answer(u64{0});
-}
-
-/// 1 when the whole range is in one unblocked region and ring 3 owns every page of it, otherwise 0.
-template <hal::Machine M>
-SyscallResult Supervisor<M>::mm_unblocked(Cpu& cpu, u64 address, u64 size) noexcept {
-  auto const range = Range::make(address, size);
-  bool const open = range && unblocked_.contains(*range) && user_owned(cpu, address, size);
-  return answer(open ? u64{1} : u64{0});
-}
-
-/// 1 when the whole range is in ring 3's copy of the user buffer; otherwise SecurityViolation in RAX, not a refusal.
-template <hal::Machine M>
-SyscallResult Supervisor<M>::is_comm_buffer(u64 address, u64 size) noexcept {
-  CommChannel const& user = channel(abi::Channel::User);
-  bool const inside = Range{user.internal, user.bytes}.contains({address, size});
-  return inside || !enforced(Check::CommBufferQuery) ? answer(u64{1}) : answer(Status::SecurityViolation);
+  u32 const target = static_cast<u32>(call.cpu);
+  switch (processors.call(here, target, raw(call.procedure), raw(call.argument))) {
+    case ApCall::Ended:
+      return answer(Status::Success);
+    case ApCall::Busy:
+      return refuse(Status::InvalidParameter);
+    case ApCall::TimedOut:
+      return refuse(Status::Timeout);
+    case ApCall::Faulted:
+      break;
+  }
+  here.slot.fault = processors.slot(target).fault;
+  return {0, Status::Aborted, true};
 }
 
 }  // namespace mm::supervisor

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
-#include <array>
-
 #include "core/abi/comm.hpp"
-#include "core/abi/platform.hpp"
 #include "core/base/types.hpp"
 
+/// Limits and small records that several parts of the supervisor share.
 namespace mm::supervisor {
 
 inline constexpr u64 kRendezvousUs = 1'000'000;
@@ -23,15 +21,11 @@ inline constexpr u32 kSyscallsPerEntry = 1u << 20;
 /// So many of them are events; the rest of an entry is counted in its UserExit.
 inline constexpr u32 kToldSyscalls = 1u << 15;
 
-/// Words shared by CPUs. On a uniprocessor host these are plain accesses.
-inline u32 load(u32 const& word) noexcept { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }
-inline void store(u32& word, u32 value) noexcept { __atomic_store_n(&word, value, __ATOMIC_RELEASE); }
-inline void increment(u32& word) noexcept { __atomic_fetch_add(&word, 1u, __ATOMIC_ACQ_REL); }
-
 /// Of one AP. Faulted: the procedure did not return, its fault was contained and is in the AP's slot.
 enum class Mailbox : u32 { Empty = 0, Pending = 1, Done = 2, Faulted = 3 };
 
-/// State of one CPU.
+/// State of one CPU. `in_user`, `in_pen` and `mailbox` are words that CPUs share (hal::Cpu::load_shared()); what stands
+/// in `procedure`, `argument`, `caller` and `fault` is handed over by the mailbox.
 struct CpuSlot {
   u32 syscalls = 0;  ///< of the entry of ring 3 that is under way
   u32 mmis = 0;
@@ -54,22 +48,11 @@ struct UserImage {
   u64 hob = 0;
 };
 
-/// One channel: external buffer and mailbox in the normal world, copy in MMRAM.
-struct CommChannel {
-  u64 external = 0;
-  u64 internal = 0;
-  u64 bytes = 0;       ///< of either buffer
-  u64 mailbox = 0;     ///< external status block
-  u64 high_water = 0;  ///< bytes of `internal` that may not be zero
-};
-
-/// Phase 1 of a save-state read (supervisor.md 5.3).
-struct SaveStateHolder {
-  u64 token = 0;
-  u64 reg = 0;
-  u32 cpu = 0;
-  u32 caller = 0;
-  bool valid = false;
+/// A command for the user core and its two arguments.
+struct Demotion {
+  abi::UserCommand command{};
+  u64 first = 0;
+  u64 second = 0;
 };
 
 /// Result of a system call: a `status` other than Success refuses it, ring 3 never sees `rax` then.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/arch/msr.hpp"
 #include "core/policy/foundation.hpp"
@@ -20,6 +21,9 @@ static_assert(policy::foundation_of_msr(arch::kMsrLstar, policy::kWrite) != null
 /// no start-up code.
 template <bool Traced>
 class Composition {
+  /// A snapshot of the object is a snapshot of its state.
+  static_assert(std::is_trivially_copyable_v<supervisor::Supervisor<Machine<Traced>>>);
+
  public:
   constexpr Composition() noexcept = default;
 

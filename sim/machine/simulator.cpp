@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <type_traits>
 
 #include <fmt/format.h>
 
@@ -14,6 +15,7 @@
 namespace mm::sim {
 
 using Supervisor = supervisor::Supervisor<SimMachine>;
+static_assert(std::is_trivially_copyable_v<Supervisor>);  // Simulator::snapshot() copies its bytes
 
 constexpr u64 kRomBytes = 0x20'0000;  ///< from platform::kRomWork (hal/qemu_rom/layout.inc)
 

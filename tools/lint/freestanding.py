@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """core: no conditional compilation, no assembly, no mutable static storage, no type whose size differs between hosts.
 
+Ring 0 has no atomics either: words that CPUs share go through hal::Cpu (load_shared() and its kin), where a scheduler
+sees them.
+
 core/user/image, the root of the ring-3 image, owns that image's object and its entry in .nasm: there statics are allowed.
 """
 
@@ -21,6 +24,10 @@ FORBIDDEN = [
     (re.compile(r"\b(dynamic_cast|typeid)\b"), "run-time type information"),
     (re.compile(r"\bthread_local\b"), "thread-local storage"),
 ]
+_ATOMIC = (re.compile(r"\b__(?:atomic|sync)_\w+|\bstd\s*::\s*(?:atomic|memory_order)\w*|#[ \t]*include[ \t]*<atomic>"),
+           "atomic access: words that CPUs share go through hal::Cpu")
+# Ring 3 and the normal world have no hal::Cpu.
+_OUTSIDE_RING0 = ("core/user", "core/communication")
 _LOCAL_STATIC = re.compile(r"\bstatic\b(?!_)(?P<rest>[^;{=(]*)(?P<end>[;{=(])")
 _NOT_A_VARIABLE = re.compile(
     r"^(template|class|struct|enum|union|using|typedef|namespace|static_assert|concept|friend|requires|extern)\b|^\[\[")
@@ -87,7 +94,8 @@ def check(root: pathlib.Path) -> tuple[list[str], int]:
         looked_at += 1
         code = code_only(read(root, path))
         found = []
-        for pattern, what in FORBIDDEN:
+        in_ring0 = not any(is_under(path, outside) for outside in _OUTSIDE_RING0)
+        for pattern, what in FORBIDDEN + ([_ATOMIC] if in_ring0 else []):
             for match in pattern.finditer(code):
                 if match.group(0) == "throw" and _throw_is_compile_time(code, match.start()):
                     continue

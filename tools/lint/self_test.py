@@ -126,7 +126,9 @@ u64 g(T const& t) noexcept {
         for line in ("#if X\n#endif", "#ifdef X\n#endif", '#ifndef A\n#endif', 'void f() { asm("nop"); }',
                      "void f() { __asm__(\"nop\"); }", "long x();", "unsigned long long y();",
                      "constexpr u64 k = 1UL;", "constexpr u64 k = 0xFFl;", "void f() { throw 1; }",
-                     "thread_local constexpr int x = 1;"):
+                     "thread_local constexpr int x = 1;", "#include <atomic>",
+                     "u32 f(u32& x) { return __atomic_load_n(&x, 0); }", "void f(u32& x) { __sync_synchronize(); }",
+                     "void f(std::atomic<int>& x);", "void f(std::atomic_ref<int> x);"):
             self.assertTrue(self.problems(line + "\n"), line)
 
     def test_static_storage(self):
@@ -138,6 +140,10 @@ u64 g(T const& t) noexcept {
     def test_image_root_may_own_objects_but_not_instructions(self):
         self.assertEqual(self.problems("u64 counter = 0;\n", "core/user/image/main.cpp"), [])
         self.assertEqual(len(self.problems('void f() { asm("nop"); }\n', "core/user/image/main.cpp")), 1)
+
+    def test_atomics_outside_ring0(self):
+        self.assertEqual(self.problems("#include <atomic>\n", "core/user/x.hpp"), [])
+        self.assertEqual(len(self.problems("#include <atomic>\n", "core/supervisor/x.hpp")), 1)
 
     def test_assembly_file(self):
         tree = Tree().add("core/base/x.hpp", "").add("core/base/entry.nasm", "nop\n")
