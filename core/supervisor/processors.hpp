@@ -75,7 +75,13 @@ class Processors {
   /// Waits until every CPU is in the holding pen. False: timed out and halted, or stopped.
   bool gather(Here<M> const& here) noexcept;
   /// Lets the APs go and waits until each has said so.
-  void release(Here<M> const& here) noexcept;
+  void release(Here<M> const& here) noexcept {
+    here.store(released_, 0);
+    here.increment(release_generation_);
+    if (count_ != 1) {
+      await_release(here);
+    }
+  }
 
   /// Waits in the pen until released. `run(procedure, argument)` is called for each procedure that the BSP asks for and
   /// says whether it ended. An MMI that the BSP does not join within the rendezvous time stops the machine.
@@ -86,13 +92,15 @@ class Processors {
   ApCall call(Here<M> const& here, u32 target, u64 procedure, u64 argument) noexcept;
 
  private:
+  /// CPUs that are inside: the BSP, which asks and is never in the pen, and the others that are in it.
   u32 inside(Here<M> const& here) const noexcept {
     u32 n = 1;
     for (u32 i = 0; i < count_; ++i) {
-      n += i != here.index && here.load(slots_[i].in_pen) != 0 ? 1u : 0u;
+      n += here.load(slots_[i].in_pen) != 0 ? 1u : 0u;
     }
     return n;
   }
+  void await_release(Here<M> const& here) noexcept;
   /// The word of a mailbox, as a Mailbox.
   static Mailbox state(Here<M> const& here, CpuSlot const& slot) noexcept {
     return static_cast<Mailbox>(here.load(slot.mailbox));
@@ -156,12 +164,7 @@ bool Processors<M>::gather(Here<M> const& here) noexcept {
 }
 
 template <hal::Machine M>
-void Processors<M>::release(Here<M> const& here) noexcept {
-  here.store(released_, 0);
-  here.increment(release_generation_);
-  if (count_ == 1) {
-    return;
-  }
+void Processors<M>::await_release(Here<M> const& here) noexcept {
   Wait wait(here.cpu, kRendezvousUs);
   while (here.load(released_) + 1 < count_ && !here.stopped()) {
     if (!wait.go_on()) {

@@ -37,7 +37,7 @@ class Supervisor {
  private:
   void enter_bsp(Here<M> const& here, PhysAddr hob_list) noexcept;
   void enter_ap(Here<M> const& here) noexcept;
-  void start_user_core(Here<M> const& here) noexcept;
+  void start(Here<M> const& here, PhysAddr hob_list) noexcept;
   void serve(Here<M> const& here) noexcept;
   void serve_user(Here<M> const& here, abi::CommBufferStatus status) noexcept;
   void serve_supervisor(Here<M> const& here, abi::CommBufferStatus status) noexcept;
@@ -75,16 +75,9 @@ template <hal::Machine M>
 void Supervisor<M>::enter_bsp(Here<M> const& here, PhysAddr hob_list) noexcept {
   Processors<M>& processors = parts_.processors;
   processors.begin(here);
-  bool const first = !processors.is_ready(here);
-  if (first && !FirstMmi<M>(machine_, parts_, here, hob_list).run()) {
-    return;
-  }
-  if (!processors.gather(here)) {
-    return;
-  }
-  if (first) {
-    start_user_core(here);
-  } else {
+  if (!processors.is_ready(here)) {
+    start(here, hob_list);
+  } else if (processors.gather(here)) {
     serve(here);
   }
   if (!here.stopped()) {
@@ -103,8 +96,12 @@ void Supervisor<M>::enter_ap(Here<M> const& here) noexcept {
   });
 }
 
+/// The first MMI. Whoever of the three fails has stopped the machine.
 template <hal::Machine M>
-void Supervisor<M>::start_user_core(Here<M> const& here) noexcept {
+void Supervisor<M>::start(Here<M> const& here, PhysAddr hob_list) noexcept {
+  if (!FirstMmi<M>(machine_, parts_, here, hob_list).run() || !parts_.processors.gather(here)) {
+    return;
+  }
   SystemCalls<M> calls(parts_);
   u64 const status = parts_.ring3.demote(here, {abi::UserCommand::StartUserCore, parts_.ring3.hob_list(), 0}, calls);
   if (!here.stopped()) {

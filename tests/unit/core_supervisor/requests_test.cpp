@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/blob.hpp"
+#include "tests/support/policy_blob.hpp"
 #include "tests/unit/core_supervisor/part.hpp"
 
 /// The supervisor channel without MMIs: what each message does to channels, address space and stages.
