@@ -23,6 +23,8 @@ TEST(FaultText, SaysWhichSystemCallWasRefused) {
             "system call RDMSR refused: ACCESS_DENIED");
   EXPECT_EQ(cause_text(vector, 0x7777, static_cast<u64>(Status::InvalidParameter), ""),
             "system call 0x7777 refused: INVALID_PARAMETER");
+  EXPECT_EQ(cause_text(vector, 0x1001C, static_cast<u64>(Status::SecurityViolation), ""),
+            "system call ERR_RPT_JMP refused: SECURITY_VIOLATION");
   EXPECT_EQ(cause_text(supervisor::kVectorBudget, 0, 0, ""), "it ran longer than its budget");
 }
 

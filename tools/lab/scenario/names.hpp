@@ -40,38 +40,21 @@ inline constexpr std::array kStatusNames{MM_NAME(Status, Success),
                                          MM_NAME(Status, CompromisedData),
                                          MM_NAME(Status, InterruptPending),
                                          MM_NAME(Status, NotAvailableYet)};
-inline constexpr std::array kEventNames{MM_NAME(hal::TraceKind, MmiEntry),
-                                        MM_NAME(hal::TraceKind, CpuInitialised),
-                                        MM_NAME(hal::TraceKind, Rendezvous),
-                                        MM_NAME(hal::TraceKind, CopyIn),
-                                        MM_NAME(hal::TraceKind, RequestDecoded),
-                                        MM_NAME(hal::TraceKind, RequestRefused),
-                                        MM_NAME(hal::TraceKind, UserEnter),
-                                        MM_NAME(hal::TraceKind, UserExit),
-                                        MM_NAME(hal::TraceKind, Syscall),
-                                        MM_NAME(hal::TraceKind, PolicyRefusal),
-                                        MM_NAME(hal::TraceKind, Fault),
-                                        MM_NAME(hal::TraceKind, SupervisorFault),
-                                        MM_NAME(hal::TraceKind, Contained),
-                                        MM_NAME(hal::TraceKind, ApProcedure),
-                                        MM_NAME(hal::TraceKind, Lock),
-                                        MM_NAME(hal::TraceKind, CopyOut),
-                                        MM_NAME(hal::TraceKind, MmiExit),
-                                        MM_NAME(hal::TraceKind, Unblocked),
-                                        MM_NAME(hal::TraceKind, UserNote),
-                                        MM_NAME(hal::TraceKind, ImageLoaded),
-                                        MM_NAME(hal::TraceKind, ImageRefused),
-                                        MM_NAME(hal::TraceKind, Halt),
-                                        MM_NAME(hal::TraceKind, UserPageAllocated),
-                                        MM_NAME(hal::TraceKind, UserPageFreed),
-                                        MM_NAME(hal::TraceKind, MemoryMap),
-                                        MM_NAME(hal::TraceKind, Registers),
-                                        MM_NAME(hal::TraceKind, Telemetry)};
-inline constexpr std::array kHaltNames{
-    MM_NAME(hal::HaltReason, UserFault),         MM_NAME(hal::HaltReason, SyscallRefused),
-    MM_NAME(hal::HaltReason, SupervisorFault),   MM_NAME(hal::HaltReason, InitFailed),
-    MM_NAME(hal::HaltReason, RendezvousTimeout), MM_NAME(hal::HaltReason, UserBudget),
-    MM_NAME(hal::HaltReason, RsmBreach),         MM_NAME(hal::HaltReason, PolicyInvalid)};
+/// As the list of events spells them (hal/roles/trace.hpp).
+inline constexpr auto kEventNames = [] {
+  std::array<std::pair<std::string_view, hal::TraceKind>, hal::kEvents.size()> names;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    names[i] = {hal::kEvents[i].name, hal::kEvents[i].kind};
+  }
+  return names;
+}();
+inline constexpr auto kHaltNames = [] {
+  std::array<std::pair<std::string_view, hal::HaltReason>, hal::kHaltReasonNames.size()> names;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    names[i] = {hal::kHaltReasonNames[i].name, hal::kHaltReasonNames[i].value};
+  }
+  return names;
+}();
 inline constexpr std::array kCheckNames{MM_NAME(supervisor::Check, MessageSize),
                                         MM_NAME(supervisor::Check, MsrPolicy),
                                         MM_NAME(supervisor::Check, Foundation),

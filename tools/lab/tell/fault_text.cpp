@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <string_view>
-#include <utility>
 
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/types.hpp"
@@ -34,26 +32,8 @@ std::string vector_text(u64 vector) {
 }
 
 std::string syscall_text(u64 number) {
-  using abi::Syscall;
-  constexpr std::pair<Syscall, std::string_view> kNames[] = {
-      {Syscall::RdMsr, "RDMSR"},
-      {Syscall::WrMsr, "WRMSR"},
-      {Syscall::Cli, "CLI"},
-      {Syscall::IoRead, "IO_READ"},
-      {Syscall::IoWrite, "IO_WRITE"},
-      {Syscall::Wbinvd, "WBINVD"},
-      {Syscall::Hlt, "HLT"},
-      {Syscall::SaveStateRead, "SVST_READ"},
-      {Syscall::AllocPage, "ALOC_PAGE"},
-      {Syscall::FreePage, "FREE_PAGE"},
-      {Syscall::StartApProc, "START_AP_PROC"},
-      {Syscall::SaveStateRead2, "SVST_READ_2"},
-      {Syscall::MmUnblocked, "MM_UNBLOCKED"},
-      {Syscall::MmIsCommBuffer, "MM_IS_COMM_BUFF"},
-  };
-  auto const* const at =
-      std::ranges::find(kNames, static_cast<Syscall>(number), &std::pair<Syscall, std::string_view>::first);
-  return at != std::end(kNames) ? std::string{at->second} : hex_number(number);
+  char const* const name = abi::name_of(static_cast<abi::Syscall>(number));
+  return name != nullptr ? std::string{name} : hex_number(number);
 }
 
 std::string cause_text(u64 vector, u64 error, u64 cr2, std::string const& address) {

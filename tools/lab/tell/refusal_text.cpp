@@ -9,13 +9,14 @@
 namespace mm::lab {
 
 std::string refusal_text(hal::TraceEvent const& event) {
-  policy_tools::Access const access{.type = static_cast<policy::Type>(event.a),
-                                    .address = event.b,
-                                    .width = event.d == 0 ? 1 : event.d,
-                                    .access = static_cast<u16>(event.c)};
+  auto const refused = hal::unpack<hal::event::PolicyRefusal>(event);
+  policy_tools::Access const access{.type = static_cast<policy::Type>(refused.type),
+                                    .address = refused.what,
+                                    .width = refused.width == 0 ? 1 : refused.width,
+                                    .access = static_cast<u16>(refused.access)};
   auto const what = policy_tools::describe(access);
-  if (event.e != 0) {
-    auto const* const row = policy_tools::core_refusal(access, static_cast<u32>(event.f));
+  if (refused.by_core != 0) {
+    auto const* const row = policy_tools::core_refusal(access, static_cast<u32>(refused.config_address));
     return fmt::format(
         "the core refuses {}, whatever the policy says ({}); `mmsim policy core` lists what ring 0 stands on", what,
         row == nullptr ? "no row" : policy_tools::row_text(*row));

@@ -16,6 +16,8 @@
 namespace mm::lab {
 namespace {
 
+namespace event = hal::event;
+
 struct Region {
   std::string name;
   u64 base = 0;
@@ -29,8 +31,8 @@ class Renderer {
   Renderer(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
     for (auto const& e : trace) {
       if (e.kind == hal::TraceKind::ImageLoaded) {
-        Guid const guid = guid_of_words(e.c, e.d);
-        regions_.push_back({image_name(p, guid), e.a, e.b, map_of(p, guid)});
+        auto const loaded = hal::unpack<event::ImageLoaded>(e);
+        regions_.push_back({image_name(p, loaded.guid), loaded.base, loaded.bytes, map_of(p, loaded.guid)});
       }
     }
     auto const& boot = p.scenario.boot;
@@ -63,19 +65,6 @@ class Renderer {
     }
     return at(address);
   }
-  /// One of the four events that tell ring 3's registers.
-  std::string registers(hal::TraceEvent const& e) const {
-    constexpr std::string_view kNames[4][5] = {{"RAX", "RBX", "RCX", "RDX", "RSI"},
-                                               {"RDI", "RBP", "RSP", "R8", "R9"},
-                                               {"R10", "R11", "R12", "R13", "R14"},
-                                               {"R15", "RIP", "RFLAGS", "CR2", "error"}};
-    u64 const values[] = {e.b, e.c, e.d, e.e, e.f};
-    std::string out = "Registers";
-    for (std::size_t i = 0; i < 5; ++i) {
-      out += fmt::format(" {}={}", kNames[e.a & 3][i], at(values[i]));
-    }
-    return out;
-  }
   std::string at(u64 address) const {
     for (auto const& r : regions_) {
       if (address - r.base < r.bytes) {
@@ -84,96 +73,128 @@ class Renderer {
     }
     return hex_number(address);
   }
-  static std::string channel(u64 value) { return value == 0 ? "supervisor" : value == 1 ? "user" : "none"; }
-  static std::string exit_kind(u64 value) {
-    constexpr std::string_view kNames[] = {"syscall", "return", "fault", "budget"};
-    return value < 4 ? std::string{kNames[value]} : hex_number(value);
+  static std::string channel(hal::Word<abi::Channel> which) {
+    return which.raw() == 0 ? "supervisor" : which.raw() == 1 ? "user" : "none";
+  }
+  /// An enumerator by its name, another value as a number.
+  template <typename E>
+  static std::string name(E value) {
+    char const* const known = name_of(value);
+    return known != nullptr ? std::string{known} : hex_number(static_cast<u64>(value));
   }
 
+  /// The struct of the event in a sentence, where there is one for it.
   std::string body(hal::TraceEvent const& e) const {
-    using K = hal::TraceKind;
-    switch (e.kind) {
-      case K::CopyIn:
-        return fmt::format("CopyIn {} {} bytes", channel(e.a), e.b);
-      case K::RequestDecoded:
-        return fmt::format("RequestDecoded {} to {} {} bytes v{}", channel(e.a), guid_name(guid_of_words(e.b, e.c)),
-                           e.d, e.e);
-      case K::RequestRefused:
-        return fmt::format("RequestRefused {} {}", channel(e.a), status_text(e.b));
-      case K::UserEnter:
-        return fmt::format("UserEnter command {} {}", e.a, at(e.b));
-      case K::UserExit:
-        return fmt::format("UserExit {} rax {}{}", exit_kind(e.a), e.a == 0 ? hex_number(e.b) : status_text(e.b),
-                           e.c == 0 ? "" : fmt::format(", {} system calls before it are no events", e.c));
-      case K::Syscall:
-        return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(e.a), at(e.b), at(e.c), at(e.d), at(e.e),
-                           status_text(e.f));
-      case K::Fault:
-        return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.a, hex_number(e.b), code(e.c), at(e.d),
-                           e.f);
-      case K::SupervisorFault:
-        return fmt::format("SupervisorFault vector {} error {} at {} cr2 {}", e.a, hex_number(e.b), code(e.c), at(e.d));
-      case K::Registers:
-        return registers(e);
-      case K::Telemetry:
-        return fmt::format("Telemetry {} at {}, image at {}", cause_text(e.b, e.c, e.e, at(e.e)), code(e.d),
-                           hex_number(e.f));
-      case K::Contained:
-        return fmt::format("Contained {}", at(e.a));
-      case K::ApProcedure:
-        return fmt::format("ApProcedure {} argument {} for cpu {}", at(e.a), at(e.b), e.c);
-      case K::CopyOut:
-        return fmt::format("CopyOut {} {} bytes hash {:016x}", channel(e.a), e.b, e.c);
-      case K::MmiExit:
-        return fmt::format("MmiExit {} {} size {}", channel(e.a), status_text(e.b), e.c);
-      case K::Unblocked:
-        return fmt::format("Unblocked {} pages {} {}", at(e.a), e.b, status_text(e.c));
-      case K::UserNote:
-        if (e.a == static_cast<u64>(abi::UserNote::DriverNeeds)) {
-          return fmt::format("UserNote DriverNeeds {}", guid_name(guid_of_words(e.b, e.c)));
-        }
-        return fmt::format("UserNote {} {} {}", note(e.a), at(e.b), e.a == 2 || e.a == 5 ? status_text(e.c) : at(e.c));
-      case K::ImageLoaded:
-        return fmt::format("ImageLoaded {} {} bytes {}", at(e.a), hex_number(e.b), e.e == 1 ? "user" : "supervisor");
-      case K::ImageRefused:
-        return fmt::format("ImageRefused {} {}", guid_name(guid_of_words(e.c, e.d)), status_text(e.b));
-      case K::Halt: {
-        if (e.a == static_cast<u64>(hal::HaltReason::InitFailed)) {
-          auto const why = static_cast<supervisor::InitProblem>(e.c);
-          return fmt::format("Halt InitFailed {} {}: {}", status_text(e.b), at(e.d), supervisor::describe(why));
-        }
-        bool const has_rip = e.a == 1 || e.a == 3;
-        return fmt::format("Halt {} {} {}", halt_name(static_cast<hal::HaltReason>(e.a)), hex_number(e.b),
-                           has_rip ? code(e.c) : status_text(e.c));
+    std::string out;
+    bool const known = hal::visit(e, [&](auto const& event) {
+      if constexpr (requires { text(event); }) {
+        out = text(event);
+      } else {
+        out = plain(e);
       }
-      case K::UserPageAllocated:
-      case K::UserPageFreed:
-        return fmt::format("{} {} pages {}", event_name(e.kind), at(e.a), e.b);
-      case K::MemoryMap:
-        return fmt::format("MemoryMap {} {} bytes {}", at(e.a), hex_number(e.b), rights(e.c));
-      default:
-        return plain(e);
+    });
+    return known ? out : plain(e);
+  }
+  std::string text(event::CopyIn const& e) const {
+    return fmt::format("CopyIn {} {} bytes", channel(e.channel), e.bytes);
+  }
+  std::string text(event::RequestDecoded const& e) const {
+    return fmt::format("RequestDecoded {} to {} {} bytes v{}", channel(e.channel), guid_name(e.guid), e.message_bytes,
+                       e.version);
+  }
+  std::string text(event::RequestRefused const& e) const {
+    return fmt::format("RequestRefused {} {}", channel(e.channel), status_text(static_cast<u64>(e.status)));
+  }
+  std::string text(event::UserEnter const& e) const {
+    return fmt::format("UserEnter command {} {}", static_cast<u64>(e.command), at(e.argument));
+  }
+  std::string text(event::UserExit const& e) const {
+    bool const syscall = e.kind == hal::UserExitKind::Syscall;
+    return fmt::format("UserExit {} rax {}{}", name(e.kind), syscall ? hex_number(e.rax) : status_text(e.rax),
+                       e.untold == 0 ? "" : fmt::format(", {} system calls before it are no events", e.untold));
+  }
+  std::string text(event::Syscall const& e) const {
+    return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(static_cast<u64>(e.number)), at(e.first),
+                       at(e.second), at(e.third), at(e.rax), status_text(static_cast<u64>(e.status)));
+  }
+  std::string text(event::Fault const& e) const {
+    return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.vector, hex_number(e.error), code(e.rip),
+                       at(e.cr2), static_cast<u64>(e.command));
+  }
+  std::string text(event::SupervisorFault const& e) const {
+    return fmt::format("SupervisorFault vector {} error {} at {} cr2 {}", e.vector, hex_number(e.error), code(e.rip),
+                       at(e.cr2));
+  }
+  std::string text(event::Registers const& e) const {
+    constexpr std::string_view kNames[4][5] = {{"RAX", "RBX", "RCX", "RDX", "RSI"},
+                                               {"RDI", "RBP", "RSP", "R8", "R9"},
+                                               {"R10", "R11", "R12", "R13", "R14"},
+                                               {"R15", "RIP", "RFLAGS", "CR2", "error"}};
+    std::string out = "Registers";
+    for (std::size_t i = 0; i < e.values.size(); ++i) {
+      out += fmt::format(" {}={}", kNames[e.part & 3][i], at(e.values[i]));
     }
+    return out;
   }
-  static std::string rights(u64 value) {
-    return fmt::format("{} {}", (value & 2) != 0 ? "user" : "supervisor",
-                       (value & 4) != 0   ? "RX"
-                       : (value & 1) != 0 ? "RW"
-                                          : "R");
+  std::string text(event::Telemetry const& e) const {
+    return fmt::format("Telemetry {} at {}, image at {}", cause_text(e.vector, e.error, e.cr2, at(e.cr2)), code(e.rip),
+                       hex_number(e.image));
   }
-  static std::string note(u64 value) {
-    constexpr std::string_view kNames[] = {"?",
-                                           "DriverEntered",
-                                           "DriverReturned",
-                                           "DriverWaiting",
-                                           "HandlerEntered",
-                                           "HandlerReturned",
-                                           "DriverContained"};
-    return value < 7 ? std::string{kNames[value]} : hex_number(value);
+  std::string text(event::Contained const& e) const { return fmt::format("Contained {}", at(e.image)); }
+  std::string text(event::ApProcedure const& e) const {
+    return fmt::format("ApProcedure {} argument {} for cpu {}", at(e.procedure), at(e.argument), e.caller);
   }
+  std::string text(event::CopyOut const& e) const {
+    return fmt::format("CopyOut {} {} bytes hash {:016x}", channel(e.channel), e.bytes, e.hash);
+  }
+  std::string text(event::MmiExit const& e) const {
+    return fmt::format("MmiExit {} {} size {}", channel(e.channel), status_text(e.status), e.bytes);
+  }
+  std::string text(event::Unblocked const& e) const {
+    return fmt::format("Unblocked {} pages {} {}", at(e.base), e.pages, status_text(static_cast<u64>(e.status)));
+  }
+  std::string text(event::UserNote const& e) const {
+    if (e.note == abi::UserNote::DriverNeeds) {
+      return fmt::format("UserNote DriverNeeds {}", guid_name(guid_of_words(e.first, e.second)));
+    }
+    bool const status = e.note == abi::UserNote::DriverReturned || e.note == abi::UserNote::HandlerReturned;
+    return fmt::format("UserNote {} {} {}", name(e.note), at(e.first), status ? status_text(e.second) : at(e.second));
+  }
+  std::string text(event::ImageLoaded const& e) const {
+    return fmt::format("ImageLoaded {} {} bytes {}", at(e.base), hex_number(e.bytes),
+                       e.user == 1 ? "user" : "supervisor");
+  }
+  std::string text(event::ImageRefused const& e) const {
+    return fmt::format("ImageRefused {} {}", guid_name(e.guid), status_text(static_cast<u64>(e.status)));
+  }
+  std::string text(event::Halt const& e) const {
+    if (e.reason == hal::HaltReason::InitFailed) {
+      auto const why = static_cast<supervisor::InitProblem>(e.second);
+      return fmt::format("Halt InitFailed {} {}: {}", status_text(e.first), at(e.third), supervisor::describe(why));
+    }
+    bool const has_rip = e.reason == hal::HaltReason::UserFault || e.reason == hal::HaltReason::SupervisorFault;
+    return fmt::format("Halt {} {} {}", halt_name(e.reason), hex_number(e.first),
+                       has_rip ? code(e.second) : status_text(e.second));
+  }
+  std::string text(event::UserPageAllocated const& e) const {
+    return fmt::format("UserPageAllocated {} pages {}", at(e.base), e.pages);
+  }
+  std::string text(event::UserPageFreed const& e) const {
+    return fmt::format("UserPageFreed {} pages {}", at(e.base), e.pages);
+  }
+  std::string text(event::MemoryMap const& e) const {
+    bool const executable = (e.rights & event::MemoryMap::kExecutable) != 0;
+    bool const writable = (e.rights & event::MemoryMap::kWritable) != 0;
+    return fmt::format("MemoryMap {} {} bytes {} {}", at(e.base), hex_number(e.bytes),
+                       (e.rights & event::MemoryMap::kUser) != 0 ? "user" : "supervisor",
+                       executable ? "RX"
+                       : writable ? "RW"
+                                  : "R");
+  }
+  /// Any other: its words as they are.
   static std::string plain(hal::TraceEvent const& e) {
-    auto const name = event_name(e.kind);
-    std::string out = name.empty() ? fmt::format("Event{}", static_cast<unsigned>(e.kind)) : std::string{name};
+    auto const known = event_name(e.kind);
+    std::string out = known.empty() ? fmt::format("Event{}", static_cast<unsigned>(e.kind)) : std::string{known};
     u64 const values[] = {e.a, e.b, e.c, e.d, e.e, e.f};
     std::size_t used = 6;
     while (used > 0 && values[used - 1] == 0) {
