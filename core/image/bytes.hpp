@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <array>
+#include <bit>
 #include <concepts>
 #include <optional>
 #include <span>
@@ -51,13 +53,15 @@ constexpr Guid load_guid(Bytes bytes, u64 offset) noexcept {
 /// A T as it lies at `offset`; nothing when it is not entirely inside `bytes`.
 template <typename T>
   requires std::is_trivially_copyable_v<T>
-std::optional<T> load_object(Bytes bytes, u64 offset) noexcept {
+constexpr std::optional<T> load_object(Bytes bytes, u64 offset) noexcept {
   if (!fits(bytes, offset, sizeof(T))) {
     return std::nullopt;
   }
-  T object;
-  __builtin_memcpy(&object, bytes.data() + offset, sizeof(T));
-  return object;
+  std::array<std::byte, sizeof(T)> raw{};
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    raw[i] = bytes[static_cast<std::size_t>(offset) + i];
+  }
+  return std::bit_cast<T>(raw);
 }
 
 /// bytes[offset, offset + size), cut to what there is.

@@ -242,16 +242,13 @@ class FileWalker {
       auto const look = look_at_file(volume_, at_, inverted_, ffs3_);
       u64 const at = at_;
       at_ = volume_.size();
-      switch (look.state) {
-        case FileState::HeaderInvalid:
-          at_ = align_up(at + look.header, 8);
-          continue;
-        case FileState::DataValid:
-        case FileState::MarkedForUpdate:
-        case FileState::Deleted:
-          break;
-        default:
-          return std::optional<FvFile>{};
+      if (look.state == FileState::HeaderInvalid) {
+        at_ = align_up(at + look.header, 8);
+        continue;
+      }
+      if (look.state != FileState::DataValid && look.state != FileState::MarkedForUpdate &&
+          look.state != FileState::Deleted) {
+        return std::optional<FvFile>{};
       }
       if (look.problem) {
         return std::unexpected(*look.problem);

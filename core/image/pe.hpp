@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
-#include "core/image/bytes.hpp"
+#include "core/image/pe_headers.hpp"
 
 /// PE32+ images (Microsoft PE/COFF specification; core/user/RING3.md 2.1): validated once as a whole, then
 /// read without further checks by the caller.
@@ -114,11 +114,11 @@ struct PeSection {
   u32 virtual_size = 0;  ///< VirtualSize, or SizeOfRawData when that is 0
   u32 raw_offset = 0;
   u32 copy_size = 0;  ///< bytes to copy from the file: min(virtual_size, SizeOfRawData)
-  u32 characteristics = 0;
+  bool is_writable = false;
+  bool is_executable = false;
 
-  constexpr bool writable() const noexcept { return (characteristics & 0x8000'0000u) != 0; }
-  /// MEM_EXECUTE or CNT_CODE.
-  constexpr bool executable() const noexcept { return (characteristics & 0x2000'0020u) != 0; }
+  constexpr bool writable() const noexcept { return is_writable; }
+  constexpr bool executable() const noexcept { return is_executable; }
 };
 
 /// One base relocation: add the load delta to the integer of `width` bytes (4 or 8) at `rva`.
@@ -142,15 +142,14 @@ class PeImage {
   constexpr u32 section_count() const noexcept { return sections_; }
   /// Section `i` < section_count().
   constexpr PeSection section(u32 i) const noexcept {
-    u64 const at = header_of(i);
-    u32 const virtual_size = load_le<u32>(file_, at + 8);
-    u32 const raw_size = load_le<u32>(file_, at + 16);
+    PeSectionHeader const h = section_header(i);
     PeSection s;
-    s.rva = load_le<u32>(file_, at + 12);
-    s.virtual_size = virtual_size != 0 ? virtual_size : raw_size;
-    s.raw_offset = load_le<u32>(file_, at + 20);
-    s.copy_size = raw_size < s.virtual_size ? raw_size : s.virtual_size;
-    s.characteristics = load_le<u32>(file_, at + 36);
+    s.rva = h.rva;
+    s.virtual_size = h.virtual_size != 0 ? h.virtual_size : h.raw_size;
+    s.raw_offset = h.raw_offset;
+    s.copy_size = h.raw_size < s.virtual_size ? h.raw_size : s.virtual_size;
+    s.is_writable = h.writable();
+    s.is_executable = h.executable();
     return s;
   }
   /// The file bytes of a section that are copied to memory.
@@ -174,11 +173,26 @@ class PeImage {
   }
   static constexpr bool power_of_two(u32 v) noexcept { return v != 0 && (v & (v - 1)) == 0; }
 
-  constexpr u64 optional() const noexcept { return nt_ + 24; }
-  constexpr u64 header_of(u32 i) const noexcept { return section_table_ + u64{i} * 40; }
+  constexpr u64 optional() const noexcept { return nt_ + sizeof(PeFileHeader); }
+  constexpr PeOptionalHeader optional_header() const noexcept {
+    return load_object<PeOptionalHeader>(file_, optional()).value_or(PeOptionalHeader{});
+  }
+  constexpr u64 header_of(u32 i) const noexcept { return section_table_ + u64{i} * sizeof(PeSectionHeader); }
+  constexpr PeSectionHeader section_header(u32 i) const noexcept {
+    return load_object<PeSectionHeader>(file_, header_of(i)).value_or(PeSectionHeader{});
+  }
+  /// The directory at `index`; zeros when the file has fewer.
+  constexpr PeDirectory directory(u32 index) const noexcept {
+    bool const known = index < optional_header().directories;
+    return known ? load_object<PeDirectory>(file_, directory_at(index)).value_or(PeDirectory{}) : PeDirectory{};
+  }
+  constexpr u64 directory_at(u32 index) const noexcept {
+    return optional() + sizeof(PeOptionalHeader) + index * sizeof(PeDirectory);
+  }
   constexpr u64 virtual_limit() const noexcept { return align_up(size_of_image_, kPageSize); }
 
   constexpr Check read_file_header() noexcept;
+  constexpr Check find_section_table(u32 optional_bytes) noexcept;
   constexpr Check read_optional_header() noexcept;
   constexpr Check check_section(u32 i) const noexcept;
   constexpr Check check_sections() const noexcept;
@@ -200,75 +214,80 @@ class PeImage {
   u32 section_alignment_ = 0;
   u32 size_of_image_ = 0;
   u32 size_of_headers_ = 0;
+  bool stripped_ = false;  ///< of its relocations, by its own word
 };
 
 constexpr PeImage::Check PeImage::read_file_header() noexcept {
-  if (!fits(file_, 0, 64)) {
+  if (!fits(file_, 0, kDosHeaderBytes)) {
     return fail(PeProblem::Truncated, 0);
   }
-  if (load_le<u16>(file_, 0) != 0x5A4D) {
+  if (load_le<u16>(file_, 0) != kDosMagic) {
     return fail(PeProblem::DosMagic, 0);
   }
-  nt_ = load_le<u32>(file_, 60);
-  if (nt_ < 64) {
-    return fail(PeProblem::HeaderOverlap, 60);
+  nt_ = load_le<u32>(file_, kPeOffsetAt);
+  if (nt_ < kDosHeaderBytes) {
+    return fail(PeProblem::HeaderOverlap, kPeOffsetAt);
   }
-  if (!fits(file_, nt_, 24)) {
-    return fail(PeProblem::HeaderOffset, 60);
+  auto const header = load_object<PeFileHeader>(file_, nt_);
+  if (!header) {
+    return fail(PeProblem::HeaderOffset, kPeOffsetAt);
   }
   if (nt_ % 4 != 0) {
-    return fail(PeProblem::HeaderAlignment, 60);
+    return fail(PeProblem::HeaderAlignment, kPeOffsetAt);
   }
-  if (load_le<u32>(file_, nt_) != 0x0000'4550) {
+  if (header->signature != kPeMagic) {
     return fail(PeProblem::PeSignature, nt_);
   }
-  if (load_le<u16>(file_, nt_ + 4) != 0x8664) {
-    return fail(PeProblem::Machine, nt_ + 4);
+  if (header->machine != kMachineX64) {
+    return fail(PeProblem::Machine, nt_ + offsetof(PeFileHeader, machine));
   }
-  sections_ = load_le<u16>(file_, nt_ + 6);
+  sections_ = header->sections;
+  stripped_ = (header->characteristics & kRelocationsStripped) != 0;
   if (sections_ == 0 || sections_ > kMaxSections) {
-    return fail(PeProblem::SectionCount, nt_ + 6);
+    return fail(PeProblem::SectionCount, nt_ + offsetof(PeFileHeader, sections));
   }
-  u32 const optional_bytes = load_le<u16>(file_, nt_ + 20);
-  if (optional_bytes < 112) {
-    return fail(PeProblem::OptionalHeaderSize, nt_ + 20);
+  return find_section_table(header->optional_bytes);
+}
+
+constexpr PeImage::Check PeImage::find_section_table(u32 optional_bytes) noexcept {
+  if (optional_bytes < sizeof(PeOptionalHeader)) {
+    return fail(PeProblem::OptionalHeaderSize, nt_ + offsetof(PeFileHeader, optional_bytes));
   }
   section_table_ = optional() + optional_bytes;
-  if (!fits(file_, section_table_, u64{sections_} * 40)) {
+  if (!fits(file_, section_table_, u64{sections_} * sizeof(PeSectionHeader))) {
     return fail(PeProblem::Truncated, section_table_);
   }
-  u32 const directories = load_le<u32>(file_, optional() + 108);
-  if (directories > (optional_bytes - 112) / 8) {
-    return fail(PeProblem::OptionalHeaderSize, optional() + 108);
+  if (optional_header().directories > (optional_bytes - sizeof(PeOptionalHeader)) / sizeof(PeDirectory)) {
+    return fail(PeProblem::OptionalHeaderSize, optional() + offsetof(PeOptionalHeader, directories));
   }
   return {};
 }
 
 constexpr PeImage::Check PeImage::read_optional_header() noexcept {
   u64 const at = optional();
-  if (load_le<u16>(file_, at) != 0x020B) {
+  PeOptionalHeader const h = optional_header();
+  if (h.magic != kPe32Plus) {
     return fail(PeProblem::OptionalMagic, at);
   }
-  entry_ = load_le<u32>(file_, at + 16);
-  image_base_ = load_le<u64>(file_, at + 24);
-  section_alignment_ = load_le<u32>(file_, at + 32);
-  size_of_image_ = load_le<u32>(file_, at + 56);
-  size_of_headers_ = load_le<u32>(file_, at + 60);
+  entry_ = h.entry_point;
+  image_base_ = h.image_base;
+  section_alignment_ = h.section_alignment;
+  size_of_image_ = h.size_of_image;
+  size_of_headers_ = h.size_of_headers;
   if (!power_of_two(section_alignment_) || section_alignment_ < kPageSize) {
-    return fail(PeProblem::SectionAlignment, at + 32);
+    return fail(PeProblem::SectionAlignment, at + offsetof(PeOptionalHeader, section_alignment));
   }
-  u32 const file_alignment = load_le<u32>(file_, at + 36);
-  if (!power_of_two(file_alignment) || file_alignment > section_alignment_) {
-    return fail(PeProblem::FileAlignment, at + 36);
+  if (!power_of_two(h.file_alignment) || h.file_alignment > section_alignment_) {
+    return fail(PeProblem::FileAlignment, at + offsetof(PeOptionalHeader, file_alignment));
   }
   if (size_of_image_ > kMaxImageBytes || section_alignment_ > kMaxImageBytes) {
-    return fail(PeProblem::ImageTooLarge, at + 56);
+    return fail(PeProblem::ImageTooLarge, at + offsetof(PeOptionalHeader, size_of_image));
   }
   if (size_of_image_ == 0 || size_of_image_ < size_of_headers_) {
-    return fail(PeProblem::ImageSize, at + 56);
+    return fail(PeProblem::ImageSize, at + offsetof(PeOptionalHeader, size_of_image));
   }
-  if (size_of_headers_ > file_.size() || size_of_headers_ < section_table_ + u64{sections_} * 40) {
-    return fail(PeProblem::HeaderSize, at + 60);
+  if (size_of_headers_ > file_.size() || size_of_headers_ < header_of(sections_)) {
+    return fail(PeProblem::HeaderSize, at + offsetof(PeOptionalHeader, size_of_headers));
   }
   return {};
 }
@@ -276,25 +295,25 @@ constexpr PeImage::Check PeImage::read_optional_header() noexcept {
 constexpr PeImage::Check PeImage::check_section(u32 i) const noexcept {
   u64 const at = header_of(i);
   PeSection const s = section(i);
-  if (!fits(file_, s.raw_offset, load_le<u32>(file_, at + 16)) && s.copy_size != 0) {
-    return fail(PeProblem::SectionRaw, at + 16);
+  if (!fits(file_, s.raw_offset, section_header(i).raw_size) && s.copy_size != 0) {
+    return fail(PeProblem::SectionRaw, at + offsetof(PeSectionHeader, raw_size));
   }
   if (s.virtual_size == 0) {
     return {};
   }
   u64 const end = u64{s.rva} + s.virtual_size;
   if (s.rva % section_alignment_ != 0 || s.rva < size_of_headers_ || end > virtual_limit()) {
-    return fail(PeProblem::SectionVirtual, at + 12);
+    return fail(PeProblem::SectionVirtual, at + offsetof(PeSectionHeader, rva));
   }
   if (s.writable() && s.executable()) {
-    return fail(PeProblem::SectionWriteExecute, at + 36);
+    return fail(PeProblem::SectionWriteExecute, at + offsetof(PeSectionHeader, characteristics));
   }
   for (u32 j = 0; j < i; ++j) {
     PeSection const other = section(j);
     u64 const pages = align_up(s.virtual_size, kPageSize);
     u64 const other_pages = align_up(other.virtual_size, kPageSize);
     if (Range{s.rva, pages}.overlaps(Range{other.rva, other_pages})) {
-      return fail(PeProblem::SectionOverlap, at + 12);
+      return fail(PeProblem::SectionOverlap, at + offsetof(PeSectionHeader, rva));
     }
   }
   return {};
@@ -317,26 +336,21 @@ constexpr PeImage::Check PeImage::check_sections() const noexcept {
     return fail(PeProblem::NoCode, section_table_);
   }
   if (!entry) {
-    return fail(PeProblem::EntryPoint, optional() + 16);
+    return fail(PeProblem::EntryPoint, optional() + offsetof(PeOptionalHeader, entry_point));
   }
   return {};
 }
 
 constexpr PeImage::Check PeImage::check_directories() noexcept {
-  u32 const count = load_le<u32>(file_, optional() + 108);
-  u64 const table = optional() + 112;
-  if (count > 1 && load_le<u32>(file_, table + 8 + 4) != 0) {
-    return fail(PeProblem::Imports, table + 8);
+  if (directory(kImportDirectory).size != 0) {
+    return fail(PeProblem::Imports, directory_at(kImportDirectory));
   }
-  u32 const rva = count > 5 ? load_le<u32>(file_, table + 40) : 0;
-  u32 const size = count > 5 ? load_le<u32>(file_, table + 44) : 0;
-  if (size != 0) {
-    return find_relocations(rva, size, table + 40);
+  PeDirectory const relocations = directory(kRelocationDirectory);
+  if (relocations.size != 0) {
+    return find_relocations(relocations.rva, relocations.size, directory_at(kRelocationDirectory));
   }
-  if ((load_le<u16>(file_, nt_ + 22) & 1) != 0) {
-    return fail(PeProblem::RelocationsStripped, nt_ + 22);
-  }
-  return {};
+  return stripped_ ? Check(fail(PeProblem::RelocationsStripped, nt_ + offsetof(PeFileHeader, characteristics)))
+                   : Check{};
 }
 
 constexpr PeImage::Check PeImage::find_relocations(u32 rva, u32 size, u64 at) noexcept {
@@ -354,12 +368,13 @@ constexpr PeImage::Check PeImage::find_relocations(u32 rva, u32 size, u64 at) no
 template <typename F>
 constexpr PeImage::Check PeImage::walk_relocations(F&& visit) const noexcept {
   for (u64 block = 0; block < relocations_.size();) {
-    u64 const page = load_le<u32>(relocations_, block);
-    u64 const size = load_le<u32>(relocations_, block + 4);
-    if (size < 8 || size % 2 != 0 || !fits(relocations_, block, size)) {
-      return fail(PeProblem::RelocationBlock, relocations_at_ + block + 4);
+    auto const header = load_object<PeRelocationBlock>(relocations_, block).value_or(PeRelocationBlock{});
+    u64 const page = header.page;
+    u64 const size = header.bytes;
+    if (size < sizeof(header) || size % 2 != 0 || !fits(relocations_, block, size)) {
+      return fail(PeProblem::RelocationBlock, relocations_at_ + block + offsetof(PeRelocationBlock, bytes));
     }
-    for (u64 entry = block + 8; entry < block + size; entry += 2) {
+    for (u64 entry = block + sizeof(header); entry < block + size; entry += 2) {
       u32 const value = load_le<u16>(relocations_, entry);
       u32 const type = value >> 12;
       u64 const at = relocations_at_ + entry;

@@ -91,7 +91,11 @@ bool depex_satisfied(std::span<std::byte const> depex, F&& installed) noexcept {
   for (std::size_t i = 0; i < depex.size(); ++i) {
     bool a = false;
     bool b = false;
-    switch (static_cast<DepexOp>(depex[i])) {
+    auto const op = static_cast<DepexOp>(depex[i]);
+    if (op > DepexOp::ScheduleOnRequest) {
+      return false;
+    }
+    switch (op) {
       case DepexOp::Push: {
         Guid guid;
         if (!detail::read_guid(depex, i + 1, guid) || !stack.push(installed(guid))) {
@@ -127,7 +131,9 @@ bool depex_satisfied(std::span<std::byte const> depex, F&& installed) noexcept {
         break;
       case DepexOp::End:
         return stack.pop(a) && a;
-      default:
+      case DepexOp::Before:
+      case DepexOp::After:
+      case DepexOp::ScheduleOnRequest:
         return false;
     }
   }

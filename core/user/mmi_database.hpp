@@ -167,26 +167,15 @@ class MmiDatabase {
 
   /// Merges the status of one handler into `result`; true ends the dispatch.
   static bool apply(Status status, bool root, Status& result) noexcept {
-    switch (status) {
-      case Status::Success:
-        result = Status::Success;
-        return !root;
-      case Status::InterruptPending:
-        if (!root || result != Status::Success) {
-          result = Status::InterruptPending;
-        }
-        return !root;
-      case Status::WarnInterruptSourceQuiesced:
-        result = Status::Success;
-        return false;
-      case Status::WarnInterruptSourcePending:
-        if (result != Status::Success) {
-          result = Status::WarnInterruptSourcePending;
-        }
-        return false;
-      default:
-        return false;
+    bool const decided = result == Status::Success;
+    if (status == Status::Success || status == Status::WarnInterruptSourceQuiesced) {
+      result = Status::Success;
+    } else if (status == Status::InterruptPending && !(root && decided)) {
+      result = Status::InterruptPending;
+    } else if (status == Status::WarnInterruptSourcePending && !decided) {
+      result = Status::WarnInterruptSourcePending;
     }
+    return !root && (status == Status::Success || status == Status::InterruptPending);
   }
 
   void mark(MmiHandler& record) noexcept {

@@ -40,7 +40,8 @@ struct Section {
   u32 flags;
 };
 
-/// The fields of a PE32+ file that the tests ask for (PE format, Microsoft).
+/// The fields of a PE32+ file that the tests ask for (PE format, Microsoft). Read by offset and not by core/image, on
+/// purpose: what core's reader has wrong must not be right here.
 struct Pe {
   explicit Pe(Bytes const& file) {
     std::size_t const nt = get<u32>(file, 0x3C);

@@ -43,7 +43,8 @@ struct SectionSpec {
   u32 characteristics = 0;
 };
 
-/// Field offsets of the images that build() makes.
+/// Field offsets of the images that build() makes; written out, so that the structs of core/image are tested against
+/// them.
 inline constexpr u64 kNt = 0x80;
 inline constexpr u64 kOpt = kNt + 24;
 inline constexpr u64 kTable = kOpt + 240;

@@ -22,6 +22,8 @@ using sim::Simulator;
 
 constexpr u64 kTableEntries = 512;
 
+/// An oracle for what the supervisor and the loader do with the same bytes: on purpose it walks page tables, the HOB
+/// list and section tables by itself, and uses none of core's walks or readers.
 class Collector {
  public:
   Collector(Simulator const& machine, ImageName const& image_name)

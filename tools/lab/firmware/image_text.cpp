@@ -19,13 +19,12 @@ constexpr u32 kElf = 0x464C'457F;
 
 /// Name of the section whose header holds file offset `at`, in quotes.
 std::string section_at(Span file, u64 at) {
-  u64 const nt = load_le<u32>(file, 60);
-  u64 const table = nt + 24 + load_le<u16>(file, nt + 20);
-  if (at < table) {
+  auto const headers = image::PeHeaders::find(file);
+  if (!headers || at < headers->section_at(0)) {
     return "?";
   }
-  u64 const index = (at - table) / 40;
-  return fmt::format("section {} '{}'", index, section_name(file, table + index * 40));
+  u64 const index = (at - headers->section_at(0)) / sizeof(image::PeSectionHeader);
+  return fmt::format("section {} '{}'", index, section_name(file, headers->section_at(index)));
 }
 
 /// What the problem is about, to stand behind its text; empty when the text says it all.

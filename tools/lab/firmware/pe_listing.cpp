@@ -16,16 +16,16 @@ using image::load_le;
 using image::slice;
 using Span = std::span<std::byte const>;
 
-std::string rights_of(u32 characteristics) {
-  return fmt::format("R{}{}", (characteristics & 0x8000'0000u) != 0 ? "W" : "",
-                     (characteristics & 0x2000'0020u) != 0 ? "X" : "");
-}
-
+/// The sections whose headers follow one another from `table`: PE and TE images have the same.
 void list_pe_sections(Span file, u64 table, u32 count, ListedImage& out) {
-  for (u32 i = 0; i < count && i < image::kMaxSections && fits(file, table + u64{i} * 40, 40); ++i) {
-    u64 const at = table + u64{i} * 40;
-    out.sections.push_back({section_name(file, at), load_le<u32>(file, at + 12), load_le<u32>(file, at + 8),
-                            rights_of(load_le<u32>(file, at + 36))});
+  for (u32 i = 0; i < count && i < image::kMaxSections; ++i) {
+    u64 const at = table + i * sizeof(image::PeSectionHeader);
+    auto const s = image::load_object<image::PeSectionHeader>(file, at);
+    if (!s) {
+      return;
+    }
+    auto const rights = fmt::format("R{}{}", s->writable() ? "W" : "", s->executable() ? "X" : "");
+    out.sections.push_back({section_name(file, at), s->rva, s->virtual_size, rights});
   }
 }
 
@@ -44,16 +44,17 @@ ListedImage describe_te(Span file) {
 
 /// Header fields of a PE image that the strict parser may not accept.
 void read_raw_headers(Span file, ListedImage& out) {
-  u64 const nt = load_le<u32>(file, 60);
-  if (load_le<u16>(file, 0) != 0x5A4D || !fits(file, nt, 24) || load_le<u32>(file, nt) != 0x0000'4550) {
+  auto const headers = image::PeHeaders::find(file);
+  if (!headers) {
     return;
   }
-  out.machine = machine_name(load_le<u16>(file, nt + 4));
-  out.subsystem = load_le<u16>(file, nt + 24 + 68);
-  out.entry = load_le<u32>(file, nt + 24 + 16);
-  out.alignment = load_le<u32>(file, nt + 24 + 32);
-  out.bytes = load_le<u32>(file, nt + 24 + 56);
-  list_pe_sections(file, nt + 24 + load_le<u16>(file, nt + 20), load_le<u16>(file, nt + 6), out);
+  image::PeOptionalHeader const optional = headers->optional_header();
+  out.machine = machine_name(headers->file_header().machine);
+  out.subsystem = optional.subsystem;
+  out.entry = optional.entry_point;
+  out.alignment = optional.section_alignment;
+  out.bytes = optional.size_of_image;
+  list_pe_sections(file, headers->section_at(0), headers->file_header().sections, out);
 }
 
 /// 48 83 EC 28 E8 rel32 48 83 C4 28 41 57 FF 1C 24 EB FE at the entry point.
@@ -75,17 +76,13 @@ bool is_supervised(image::PeImage const& pe) {
 /// Whether the file is damaged, and not only of a kind that is not loaded here: what any reader of PE files would
 /// refuse.
 bool is_malformed(Span file, image::PeProblem problem) {
-  u64 const nt = load_le<u32>(file, 60);
-  u64 const optional_bytes = load_le<u16>(file, nt + 20);
-  u64 const table = nt + 24 + optional_bytes;
-  u64 const count = load_le<u16>(file, nt + 6);
-  if (load_le<u16>(file, 0) != 0x5A4D || !fits(file, nt, 24) || load_le<u32>(file, nt) != 0x0000'4550 ||
-      !fits(file, nt + 24, optional_bytes) || !fits(file, table, count * 40)) {
+  auto const headers = image::PeHeaders::find(file);
+  if (!headers || !fits(file, headers->optional_at(), headers->file_header().optional_bytes)) {
     return true;
   }
-  for (u64 i = 0; i < count; ++i) {
-    u64 const raw_bytes = load_le<u32>(file, table + i * 40 + 16);
-    if (raw_bytes != 0 && !fits(file, load_le<u32>(file, table + i * 40 + 20), raw_bytes)) {
+  for (u64 i = 0; i < headers->file_header().sections; ++i) {
+    auto const s = headers->section(i);
+    if (!s || (s->raw_size != 0 && !fits(file, s->raw_offset, s->raw_size))) {
       return true;
     }
   }

@@ -145,23 +145,27 @@ struct RawImage {
 };
 
 std::optional<RawImage> read_raw(Span file) {
-  u64 const nt = load_le<u32>(file, 60);
-  if (load_le<u16>(file, 0) != 0x5A4D || !fits(file, nt, 24 + 112) || load_le<u32>(file, nt) != 0x0000'4550) {
+  auto const headers = image::PeHeaders::find(file);
+  if (!headers || !headers->has_optional_header()) {
     return std::nullopt;
   }
+  image::PeOptionalHeader const optional = headers->optional_header();
   RawImage out;
-  out.machine = load_le<u16>(file, nt + 4);
-  out.characteristics = load_le<u16>(file, nt + 22);
-  out.subsystem = load_le<u16>(file, nt + 24 + 68);
-  out.entry = load_le<u32>(file, nt + 24 + 16);
-  out.alignment = load_le<u32>(file, nt + 24 + 32);
-  u64 const table = nt + 24 + load_le<u16>(file, nt + 20);
-  u32 const count = std::min<u32>(load_le<u16>(file, nt + 6), image::kMaxSections);
-  for (u32 i = 0; i < count && fits(file, table + u64{i} * 40, 40); ++i) {
-    u64 const at = table + u64{i} * 40;
+  out.machine = headers->file_header().machine;
+  out.characteristics = headers->file_header().characteristics;
+  out.subsystem = optional.subsystem;
+  out.entry = optional.entry_point;
+  out.alignment = optional.section_alignment;
+  u32 const count = std::min<u32>(headers->file_header().sections, image::kMaxSections);
+  for (u32 i = 0; i < count; ++i) {
+    auto const s = headers->section(i);
+    if (!s) {
+      break;
+    }
+    u64 const at = headers->section_at(i);
     auto const name = section_name(file, at);
-    out.sections.push_back({name.empty() ? "(nameless)" : name, load_le<u32>(file, at + 12), load_le<u32>(file, at + 8),
-                            load_le<u32>(file, at + 16), load_le<u32>(file, at + 20), load_le<u32>(file, at + 36), at});
+    out.sections.push_back({name.empty() ? "(nameless)" : name, s->rva, s->virtual_size, s->raw_size, s->raw_offset,
+                            s->characteristics, at});
   }
   return out;
 }
