@@ -6,8 +6,8 @@
 bits 64
 default rel
 
-%define SEL_USER_DATA 0x53
-%define SEL_USER_CODE 0x5B
+%define SEL_USER_DATA 0x53 ; arch::kUserDataSelector
+%define SEL_USER_CODE 0x5B ; arch::kUserCodeSelector
 
 ; struct GateBlock
 %define RING0_RSP 0x00
@@ -45,10 +45,10 @@ default rel
 %define VECTOR_DB  1
 %define VECTOR_NMI 2
 %define VECTOR_GP  13
-%define RFLAGS_TF  0x100
+%define RFLAGS_TF  0x100 ; arch::kFlagTrap
 
-%define GDT_TSS    0x70
-%define TSS_IST1   36
+%define GDT_TSS    0x70 ; arch::kTssSelector
+%define TSS_IST1   36 ; arch::kTssIst1
 
 extern mm_bare_supervisor_fault
 global mm_bare_enter_user

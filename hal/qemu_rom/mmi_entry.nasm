@@ -8,17 +8,17 @@
 
 %define SEL_CODE32 0x08
 %define SEL_DATA32 0x20
-%define SEL_CODE64 0x38
-%define SEL_DATA64 0x40
-%define SEL_TSS    0x70
+%define SEL_CODE64 0x38 ; arch::kSupervisorCodeSelector
+%define SEL_DATA64 0x40 ; arch::kSupervisorDataSelector
+%define SEL_TSS    0x70 ; arch::kTssSelector
 
-%define CR4_WANTED 0x100E28     ; DE PAE OSFXSR OSXMMEXCPT UMIP SMEP
-%define CR4_SMEP   0x100000
-%define CR4_SMAP   0x200000
-%define CR4_UMIP   0x800
-%define CR4_LA57   0x1000
-%define MSR_EFER   0xC0000080
-%define MSR_MISC_ENABLE 0x1A0
+%define CR4_WANTED 0x100E28 ; arch::kCr4OfEntry
+%define CR4_SMEP   0x100000 ; arch::kCr4Smep
+%define CR4_SMAP   0x200000 ; arch::kCr4Smap
+%define CR4_UMIP   0x800 ; arch::kCr4Umip
+%define CR4_LA57   0x1000 ; arch::kCr4La57
+%define MSR_EFER   0xC0000080 ; arch::kMsrEfer
+%define MSR_MISC_ENABLE 0x1A0 ; arch::kMsrMiscEnable
 
 org 0x8000
 

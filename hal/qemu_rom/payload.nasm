@@ -143,9 +143,9 @@ rom_exception_stubs:
 %define R_CR3 20
 %define R_CR4 21
 %define R_EFER 22
-%define MSR_EFER 0xC0000080
-%define MSR_FS_BASE 0xC0000100
-%define MSR_GS_BASE 0xC0000101
+%define MSR_EFER 0xC0000080 ; arch::kMsrEfer
+%define MSR_FS_BASE 0xC0000100 ; arch::kMsrFsBase
+%define MSR_GS_BASE 0xC0000101 ; arch::kMsrGsBase
 
 rom_run_program:
   push rbx

@@ -11,6 +11,7 @@
 %define SEL_CODE32 0x08
 %define SEL_DATA   0x10
 %define SEL_CODE64 0x18
+%define MSR_EFER   0xC0000080 ; arch::kMsrEfer
 
 section payload start=0
 payload:
@@ -106,7 +107,7 @@ bsp_flat:
   mov cr3, eax
   mov eax, 0x620                ; PAE OSFXSR OSXMMEXCPT
   mov cr4, eax
-  mov ecx, 0xC0000080
+  mov ecx, MSR_EFER
   rdmsr
   or eax, 0x900                 ; NXE LME
   wrmsr

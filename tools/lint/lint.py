@@ -6,6 +6,7 @@ import argparse
 import pathlib
 import sys
 
+import assembly
 import citations
 import differences
 import folders
@@ -32,6 +33,7 @@ CHECKS = {
     "scenario_page": scenario_page.check,
     "format": formatting.check,
     "differences": differences.check,
+    "assembly": assembly.check,
     "file_size": structure.check_file_size,
     "class_size": structure.check_class_size,
     "folder_size": structure.check_folder_size,

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import unittest
 
+import assembly
 import citations
 import differences
 import folders
@@ -37,6 +38,28 @@ class Tree:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         return self
+
+
+class Assembly(unittest.TestCase):
+    def problems(self, line: str) -> list[str]:
+        header = "inline constexpr u32 kMsrEfer = 0xC000'0080;\ninline constexpr u64 kRing3 = 3;\n"
+        header += "inline constexpr u64 kUserCode = 0x58 | kRing3;\ninline constexpr u64 kSmap = 1ull << 21;\n"
+        tree = Tree().add("core/arch/a.hpp", header).add("hal/a.nasm", f"{line}\n%define OTHER 1\n")
+        return assembly.check(tree.root)[0]
+
+    def test_numbers_of_core_arch_pass(self):
+        self.assertEqual(self.problems("%define MSR_EFER 0xC0000080 ; arch::kMsrEfer"), [])
+        self.assertEqual(self.problems("%define SEL_USER 0x5B ; arch::kUserCode"), [])
+        self.assertEqual(self.problems("%define CR4_SMAP 0x200000   ; arch::kSmap, and why"), [])
+
+    def test_another_number_is_found(self):
+        self.assertIn("is 0xC0000081", self.problems("%define MSR_EFER 0xC0000081 ; arch::kMsrEfer")[0])
+
+    def test_a_constant_that_is_not_there_is_found(self):
+        self.assertIn("has no kMsrGone", self.problems("%define MSR_EFER 0xC0000080 ; arch::kMsrGone")[0])
+
+    def test_a_register_without_its_constant_is_found(self):
+        self.assertIn("names no constant", self.problems("%define MSR_EFER 0xC0000080")[0])
 
 
 class Differences(unittest.TestCase):
