@@ -7,6 +7,12 @@
 /// table 10-1) and Intel 64 (Intel SDM vol. 3, 34.4.1.1, table 34-3). One row a register; the numbers of the registers
 /// are those of EFI_MM_SAVE_STATE_REGISTER (PI 1.8 vol. 4, 4.3). Only facts: who may read what is the supervisor's
 /// matter, who writes it the machine's.
+namespace mm::arch {
+
+inline constexpr u64 kMmEntryOffset = 0x8000;  ///< from SMBASE: the first instruction in MM
+
+}  // namespace mm::arch
+
 namespace mm::arch::save_state {
 
 inline constexpr u64 kOffset = 0xFC00;  ///< of the map from SMBASE; every place below counts from the map

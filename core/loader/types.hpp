@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/abi/platform.hpp"
+#include "core/arch/save_state.hpp"
 #include "core/base/guid.hpp"
 #include "core/base/types.hpp"
 
@@ -12,12 +13,12 @@
 /// and in 64-bit mode, before MMRAM is locked.
 namespace mm::loader {
 
-inline constexpr u64 kTileBytes = 0x1'0000;      ///< distance of two SMBASEs
-inline constexpr u64 kEntryOffset = 0x8000;      ///< MMI entry code, from SMBASE
-inline constexpr u64 kPsdOffset = 0xFB00;        ///< processor SMM descriptor, from SMBASE
-inline constexpr u64 kRing0StackBytes = 0x8000;  ///< per CPU
-inline constexpr u64 kIstStackBytes = 0x2000;    ///< per CPU
-inline constexpr u64 kCpl3StackBytes = 0x8000;   ///< per CPU
+inline constexpr u64 kTileBytes = 0x1'0000;                ///< distance of two SMBASEs
+inline constexpr u64 kEntryOffset = arch::kMmEntryOffset;  ///< MMI entry code, from SMBASE
+inline constexpr u64 kPsdOffset = 0xFB00;                  ///< processor SMM descriptor, from SMBASE
+inline constexpr u64 kRing0StackBytes = 0x8000;            ///< per CPU
+inline constexpr u64 kIstStackBytes = 0x2000;              ///< per CPU
+inline constexpr u64 kCpl3StackBytes = 0x8000;             ///< per CPU
 
 /// What the boot code knows. The spans are read once, during load().
 struct BootInput {

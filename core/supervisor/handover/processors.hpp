@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/arch/save_state.hpp"
 #include "core/supervisor/handover/reading.hpp"
 
 /// The processors of a hand-over, and the MMI entry code and save state of each.
@@ -35,12 +36,15 @@ Checked<void> read_processors(Reading<Mem>& r, Hob const& hob) noexcept {
   return {};
 }
 
+/// The page of a save state, from SMBASE; the processor descriptor lies in it too.
+inline constexpr u64 kStatePage = align_down(arch::save_state::kOffset, kPageSize);
+
 /// Each CPU has its own MMI entry code and save state, which only ring 0 can reach.
 template <hal::PhysMemory Mem>
 Checked<void> check_smbase(Reading<Mem>& r) noexcept {
   u64 const entry_bytes = align_up(r.out.pass_down.mmi_entry_size, kPageSize);
-  auto const entry_of = [&](u64 smbase) noexcept { return Range{smbase + 0x8000, entry_bytes}; };
-  auto const state_of = [](u64 smbase) noexcept { return Range{smbase + 0xF000, kPageSize}; };
+  auto const entry_of = [&](u64 smbase) noexcept { return Range{smbase + arch::kMmEntryOffset, entry_bytes}; };
+  auto const state_of = [](u64 smbase) noexcept { return Range{smbase + kStatePage, kPageSize}; };
   for (u32 i = 0; i < r.out.cpus; ++i) {
     u64 const smbase = get<u64>(r, PhysAddr{r.out.pass_down.smbase + i * u64{8}});
     bool good = smbase <= UINT32_MAX && smbase % kPageSize == 0 && r.out.mmram.contains(entry_of(smbase)) &&
