@@ -9,16 +9,6 @@
 /// The memory policy: what MM can reach outside MMRAM, taken from the live page tables (core/policy/FORMAT.md 4).
 namespace mm::policy {
 
-/// MEM_DESCRIPTOR_V1_0.
-struct MemDescriptor {
-  u64 base = 0;
-  u64 size = 0;
-  u32 attributes = 0;
-  u32 reserved = 0;
-  friend constexpr bool operator==(MemDescriptor const&, MemDescriptor const&) = default;
-};
-static_assert(sizeof(MemDescriptor) == kMemDescriptorSize);
-
 constexpr u32 mem_attributes(memory::PageAttr attr) noexcept {
   return u32{kRead} | (attr.writable ? u32{kWrite} : 0) | (attr.executable ? u32{kExecute} : 0);
 }

@@ -18,8 +18,7 @@ class EarlierIndex {
 
   policy::Problem next(u64 index) {
     policy::Type const type{root_.type};
-    auto const span =
-        policy::detail::interval_of(view_, type, root_.offset + index * policy::descriptor_size(root_.type));
+    auto const span = policy::detail::span_of(view_, type, root_.offset + index * policy::descriptor_size(root_.type));
     bool const ports = type == policy::Type::Io;
     if (meets_plain(span) || (ports && holds_strict(span))) {
       return type == policy::Type::Instruction ? policy::Problem::DuplicateInstruction

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
-#include "core/policy/blob.hpp"
+#include <cstddef>
 
-/// Whether a blob may be asked anything (core/policy/FORMAT.md 3). Pure functions; nothing here keeps state.
+#include "core/policy/layout.hpp"
+
+/// Static checks of a policy (core/policy/FORMAT.md 3), before anything is decided by it.
 namespace mm::policy {
 
 /// What validate() found first. The order of the checks is the order of the enumerators up to DescriptorReserved.
@@ -51,15 +53,15 @@ constexpr bool fits(Span s, Type type) noexcept {
 constexpr bool reserved_is_zero(View v, Type type, u64 at) noexcept {
   switch (type) {
     case Type::Mem:
-      return v.get<u32>(at + 20) == 0;
+      return v.get<MemDescriptor>(at).reserved == 0;
     case Type::Io:
-      return v.get<u16>(at + 6) == 0;
+      return v.get<IoDescriptor>(at).reserved == 0;
     case Type::Msr:
       return true;
     case Type::Instruction:
-      return v.get<u32>(at + 4) == 0;
+      return v.get<InstructionDescriptor>(at).reserved == 0;
     case Type::SaveState:
-      return v.get<u32>(at + 12) == 0;
+      return v.get<SaveStateDescriptor>(at).reserved == 0;
   }
   return false;
 }
@@ -69,45 +71,25 @@ constexpr bool collide(Type type, Span earlier, Span later) noexcept {
   return type == Type::Io && earlier.strict ? contains(later, earlier) : overlaps(earlier, later);
 }
 
-/// The same for every type: an instruction or a field is a point.
-constexpr Span interval_of(View v, Type type, u64 at) noexcept {
-  switch (type) {
-    case Type::Instruction:
-      return {v.get<u16>(at), 1, false};
-    case Type::SaveState:
-      return {v.get<u32>(at), 1, false};
-    case Type::Mem:
-    case Type::Io:
-    case Type::Msr:
-      break;
-  }
-  return span_of(v, type, at);
-}
-
 constexpr Problem check_save_state(View v, u64 at) noexcept {
-  u32 const attributes = v.get<u32>(at + 4);
-  if ((attributes & (kWrite | kCondWrite)) != 0) {
+  auto const d = v.get<SaveStateDescriptor>(at);
+  if ((d.attributes & (kWrite | kCondWrite)) != 0) {
     return Problem::SaveStateWrite;
   }
-  if ((attributes & kRead) != 0 && (attributes & kCondRead) != 0) {
+  if ((d.attributes & kRead) != 0 && (d.attributes & kCondRead) != 0) {
     return Problem::SaveStateReadTwice;
   }
-  return v.get<u32>(at + 8) != 0 && (attributes & kCondRead) == 0 ? Problem::SaveStateCondition : Problem::None;
+  return d.condition != 0 && (d.attributes & kCondRead) == 0 ? Problem::SaveStateCondition : Problem::None;
 }
 
 /// Compares descriptor `at` with an earlier one of the same array.
 constexpr Problem check_pair(View v, Type type, u64 earlier, u64 at) noexcept {
-  switch (type) {
-    case Type::Instruction:
-      return v.get<u16>(earlier) == v.get<u16>(at) ? Problem::DuplicateInstruction : Problem::None;
-    case Type::SaveState:
-      return v.get<u32>(earlier) == v.get<u32>(at) ? Problem::DuplicateField : Problem::None;
-    case Type::Mem:
-    case Type::Io:
-    case Type::Msr:
-      break;
+  if (!collide(type, span_of(v, type, earlier), span_of(v, type, at))) {
+    return Problem::None;
   }
-  return collide(type, span_of(v, type, earlier), span_of(v, type, at)) ? Problem::Overlap : Problem::None;
+  return type == Type::Instruction ? Problem::DuplicateInstruction
+         : type == Type::SaveState ? Problem::DuplicateField
+                                   : Problem::Overlap;
 }
 
 /// The descriptors of one array that were looked at, as intervals: those of INSTRUCTION and SAVE_STATE are points.
@@ -120,7 +102,7 @@ class EarlierDescriptors {
   constexpr Problem next(u64 index) noexcept {
     Type const type{root_.type};
     u64 const at = place(index);
-    Span const span = interval_of(view_, type, at);
+    Span const span = span_of(view_, type, at);
     bool const beyond = index == 0 || span.base > last_ || span.base + (span.size - 1) < first_;
     for (u64 i = 0; !beyond && i < index; ++i) {
       if (Problem const p = check_pair(view_, type, place(i), at); p != Problem::None) {
@@ -169,18 +151,18 @@ constexpr Finding check_header(View v) noexcept {
   if (v.bytes() < kHeaderSize) {
     return {Problem::TooShort, 0};
   }
-  if (v.get<u16>(0) != 0 || v.get<u16>(2) != 1) {
+  Header const h = v.header();
+  if (h.minor != 0 || h.major != 1) {
     return {Problem::Version, 0};
   }
-  if (v.get<u32>(12) != 0 || v.get<u32>(16) != 0 || v.get<u32>(20) != 0 || v.get<u64>(24) != 0) {
-    return {Problem::HeaderReserved, 12};
+  if (h.memory_policy_count != 0 || h.flags != 0 || h.capabilities != 0 || h.reserved != 0) {
+    return {Problem::HeaderReserved, offsetof(Header, memory_policy_count)};
   }
-  if (v.size() < kHeaderSize || v.size() > v.bytes()) {
-    return {Problem::DeclaredSize, 4};
+  if (h.size < kHeaderSize || h.size > v.bytes()) {
+    return {Problem::DeclaredSize, kSizeAt};
   }
-  if (v.root_offset() < kHeaderSize || v.root_offset() > v.size() ||
-      v.root_count() > (v.size() - v.root_offset()) / kRootSize) {
-    return {Problem::RootArray, 32};
+  if (h.root_offset < kHeaderSize || h.root_offset > h.size || h.root_count > (h.size - h.root_offset) / kRootSize) {
+    return {Problem::RootArray, offsetof(Header, root_offset)};
   }
   return {};
 }
@@ -196,7 +178,7 @@ constexpr Finding check_root(View v, u32 i, u32& seen) noexcept {
     return {Problem::DuplicateType, at};
   }
   seen |= 1u << root.type;
-  if (v.get<u8>(at + 21) != 0 || v.get<u16>(at + 22) != 0) {
+  if (root.reserved0 != 0 || root.reserved1 != 0) {
     return {Problem::RootReserved, at};
   }
   if (root.access_attr > static_cast<u8>(AccessAttr::DenyList)) {
@@ -243,7 +225,7 @@ constexpr Finding validate(std::span<std::byte const> blob) noexcept {
     sum += u64{v.root(i).count} * descriptor_size(v.root(i).type);
   }
   if (sum != v.size()) {
-    return {Problem::SizeSum, 4};
+    return {Problem::SizeSum, kSizeAt};
   }
   // The sum is right too when what one root shares with another is missing elsewhere.
   for (u32 i = 0; i < v.root_count(); ++i) {
