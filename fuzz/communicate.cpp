@@ -64,7 +64,7 @@ std::unique_ptr<sim::Simulator> boot() {
   if (auto const booted = (*machine)->boot(prepared->fv); !booted) {
     give_up(booted.error());
   }
-  communication::run_steps(**machine, prepared->program.bytes);
+  steps::run_steps(**machine, prepared->program.bytes);
   if ((*machine)->halted()) {
     give_up("it halted while its drivers started");
   }

@@ -11,7 +11,7 @@ inline constexpr u8 kFrameMagic = 0xA5;
 
 enum class FrameKind : u8 {
   Trace = 1,       ///< one hal::TraceEvent
-  StepResult = 2,  ///< communication::StepResult header + data
+  StepResult = 2,  ///< steps::StepResult header + data
   Text = 3,        ///< UTF-8 diagnostic line without newline
   End = 4,         ///< u32: 0 all steps ran, 1 boot failed; nothing follows
 };

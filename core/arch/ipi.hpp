@@ -5,7 +5,7 @@
 
 /// Interprocessor interrupts as the local APIC's command register has them (Intel SDM vol. 3, 11.6.1; AMD APM vol. 2,
 /// 16.5). For both machines: what the simulator's APIC and the payload have in common.
-namespace mm::communication {
+namespace mm::arch {
 
 inline constexpr u64 kApicPage = 0xFEE0'0000;
 inline constexpr u32 kApicIcrLow = 0x300;
@@ -65,4 +65,4 @@ constexpr bool is_sendable(u32 command, u32 destination) noexcept {
   return false;  // or a mode that has no name
 }
 
-}  // namespace mm::communication
+}  // namespace mm::arch

@@ -21,18 +21,4 @@ concept NormalWorld = requires(N& n, PhysAddr at, std::span<std::byte> in, std::
   { n.port_out(port, w, v) } noexcept;  ///< a write to 0xB2 returns after the MMI was served
 };
 
-/// What a step program needs besides: a normal world that owns the machine.
-/// Optional: cpu_state(), set_cpu_state() and set_later_loads() (cpu_state.hpp), trapped_io(port, width, value, form),
-/// park(cpu, port, width, form, rsi), timed_out().
-template <typename N>
-concept StepWorld =
-    NormalWorld<N> && requires(N& n, std::span<std::byte const> out, u32 v, u32 msr, u64 value, abi::FrameKind kind) {
-      { n.read_msr(msr) } noexcept -> std::same_as<Expected<u64>>;
-      { n.write_msr(msr, value) } noexcept -> std::same_as<Expected<void>>;
-      /// IPI by the boot processor's APIC: destination, ICR low half (ipi.hpp). After an SMI returns when it was
-      /// served.
-      { n.send_ipi(v, v) } noexcept;
-      { n.emit(kind, out) } noexcept;  ///< one frame to the runner
-    };
-
 }  // namespace mm::communication

@@ -9,7 +9,7 @@
 
 /// The CPU of the program that the normal world runs: the boot processor's registers when an MMI is raised, and what
 /// RSM gave back. The same in the simulator and in the ROM payload.
-namespace mm::communication {
+namespace mm::steps {
 
 enum class CpuRegister : u32 {
   Rax,
@@ -156,7 +156,7 @@ constexpr void add_loads(MmiCode& code, LaterLoads const& later) noexcept {
 /// mov dword [a32 ICR], imm32: sends an IPI with no register.
 constexpr void add_icr_write(MmiCode& code, u32 command) noexcept {
   code.add(0x67, 0xC7, 0x04, 0x25);
-  code.add_int(kApicPage + kApicIcrLow, 4);
+  code.add_int(arch::kApicPage + arch::kApicIcrLow, 4);
   code.add_int(command, 4);
 }
 /// `with_nmi`: an NMI to the CPU itself comes first; the MMI is taken before it.
@@ -164,7 +164,7 @@ constexpr MmiCode out_code(OutForm form, u64 back, LaterLoads const& later = Lat
                            bool with_nmi = false) noexcept {
   MmiCode code;
   if (with_nmi) {
-    add_icr_write(code, ipi_command(DeliveryMode::Nmi, Shorthand::Self));
+    add_icr_write(code, arch::ipi_command(arch::DeliveryMode::Nmi, arch::Shorthand::Self));
   }
   if (form == OutForm::Immediate) {
     code.add(0xE6, platform::kPortApmCnt);
@@ -193,4 +193,4 @@ constexpr CpuState with_command(CpuState s, u8 value) noexcept {
   return s;
 }
 
-}  // namespace mm::communication
+}  // namespace mm::steps

@@ -74,8 +74,8 @@ Watch::Watch(sim::Simulator& machine) : machine_(machine) {
   auto const& boot = machine.config().boot;
   mmram_ = {boot.ram_bytes - boot.tseg_bytes, boot.tseg_bytes};
   for (auto const which : {abi::Channel::Supervisor, abi::Channel::User}) {
-    channel(which).buffer = raw(communication::comm_buffer(which));
-    channel(which).mailbox = raw(communication::comm_mailbox(which));
+    channel(which).buffer = raw(steps::comm_buffer(which));
+    channel(which).mailbox = raw(steps::comm_mailbox(which));
   }
   plant_poison();
   machine_.snapshot();

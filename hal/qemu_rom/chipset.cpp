@@ -18,9 +18,9 @@ constexpr u32 kMchExtendedTseg = 0x50, kMchPciExBar = 0x60, kMchSmramc = 0x9D, k
 constexpr u32 kLpcPmBase = 0x40, kLpcAcpiControl = 0x44, kLpcGenPmCon1 = 0xA0;
 constexpr u16 kPortSmiEnable = platform::kPmBase + 0x30;
 
-using communication::kApicIcrHigh;
-using communication::kApicIcrLow;
-constexpr u64 kApic = communication::kApicPage;
+using arch::kApicIcrHigh;
+using arch::kApicIcrLow;
+constexpr u64 kApic = arch::kApicPage;
 constexpr u64 kApicId = 0x20, kApicSpurious = 0xF0;
 constexpr u32 kIcrPending = 1u << 12;
 
@@ -99,10 +99,10 @@ void send_ipi(u32 apic_id, u32 command) noexcept {
 }
 
 void start_aps() noexcept {
-  using communication::DeliveryMode;
-  using communication::ipi_command;
-  using communication::Shorthand;
-  u32 const start = ipi_command(DeliveryMode::Startup, Shorthand::Others, communication::kStartVector);
+  using arch::DeliveryMode;
+  using arch::ipi_command;
+  using arch::Shorthand;
+  u32 const start = ipi_command(DeliveryMode::Startup, Shorthand::Others, arch::kStartVector);
   send_ipi(0, ipi_command(DeliveryMode::Init, Shorthand::Others));
   wait_us(10);
   send_ipi(0, start);

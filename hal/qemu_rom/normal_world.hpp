@@ -20,7 +20,7 @@ u64 rom_wrmsr(u32 msr, u64 value) noexcept;
 /// Runs the program that raises MMIs, with these registers; its code ends by a jump to the second function.
 void rom_run_program() noexcept;
 void rom_program_back() noexcept;
-extern u64 rom_program_registers[communication::kCpuRegisters];
+extern u64 rom_program_registers[steps::kCpuRegisters];
 }
 
 /// The CPUs of the machine: [0] is the BSP, then the APs by rising APIC ID.
@@ -29,7 +29,7 @@ struct CpuSet {
   std::array<u32, platform::kMaxCpus> apic_ids{};
 };
 
-/// hal::PhysMemory and communication::StepWorld on the BSP outside MM.
+/// hal::PhysMemory and steps::StepWorld on the BSP outside MM.
 class NormalWorld {
  public:
   explicit NormalWorld(CpuSet const& cpus) noexcept : cpus_(cpus) {}
@@ -49,7 +49,7 @@ class NormalWorld {
   /// Writes; beyond 4 GiB they are dropped. The APIC takes aligned dwords only.
   void write(PhysAddr at, std::span<std::byte const> out) noexcept {
     u64 const addr = raw(at);
-    if (Range{communication::kApicPage, kPageSize}.contains({addr, out.size()})) {
+    if (Range{arch::kApicPage, kPageSize}.contains({addr, out.size()})) {
       return write_apic(addr, out);
     }
     if (addr < kTop && out.size() <= kTop - addr) {
@@ -77,7 +77,7 @@ class NormalWorld {
     bool const smi = apm && (value & 0xFF) != 2 && (value & 0xFF) != 3;
     Wakes const before = wakes();
     if (apm && width == abi::IoWidth::Byte) {
-      BorderCheck border(rom_program_registers[static_cast<u32>(communication::CpuRegister::Cr2)]);
+      BorderCheck border(rom_program_registers[static_cast<u32>(steps::CpuRegister::Cr2)]);
       command(static_cast<u8>(value));
       tell(border.end());
     } else {
@@ -104,20 +104,20 @@ class NormalWorld {
     settle();
   }
 
-  communication::CpuState cpu_state() const noexcept {
-    communication::CpuState state;
-    for (u32 i = 0; i < communication::kCpuRegisters; ++i) {
+  steps::CpuState cpu_state() const noexcept {
+    steps::CpuState state;
+    for (u32 i = 0; i < steps::kCpuRegisters; ++i) {
       state.values[i] = rom_program_registers[i];
     }
     return state;
   }
-  void set_later_loads(communication::LaterLoads const& later) noexcept { later_ = later; }
+  void set_later_loads(steps::LaterLoads const& later) noexcept { later_ = later; }
   /// `state` is runnable. Tables that are not the ROM's own start with a copy of its level 4.
-  void set_cpu_state(communication::CpuState const& state) noexcept {
-    for (u32 i = 0; i < communication::kCpuRegisters; ++i) {
+  void set_cpu_state(steps::CpuState const& state) noexcept {
+    for (u32 i = 0; i < steps::kCpuRegisters; ++i) {
       rom_program_registers[i] = state.values[i];
     }
-    u64 const tables = state[communication::CpuRegister::Cr3] & ~u64{0xFFF};
+    u64 const tables = state[steps::CpuRegister::Cr3] & ~u64{0xFFF};
     if (tables != platform::kRomWork) {
       bare::copy_bytes(tables, platform::kRomWork, kPageSize);
     }
@@ -166,13 +166,13 @@ class NormalWorld {
   }
   /// The program writes `value` to 0xB2.
   void command(u8 value, bool with_nmi = false) noexcept {
-    communication::CpuState const state = communication::with_command(cpu_state(), value);
+    steps::CpuState const state = steps::with_command(cpu_state(), value);
     set_cpu_state(state);
-    run(communication::out_code(static_cast<communication::OutForm>(state[communication::CpuRegister::Form]),
-                                reinterpret_cast<u64>(&rom_program_back), later_, with_nmi));
+    run(steps::out_code(static_cast<steps::OutForm>(state[steps::CpuRegister::Form]),
+                        reinterpret_cast<u64>(&rom_program_back), later_, with_nmi));
   }
-  void run(communication::MmiCode const& code) noexcept {
-    u64 const at = rom_program_registers[static_cast<u32>(communication::CpuRegister::Rip)];
+  void run(steps::MmiCode const& code) noexcept {
+    u64 const at = rom_program_registers[static_cast<u32>(steps::CpuRegister::Rip)];
     bare::copy_bytes(at, reinterpret_cast<u64>(code.bytes.data()), code.size);
     rom_run_program();
   }
@@ -218,13 +218,13 @@ class NormalWorld {
 
   /// An SMI to the boot processor itself is sent by the program, so that it is the program's registers that MM saves.
   void send_ipi(u32 destination, u32 command) noexcept {
-    using communication::DeliveryMode;
+    using arch::DeliveryMode;
     Wakes const before = wakes();
-    bool const smi = communication::delivery_mode(command) == DeliveryMode::Smi;
+    bool const smi = arch::delivery_mode(command) == DeliveryMode::Smi;
     u32 const sender = cpus_.apic_ids[0];
-    if (smi && communication::is_target(command, destination, sender, sender)) {
+    if (smi && arch::is_target(command, destination, sender, sender)) {
       set_ipi_destination(destination);
-      run(communication::icr_code(command, reinterpret_cast<u64>(&rom_program_back)));
+      run(steps::icr_code(command, reinterpret_cast<u64>(&rom_program_back)));
     } else {
       rom::send_ipi(destination, command);
     }
@@ -233,7 +233,7 @@ class NormalWorld {
       return;
     }
     for (u32 i = 1; i < cpus_.count; ++i) {
-      if (communication::is_target(command, destination, cpus_.apic_ids[i], sender)) {
+      if (arch::is_target(command, destination, cpus_.apic_ids[i], sender)) {
         await_wake(i, before);
       }
     }
@@ -261,8 +261,8 @@ class NormalWorld {
       u32 value = 0;
       __builtin_memcpy(&value, out.data() + i, 4);
       u64 const to = addr + i;
-      if (to == communication::kApicPage + communication::kApicIcrLow) {
-        send_ipi(*reinterpret_cast<u32 volatile*>(communication::kApicPage + communication::kApicIcrHigh) >> 24, value);
+      if (to == arch::kApicPage + arch::kApicIcrLow) {
+        send_ipi(*reinterpret_cast<u32 volatile*>(arch::kApicPage + arch::kApicIcrHigh) >> 24, value);
       } else {
         *reinterpret_cast<u32 volatile*>(to) = value;
       }
@@ -295,8 +295,8 @@ class NormalWorld {
   static constexpr u64 kPollUs = 1000;
 
   CpuSet const& cpus_;
-  communication::LaterLoads later_;
+  steps::LaterLoads later_;
 };
-static_assert(communication::StepWorld<NormalWorld> && hal::PhysMemory<NormalWorld>);
+static_assert(steps::StepWorld<NormalWorld> && hal::PhysMemory<NormalWorld>);
 
 }  // namespace mm::rom

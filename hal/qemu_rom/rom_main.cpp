@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "core/abi/boot.hpp"
 #include "core/loader/loader.hpp"
-#include "core/steps/steps.hpp"
+#include "core/steps/runner.hpp"
 #include "hal/bare/descriptors.hpp"
 #include "hal/qemu_rom/fw_cfg.hpp"
 #include "hal/qemu_rom/linux.hpp"
@@ -150,7 +150,7 @@ Failure relocate(CpuSet const& cpus, loader::LoadResult const& layout) noexcept 
   for (u32 i = 0; i < cpus.count; ++i) {
     word(kNewSmbase) = static_cast<u32>(layout.smbase[i]);
     word(kRelocated) = 0;
-    send_ipi(cpus.apic_ids[i], communication::ipi_command(communication::DeliveryMode::Smi));
+    send_ipi(cpus.apic_ids[i], arch::ipi_command(arch::DeliveryMode::Smi));
     for (u64 us = 0; word(kRelocated) == 0 && us < kWaitUs; us += 10) {
       wait_us(10);
     }
@@ -204,7 +204,7 @@ CpuSet g_cpus;
 
 void run() noexcept {
   NormalWorld world{g_cpus};
-  world.set_cpu_state(communication::initial_cpu_state());
+  world.set_cpu_state(steps::initial_cpu_state());
   auto const must = [&world](Failure failure) {
     if (failure.text != nullptr) {
       fail(world, failure);
@@ -225,7 +225,7 @@ void run() noexcept {
   must(request_broadcast());
   enable_smi();
   world.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
-  communication::run_steps(world, memory(platform::kStepProgram, config.steps_bytes));
+  steps::run_steps(world, memory(platform::kStepProgram, config.steps_bytes));
   if (has_linux()) {
     must({boot_linux(config.ram_bytes, config.tseg_bytes)});
   }

@@ -75,7 +75,7 @@ struct PageInfo {
 };
 
 /// The composition root of the simulator: RAM, devices, CPUs, the native supervisor, and the normal world.
-/// Satisfies communication::StepWorld. Not thread-safe; several simulators may live in one process.
+/// Satisfies steps::StepWorld. Not thread-safe; several simulators may live in one process.
 class Simulator {
  public:
   /// Makes a machine that has not booted. The error is a sentence for the user: bad sizes, CPU count, engine trouble.
@@ -100,12 +100,12 @@ class Simulator {
   /// An MMI at whose entry an NMI is pending.
   void raise_with_nmi(u8 command) noexcept;
   /// The program that raises MMIs, on the boot processor.
-  communication::CpuState cpu_state() const noexcept;
-  void set_cpu_state(communication::CpuState const& state) noexcept;
+  steps::CpuState cpu_state() const noexcept;
+  void set_cpu_state(steps::CpuState const& state) noexcept;
   /// The MMI of q35-tcg comes behind these loads, that of the reference profile before them.
-  void set_later_loads(communication::LaterLoads const& later) noexcept;
+  void set_later_loads(steps::LaterLoads const& later) noexcept;
   /// An I/O instruction of the program that the chipset turns into an MMI, and what an IN gave (RAX after RSM). `form`:
-  /// communication::TrappedForm. Unsupported: q35 has no such trap.
+  /// steps::TrappedForm. Unsupported: q35 has no such trap.
   Expected<u32> trapped_io(u16 port, abi::IoWidth width, u32 value, u16 form) noexcept;
   /// Another CPU executes this I/O instruction over and over. Unsupported: q35 records none. InvalidParameter: no such
   /// CPU.

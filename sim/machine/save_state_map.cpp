@@ -7,8 +7,8 @@ namespace mm::sim {
 namespace {
 
 using namespace arch::save_state;
-using communication::CpuRegister;
-using communication::TrappedForm;
+using steps::CpuRegister;
+using steps::TrappedForm;
 
 constexpr u32 kEs = 0, kCs = 1;
 constexpr u32 kRevisionQemu = 0x2'0064, kRevisionAmd = 0x3'0064, kRevisionIntel = 0x3'0004;
@@ -173,11 +173,11 @@ NormalCpu NormalCpu::boot_processor() noexcept {
   NormalCpu c = after_init();
   c.gdt = {platform::kRomGdt, 0x1F};
   c.idt = {platform::kRomIdt, 0x1FF};
-  c.assign(communication::initial_cpu_state());
+  c.assign(steps::initial_cpu_state());
   return c;
 }
 
-void NormalCpu::assign(communication::CpuState const& s) noexcept {
+void NormalCpu::assign(steps::CpuState const& s) noexcept {
   for (u32 i = 0; i < general.size(); ++i) {
     general[i] = s.values[i];
   }
@@ -195,7 +195,7 @@ void NormalCpu::assign(communication::CpuState const& s) noexcept {
   segments[5].base = s[CpuRegister::GsBase];
 }
 
-void NormalCpu::store(communication::CpuState& s) const noexcept {
+void NormalCpu::store(steps::CpuState& s) const noexcept {
   for (u32 i = 0; i < general.size(); ++i) {
     s.values[i] = general[i];
   }

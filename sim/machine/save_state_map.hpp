@@ -8,7 +8,7 @@
 
 #include "core/arch/save_state.hpp"
 #include "core/steps/cpu_state.hpp"
-#include "core/steps/steps.hpp"
+#include "core/steps/program.hpp"
 #include "sim/machine/machine.hpp"
 
 /// What a CPU was doing outside MM, and its form in the save state (qemu-q35.md 4, supervisor.md 5.3; Intel SDM vol. 3,
@@ -31,15 +31,14 @@ struct TableRegister {
 struct IoInstruction {
   u16 port = 0;
   u32 bytes = 1;
-  u16 form = 0;         ///< communication::TrappedForm bits
+  u16 form = 0;         ///< steps::TrappedForm bits
   u32 instruction = 0;  ///< bytes of the instruction
 };
 
 /// The registers of one CPU in the normal world.
 struct NormalCpu {
-  std::array<u64, 16>
-      general{};  ///< in the order of communication::CpuRegister: RAX RCX RDX RBX RSP RBP RSI RDI R8-R15
-  u64 rip = 0;    ///< of the next instruction
+  std::array<u64, 16> general{};  ///< in the order of steps::CpuRegister: RAX RCX RDX RBX RSP RBP RSI RDI R8-R15
+  u64 rip = 0;                    ///< of the next instruction
   u64 rflags = 2;
   u64 cr0 = 0;
   u64 cr2 = 0;
@@ -64,9 +63,9 @@ struct NormalCpu {
   static NormalCpu waiting(u32 apic_id) noexcept;
   static NormalCpu after_init() noexcept;
   /// Takes over what a step can set; segments are loaded from the ROM's GDT. RIP is that of the instruction.
-  void assign(communication::CpuState const& state) noexcept;
+  void assign(steps::CpuState const& state) noexcept;
   /// The inverse, for all but CpuRegister::Rip and Form.
-  void store(communication::CpuState& state) const noexcept;
+  void store(steps::CpuState& state) const noexcept;
   /// Puts the CPU into `io`; a string instruction takes its data from RSI.
   void park(IoInstruction const& io, u64 rsi) noexcept;
   /// A CPU other than the boot processor goes on in the ROM's code, and waits.

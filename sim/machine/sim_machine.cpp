@@ -188,13 +188,13 @@ void SimMachine::deliver(u32 mask, IoInstruction const* io) noexcept {
 }
 
 u32 SimMachine::send(u32 sender, Ipi ipi) noexcept {
-  using communication::DeliveryMode;
+  using arch::DeliveryMode;
   u32 smi = 0;
   for (auto& cpu : cpus_) {
-    if (!communication::is_target(ipi.command, ipi.destination, cpu->index_, sender)) {
+    if (!arch::is_target(ipi.command, ipi.destination, cpu->index_, sender)) {
       continue;
     }
-    switch (communication::delivery_mode(ipi.command)) {
+    switch (arch::delivery_mode(ipi.command)) {
       case DeliveryMode::Smi:
         smi |= 1u << cpu->index_;
         break;

@@ -55,7 +55,7 @@ struct Simulator::Impl {
   Range apic_page() noexcept {
     u64 const base = machine.cpu(0).msrs().apic_base();
     bool const on = (base & arch::kApicBaseEnable) != 0;
-    u64 const page = config.profile == Profile::Reference ? align_down(base, kPageSize) : communication::kApicPage;
+    u64 const page = config.profile == Profile::Reference ? align_down(base, kPageSize) : arch::kApicPage;
     return on ? Range{page, kPageSize} : Range{};
   }
   /// Configuration space lies where the ROM's code, tables and stack are: #UD whose handler is not there either.
@@ -99,10 +99,10 @@ struct Simulator::Impl {
   loader::LoadResult placed{};
   /// Lets the program execute an instruction of `bytes` and delivers the MMI that it raises. Under TCG it comes behind
   /// the jump that follows (qemu-q35.md 5, trap 1), and so behind the loads.
-  void raise(u32 mask, u32 bytes, IoInstruction const* io, communication::LaterLoads const& loads = {}) noexcept {
+  void raise(u32 mask, u32 bytes, IoInstruction const* io, steps::LaterLoads const& loads = {}) noexcept {
     constexpr u32 kJumpBytes = 2;
     bool const is_late = config.profile == Profile::Q35Tcg;
-    u32 const late_bytes = is_late ? kJumpBytes + loads.count() * communication::kLoadBytes : 0;
+    u32 const late_bytes = is_late ? kJumpBytes + loads.count() * steps::kLoadBytes : 0;
     NormalCpu& normal = machine.cpu(0).normal();
     u64 const behind = program[CpuRegister::Rip] + bytes + late_bytes;
     if (is_late) {
@@ -120,17 +120,17 @@ struct Simulator::Impl {
       load(loads);
     }
   }
-  void load(communication::LaterLoads const& loads) noexcept {
-    for (u32 r = 0; r < communication::LaterLoads::kGeneral; ++r) {
+  void load(steps::LaterLoads const& loads) noexcept {
+    for (u32 r = 0; r < steps::LaterLoads::kGeneral; ++r) {
       program.values[r] = loads.loads(r) ? loads.values[r] : program.values[r];
     }
   }
 
-  using CpuRegister = communication::CpuRegister;
-  communication::CpuState program = communication::initial_cpu_state();
-  communication::CpuState saved_program;
-  communication::LaterLoads later;
-  communication::LaterLoads saved_later;
+  using CpuRegister = steps::CpuRegister;
+  steps::CpuState program = steps::initial_cpu_state();
+  steps::CpuState saved_program;
+  steps::LaterLoads later;
+  steps::LaterLoads saved_later;
   /// Registers of the payload itself that the program has as well.
   struct Payload {
     u64 efer = 0xD00;
@@ -265,22 +265,22 @@ void Simulator::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
   if (port != platform::kPortApmCnt) {
     return;
   }
-  s.program = communication::with_command(s.program, static_cast<u8>(value));
+  s.program = steps::with_command(s.program, static_cast<u8>(value));
   if (raises) {
-    auto const form = static_cast<communication::OutForm>(s.program[communication::CpuRegister::Form]);
-    u32 const bytes = communication::out_code(form, 0).instruction;
-    u16 const bits = form == communication::OutForm::Immediate ? communication::TrappedForm::kImmediate : u16{0};
+    auto const form = static_cast<steps::OutForm>(s.program[steps::CpuRegister::Form]);
+    u32 const bytes = steps::out_code(form, 0).instruction;
+    u16 const bits = form == steps::OutForm::Immediate ? steps::TrappedForm::kImmediate : u16{0};
     IoInstruction const io{port, static_cast<u32>(abi::bytes_of(width)), bits, bytes};
     s.raise(s.all_cpus(), bytes, &io, s.later);
     if (s.machine.cpu(0).take_io_restart()) {
-      s.machine.devices().out(port, width, static_cast<u32>(s.program[communication::CpuRegister::Rax]));
+      s.machine.devices().out(port, width, static_cast<u32>(s.program[steps::CpuRegister::Rax]));
     }
   }
 }
 
-communication::CpuState Simulator::cpu_state() const noexcept { return impl_->program; }
-void Simulator::set_cpu_state(communication::CpuState const& state) noexcept { impl_->program = state; }
-void Simulator::set_later_loads(communication::LaterLoads const& later) noexcept { impl_->later = later; }
+steps::CpuState Simulator::cpu_state() const noexcept { return impl_->program; }
+void Simulator::set_cpu_state(steps::CpuState const& state) noexcept { impl_->program = state; }
+void Simulator::set_later_loads(steps::LaterLoads const& later) noexcept { impl_->later = later; }
 
 void Simulator::raise_with_nmi(u8 command) noexcept {
   impl_->machine.cpu(0).pend_nmi(true);
@@ -301,8 +301,8 @@ Expected<void> Simulator::park(u32 cpu, u16 port, abi::IoWidth width, u16 form, 
 }
 
 Expected<u32> Simulator::trapped_io(u16 port, abi::IoWidth width, u32 value, u16 form) noexcept {
-  using communication::CpuRegister;
-  using communication::TrappedForm;
+  using steps::CpuRegister;
+  using steps::TrappedForm;
   Impl& s = *impl_;
   if (s.config.profile != Profile::Reference || s.machine.halted().has_value()) {
     return std::unexpected(Status::Unsupported);
@@ -359,8 +359,8 @@ Expected<void> Simulator::write_msr(u32 msr, u64 value) noexcept {
 }
 
 void Simulator::send_ipi(u32 destination, u32 command) noexcept {
-  impl_->write_apic(communication::kApicIcrHigh, destination << 24);
-  impl_->write_apic(communication::kApicIcrLow, command);
+  impl_->write_apic(arch::kApicIcrHigh, destination << 24);
+  impl_->write_apic(arch::kApicIcrLow, command);
 }
 
 /// A dword of the boot processor's APIC; a write may send an IPI.
@@ -371,7 +371,7 @@ void Simulator::Impl::write_apic(u32 offset, u32 value) noexcept {
   }
   u32 const smi = machine.send(0, ipi);
   if ((smi & 1) != 0) {
-    raise(smi, communication::icr_code(ipi.command, 0).instruction, nullptr);
+    raise(smi, steps::icr_code(ipi.command, 0).instruction, nullptr);
   } else if (smi != 0) {
     machine.deliver(smi);
     after_mmi();

@@ -84,7 +84,7 @@ sim::MachineConfig config_with(lab::Prepared const& p, u32 cpus) {
 }
 
 /// The event that starts the drivers. It leaves no reply worth looking at.
-void dispatch(sim::Simulator& machine, lab::Prepared const& p) { communication::run_steps(machine, p.program.bytes); }
+void dispatch(sim::Simulator& machine, lab::Prepared const& p) { steps::run_steps(machine, p.program.bytes); }
 
 Result<std::unique_ptr<sim::Simulator>> ready(lab::Prepared const& p, u32 cpus) {
   auto machine = boot(p, config_with(p, cpus));
@@ -284,7 +284,7 @@ Bytes timed_program(std::vector<Timed> const& list) {
   for (auto const& t : list) {
     auto const bytes = static_cast<u32>(t.message.size());
     s.steps.emplace_back().program.push_back(
-        {{static_cast<u16>(communication::StepOp::TimedMmi), 0, bytes, kTimedMmis, t.port, 0}, t.message});
+        {{static_cast<u16>(steps::StepOp::TimedMmi), 0, bytes, kTimedMmis, t.port, 0}, t.message});
   }
   return lab::encode_program(s).bytes;
 }

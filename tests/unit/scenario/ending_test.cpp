@@ -48,7 +48,7 @@ TEST(Limits, TheHaltIsKeptBehindTheLastEvent) {
 
 Bytes frame(u32 index, std::size_t data) {
   Bytes out;
-  append_object(out, communication::StepResult{.index = index, .data_bytes = static_cast<u32>(data)});
+  append_object(out, steps::StepResult{.index = index, .data_bytes = static_cast<u32>(data)});
   out.resize(out.size() + data);
   return out;
 }

@@ -67,7 +67,7 @@ TEST(Messages, EveryMalformedLineHasItsPlace) {
 
 TEST(Messages, TooLongForTheBuffer) {
   Message m;
-  m.data.resize(communication::kMaxStepBytes);
+  m.data.resize(steps::kMaxStepBytes);
   EXPECT_FALSE(message_step(m).has_value());
 }
 

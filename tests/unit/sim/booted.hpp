@@ -64,8 +64,8 @@ struct Booted {
     }
   }
   Reply send(Guid const& to, std::span<std::byte const> message, abi::Channel channel = abi::Channel::User) {
-    PhysAddr const buffer = communication::comm_buffer(channel);
-    PhysAddr const box = communication::comm_mailbox(channel);
+    PhysAddr const buffer = steps::comm_buffer(channel);
+    PhysAddr const box = steps::comm_mailbox(channel);
     abi::CommunicateHeader const header{to, message.size()};
     abi::CommBufferStatus mailbox;
     mailbox.is_comm_buffer_valid = 1;

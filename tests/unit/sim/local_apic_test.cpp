@@ -6,7 +6,7 @@
 namespace mm::sim {
 namespace {
 
-using namespace communication;
+using namespace arch;
 
 TEST(LocalApic, RegistersReadAsOnQ35) {
   LocalApic apic(3);

@@ -70,8 +70,8 @@ u32 word_at(std::array<std::byte, arch::save_state::kBytes> const& area, u64 at)
 
 TEST(SaveStateMap, IoRecordSaysWhatTheInstructionDid) {
   std::array<std::byte, arch::save_state::kBytes> area{};
-  IoInstruction const out{0xB2, 1, communication::TrappedForm::kImmediate, 2};
-  IoInstruction const in{0x1234, 2, communication::TrappedForm::kIn, 2};
+  IoInstruction const out{0xB2, 1, steps::TrappedForm::kImmediate, 2};
+  IoInstruction const in{0x1234, 2, steps::TrappedForm::kIn, 2};
   write_save_state(area, numbered(), &out, {SaveStateLayout::Intel, true});
   EXPECT_EQ(word_at(area, 0x3A4), 0x00B2'0083u);
   EXPECT_EQ(word_at(area, 0x2FC), 0x3'0004u);
@@ -87,7 +87,7 @@ TEST(SaveStateMap, IoRecordSaysWhatTheInstructionDid) {
 
 TEST(SaveStateMap, StringInstructionsAreMarked) {
   std::array<std::byte, arch::save_state::kBytes> area{};
-  IoInstruction const outs{0xB2, 1, communication::TrappedForm::kString, 1};
+  IoInstruction const outs{0xB2, 1, steps::TrappedForm::kString, 1};
   write_save_state(area, numbered(), &outs, {SaveStateLayout::Intel, true});
   EXPECT_EQ(word_at(area, 0x3A4), 0x00B2'0023u);
   write_save_state(area, numbered(), &outs, {SaveStateLayout::Amd64, true});

@@ -21,15 +21,15 @@ constexpr u8 kSupervisorChannel = 1;
 constexpr u8 kSignature = 2;
 
 ScenarioStep step_of(SequenceMessage const& m, std::size_t number) {
-  std::size_t const bytes = std::min<std::size_t>(m.buffer.size(), communication::kMaxStepBytes);
+  std::size_t const bytes = std::min<std::size_t>(m.buffer.size(), steps::kMaxStepBytes);
   ProgramStep one;
   one.data.assign(m.buffer.begin(), m.buffer.begin() + static_cast<std::ptrdiff_t>(bytes));
-  one.head = {static_cast<u16>(communication::StepOp::Communicate),
+  one.head = {static_cast<u16>(steps::StepOp::Communicate),
               0,
               static_cast<u32>(bytes),
               static_cast<u64>(m.channel),
               m.valid,
-              communication::kMaxStepBytes};
+              steps::kMaxStepBytes};
   ScenarioStep step;
   step.kind = "communicate";
   step.title = fmt::format("message {}, {} bytes", number, bytes);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/steps/steps.hpp"
+#include "core/steps/program.hpp"
 #include "hal/roles/trace.hpp"
 #include "tools/lab/audit/rules.hpp"
 #include "tools/lab/run/prepare.hpp"
@@ -17,7 +17,7 @@ namespace mm::lab {
 
 /// One step's result, its frames joined.
 struct StepOutcome {
-  communication::StepResult head;
+  steps::StepResult head;
   Bytes data;
   std::size_t events = 0;  ///< trace events up to it
 };

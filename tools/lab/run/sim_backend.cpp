@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/steps/steps.hpp"
+#include "core/steps/runner.hpp"
 #include "sim/machine/machine.hpp"
 #include "tools/lab/run/backend.hpp"
 
@@ -43,7 +43,7 @@ std::expected<MachineRun, std::string> SimBackend::run(Prepared const& p) const 
     if (p.audit) {
       audit_mmis(**machine, p, run.audited.emplace());
     }
-    communication::run_steps(**machine, p.program.bytes);
+    steps::run_steps(**machine, p.program.bytes);
     run.complete = !(*machine)->stopped();
   } else {
     run.boot_failed = true;

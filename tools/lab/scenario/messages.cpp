@@ -86,9 +86,9 @@ std::expected<ScenarioStep, std::string> message_step(Message const& message) {
   step.title = "message to " + guid_name(message.to);
   step.header_bytes = sizeof(abi::CommunicateHeader);
   step.program.push_back(call_step(message.channel, message.to, message.data));
-  if (step.program[0].data.size() > communication::kMaxStepBytes) {
+  if (step.program[0].data.size() > steps::kMaxStepBytes) {
     return std::unexpected(fmt::format("the message has {} bytes, the buffer takes {}", message.data.size(),
-                                       communication::kMaxStepBytes - sizeof(abi::CommunicateHeader)));
+                                       steps::kMaxStepBytes - sizeof(abi::CommunicateHeader)));
   }
   return step;
 }

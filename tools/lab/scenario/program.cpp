@@ -23,30 +23,30 @@ ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std
     append_object(step.data, abi::CommunicateHeader{to, message.size()});
   }
   append_bytes(step.data, message);
-  step.head = {static_cast<u16>(communication::StepOp::Communicate),
+  step.head = {static_cast<u16>(steps::StepOp::Communicate),
                0,
                static_cast<u32>(step.data.size()),
                static_cast<u64>(channel),
                1,
-               communication::kMaxStepBytes};
+               steps::kMaxStepBytes};
   return step;
 }
 
 ProgramStep call_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3) {
   auto const format = v3 ? communication::MessageFormat::V3 : communication::MessageFormat::V1;
-  bool const too_long = message.size() > communication::kMaxStepBytes - communication::header_bytes(format);
+  bool const too_long = message.size() > steps::kMaxStepBytes - communication::header_bytes(format);
   if (message.empty() || to.is_zero() || too_long) {
     return communicate_step(channel, to, message, v3);
   }
   ProgramStep step;
   append_object(step.data, to);
   append_bytes(step.data, message);
-  step.head = {static_cast<u16>(communication::StepOp::Call),
+  step.head = {static_cast<u16>(steps::StepOp::Call),
                0,
                static_cast<u32>(step.data.size()),
                static_cast<u64>(channel),
                v3 ? u64{1} : u64{0},
-               communication::kMaxStepBytes};
+               steps::kMaxStepBytes};
   return step;
 }
 
@@ -61,7 +61,7 @@ Program encode_program(Scenario const& scenario) {
   auto const add_reads = [&] {
     std::size_t const first = count;
     for (auto const& range : scenario.expect.memory_unchanged) {
-      add({{static_cast<u16>(communication::StepOp::Read), 0, 0, range.address, range.bytes, 0}, {}});
+      add({{static_cast<u16>(steps::StepOp::Read), 0, 0, range.address, range.bytes, 0}, {}});
     }
     return first;
   };
@@ -77,8 +77,8 @@ Program encode_program(Scenario const& scenario) {
     out.last_of_step.push_back(count - 1);
   }
   out.reads_after = add_reads();
-  append_object(out.bytes, communication::StepProgramHeader{.count = static_cast<u32>(count),
-                                                            .total_bytes = static_cast<u32>(body.size() + 16)});
+  append_object(out.bytes, steps::StepProgramHeader{.count = static_cast<u32>(count),
+                                                    .total_bytes = static_cast<u32>(body.size() + 16)});
   append_bytes(out.bytes, body);
   return out;
 }

@@ -10,7 +10,7 @@
 
 #include "core/abi/boot.hpp"
 #include "core/abi/comm.hpp"
-#include "core/steps/steps.hpp"
+#include "core/steps/program.hpp"
 #include "hal/roles/trace.hpp"
 #include "tools/lab/text/bytes.hpp"
 
@@ -19,7 +19,7 @@ namespace mm::lab {
 
 /// One encoded step with its data.
 struct ProgramStep {
-  communication::Step head;
+  steps::Step head;
   Bytes data;
 };
 

@@ -308,11 +308,11 @@ class Reader : private TomlValues {
     for (auto const& node : array(t, "memory_unchanged")) {
       auto const& entry = as_table(node, "memory_unchanged");
       only(entry, {"address", "bytes"}, "memory_unchanged");
-      if (need(entry, "address", 0xFFFF'FFFF) + need(entry, "bytes", communication::kMaxStepBytes) > u64{1} << 32) {
+      if (need(entry, "address", 0xFFFF'FFFF) + need(entry, "bytes", steps::kMaxStepBytes) > u64{1} << 32) {
         fail(entry, "memory_unchanged: the range reaches beyond 4 GiB");
       }
       out.memory_unchanged.push_back(
-          {need(entry, "address", 0xFFFF'FFFF), need(entry, "bytes", communication::kMaxStepBytes), line_of(&entry)});
+          {need(entry, "address", 0xFFFF'FFFF), need(entry, "bytes", steps::kMaxStepBytes), line_of(&entry)});
     }
   }
   ExpectedEvent read_event(toml::table const& t) const {

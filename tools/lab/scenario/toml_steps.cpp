@@ -87,7 +87,7 @@ class StepReader : private TomlValues {
       }
     }
   }
-  static void add(ScenarioStep& step, communication::StepOp op, u64 a = 0, u64 b = 0, u64 c = 0, Bytes bytes = {}) {
+  static void add(ScenarioStep& step, steps::StepOp op, u64 a = 0, u64 b = 0, u64 c = 0, Bytes bytes = {}) {
     step.program.push_back({{static_cast<u16>(op), 0, static_cast<u32>(bytes.size()), a, b, c}, std::move(bytes)});
   }
   abi::Channel channel(toml::table const& t, abi::Channel otherwise) const {
@@ -119,15 +119,15 @@ class StepReader : private TomlValues {
       append_int(bytes, *length, 8);
       std::copy(bytes.begin(), bytes.end(), out.data.begin() + (v3 ? 48 : 16));
     }
-    if (out.data.size() > communication::kMaxStepBytes) {
+    if (out.data.size() > steps::kMaxStepBytes) {
       fail(t, fmt::format("the message and its header have {} bytes, the buffer {}", out.data.size(),
-                          communication::kMaxStepBytes));
+                          steps::kMaxStepBytes));
     }
     out.head.data_bytes = static_cast<u32>(out.data.size());
     if (crafted) {
       out.head.b = number(t, "valid", 0, 255).value_or(1);
     }
-    out.head.c = number(t, "reply_capacity", 0, communication::kMaxStepBytes).value_or(communication::kMaxStepBytes);
+    out.head.c = number(t, "reply_capacity", 0, steps::kMaxStepBytes).value_or(steps::kMaxStepBytes);
     step.program.push_back(std::move(out));
   }
   void event(toml::table const& t, ScenarioStep& step) const {
@@ -154,15 +154,15 @@ class StepReader : private TomlValues {
   void mmi(toml::table const& t, ScenarioStep& step) const {
     only_step(t, {"cpu", "command", "data", "nmi"}, "an mmi step");
     if (auto const cpu = number(t, "cpu", 0, boot().cpus - 1)) {
-      return add(step, communication::StepOp::SmiTo, *cpu);
+      return add(step, steps::StepOp::SmiTo, *cpu);
     }
     u64 const command = number(t, "command", 0, 255).value_or(0);
     u64 const nmi = flag(t, "nmi").value_or(false) ? 1 : 0;
-    add(step, communication::StepOp::RawMmi, command, number(t, "data", 0, 255).value_or(0), nmi);
+    add(step, steps::StepOp::RawMmi, command, number(t, "data", 0, 255).value_or(0), nmi);
   }
   void ipi(toml::table const& t, ScenarioStep& step) const {
-    using communication::DeliveryMode;
-    using communication::Shorthand;
+    using arch::DeliveryMode;
+    using arch::Shorthand;
     only_step(t, {"mode", "to", "cpu", "vector"}, "an ipi step");
     constexpr std::pair<std::string_view, DeliveryMode> kModes[] = {{"smi", DeliveryMode::Smi},
                                                                     {"init", DeliveryMode::Init},
@@ -176,23 +176,23 @@ class StepReader : private TomlValues {
     if (!mode || group.has_value() == cpu.has_value()) {
       fail(t, "an ipi step has a mode, and either to or cpu");
     }
-    u64 const otherwise = *mode == DeliveryMode::Startup ? communication::kStartVector : 0;
+    u64 const otherwise = *mode == DeliveryMode::Startup ? arch::kStartVector : 0;
     u32 const vector = static_cast<u32>(number(t, "vector", 0, 255).value_or(otherwise));
-    u32 const command = communication::ipi_command(*mode, group.value_or(Shorthand::None), vector);
+    u32 const command = arch::ipi_command(*mode, group.value_or(Shorthand::None), vector);
     u32 const destination = static_cast<u32>(cpu.value_or(0));
-    if (!communication::is_sendable(command, destination)) {
+    if (!arch::is_sendable(command, destination)) {
       fail(t,
            "this ipi cannot be sent: CPU 0 runs the steps, a CPU starts at vector 0xFF, fixed vectors are 16 to 255");
     }
-    add(step, communication::StepOp::Ipi, command, destination);
+    add(step, steps::StepOp::Ipi, command, destination);
   }
   void mailbox(toml::table const& t, ScenarioStep& step) const {
     only_step(t, {"channel", "hex", "fields", "text", "file", "pad"}, "a mailbox step");
-    add(step, communication::StepOp::Mailbox, static_cast<u64>(channel(t, abi::Channel::User)), 0, 0, data(t));
+    add(step, steps::StepOp::Mailbox, static_cast<u64>(channel(t, abi::Channel::User)), 0, 0, data(t));
   }
   void comm_buffers(toml::table const& t, ScenarioStep& step) const {
     only_step(t, {"channel", "buffer", "mailbox"}, "a comm-buffers step");
-    add(step, communication::StepOp::UseBuffers, static_cast<u64>(channel(t, abi::Channel::User)),
+    add(step, steps::StepOp::UseBuffers, static_cast<u64>(channel(t, abi::Channel::User)),
         need(t, "buffer", 0xFFFF'FFFF), need(t, "mailbox", 0xFFFF'FFFF));
   }
   void unblock(toml::table const& t, ScenarioStep& step) const {
@@ -220,13 +220,12 @@ class StepReader : private TomlValues {
     if (step.kind == "write") {
       auto content = data(t);
       check_end(content.size());
-      return add(step, communication::StepOp::Write, at, 0, 0, std::move(content));
+      return add(step, steps::StepOp::Write, at, 0, 0, std::move(content));
     }
-    u64 const bytes = need(t, "bytes", communication::kMaxStepBytes);
+    u64 const bytes = need(t, "bytes", steps::kMaxStepBytes);
     check_end(bytes);
     bool const is_read = step.kind == "read";
-    add(step, is_read ? communication::StepOp::Read : communication::StepOp::Fill, at, bytes,
-        number(t, "value", 0, 255).value_or(0));
+    add(step, is_read ? steps::StepOp::Read : steps::StepOp::Fill, at, bytes, number(t, "value", 0, 255).value_or(0));
   }
   void io(toml::table const& t, ScenarioStep& step) const {
     only_step(t, {"port", "width", "write", "trap", "immediate"}, "an io step");
@@ -239,22 +238,21 @@ class StepReader : private TomlValues {
     if (flag(t, "trap").value_or(false)) {
       return trapped_io(t, step, port, width, out);
     }
-    add(step, out ? communication::StepOp::PortOut : communication::StepOp::PortIn, port, width / 2, out.value_or(0));
+    add(step, out ? steps::StepOp::PortOut : steps::StepOp::PortIn, port, width / 2, out.value_or(0));
   }
   void trapped_io(toml::table const& t, ScenarioStep& step, u64 port, u64 width, std::optional<u64> out) const {
-    using Form = communication::TrappedForm;
+    using Form = steps::TrappedForm;
     bool const immediate = flag(t, "immediate").value_or(false);
     if (immediate && port > 0xFF) {
       fail(*find(t, "port"), "port: an immediate port is at most 0xFF");
     }
-    add(step, communication::StepOp::TrappedIo, port, width / 2, out.value_or(0));
+    add(step, steps::StepOp::TrappedIo, port, width / 2, out.value_or(0));
     step.program.back().head.form = static_cast<u16>((out ? 0 : Form::kIn) | (immediate ? Form::kImmediate : 0));
   }
   void msr(toml::table const& t, ScenarioStep& step) const {
     only_step(t, {"msr", "write"}, "an msr step");
     auto const out = number(t, "write");
-    add(step, out ? communication::StepOp::WriteMsr : communication::StepOp::ReadMsr, need(t, "msr", 0xFFFF'FFFF),
-        out.value_or(0));
+    add(step, out ? steps::StepOp::WriteMsr : steps::StepOp::ReadMsr, need(t, "msr", 0xFFFF'FFFF), out.value_or(0));
   }
 
   static std::vector<std::string_view> register_names(std::initializer_list<std::string_view> more) {
@@ -266,9 +264,9 @@ class StepReader : private TomlValues {
   }
   void registers(toml::table const& t, ScenarioStep& step) const {
     only(t, register_names({"kind", "title", "out", "behind", "expect", "repeat"}), "a registers step");
-    communication::CpuState state;
+    steps::CpuState state;
     u64 mask = 0;
-    auto const set = [&](communication::CpuRegister r, std::optional<u64> value) {
+    auto const set = [&](steps::CpuRegister r, std::optional<u64> value) {
       if (value) {
         state[r] = *value;
         mask |= u64{1} << static_cast<u32>(r);
@@ -278,7 +276,7 @@ class StepReader : private TomlValues {
       set(r, number(t, name));
     }
     constexpr std::pair<std::string_view, u64> kForms[] = {{"immediate", 0}, {"dx", 1}};
-    set(communication::CpuRegister::Form, choice(t, "out", kForms));
+    set(steps::CpuRegister::Form, choice(t, "out", kForms));
     Bytes bytes;
     if (mask != 0) {
       append_object(bytes, state);
@@ -286,12 +284,12 @@ class StepReader : private TomlValues {
     if (auto const* loads = table(t, "behind")) {
       behind(*loads, step);
     }
-    add(step, communication::StepOp::Cpu, mask, 0, 0, std::move(bytes));
+    add(step, steps::StepOp::Cpu, mask, 0, 0, std::move(bytes));
   }
   void behind(toml::table const& t, ScenarioStep& step) const {
     only(t, register_names({}), "behind");
-    communication::CpuState state;
-    communication::LaterLoads loads;
+    steps::CpuState state;
+    steps::LaterLoads loads;
     for (auto const& [name, r] : kRegisterNames) {
       if (auto const value = number(t, name)) {
         state[r] = *value;
@@ -299,11 +297,11 @@ class StepReader : private TomlValues {
       }
     }
     if (!loads.is_loadable()) {
-      fail(t, fmt::format("behind takes at most {} general registers, and not rsp", communication::LaterLoads::kMost));
+      fail(t, fmt::format("behind takes at most {} general registers, and not rsp", steps::LaterLoads::kMost));
     }
     Bytes bytes;
     append_object(bytes, state);
-    add(step, communication::StepOp::Later, loads.mask, 0, 0, std::move(bytes));
+    add(step, steps::StepOp::Later, loads.mask, 0, 0, std::move(bytes));
   }
   void park(toml::table const& t, ScenarioStep& step) const {
     only_step(t, {"cpu", "port", "width", "string", "rsi"}, "a park step");
@@ -316,8 +314,8 @@ class StepReader : private TomlValues {
       fail(t, !cpu ? "cpu is missing" : "width is 1, 2 or 4 bytes");
     }
     u64 const port = need(t, "port", 0xFFFF) | width / 2 << 16;
-    add(step, communication::StepOp::Park, *cpu, port, number(t, "rsi").value_or(0));
-    step.program.back().head.form = flag(t, "string").value_or(false) ? communication::TrappedForm::kString : u16{0};
+    add(step, steps::StepOp::Park, *cpu, port, number(t, "rsi").value_or(0));
+    step.program.back().head.form = flag(t, "string").value_or(false) ? steps::TrappedForm::kString : u16{0};
   }
   void expected_registers(toml::table const& t, ScenarioStep& step) const {
     if (step.kind != "registers") {

@@ -16,7 +16,7 @@
 namespace mm::lab {
 namespace {
 
-using communication::StepOp;
+using steps::StepOp;
 constexpr std::size_t kShownBytes = 12;
 
 std::string counted(std::size_t bytes, std::span<std::byte const> data) {
@@ -52,50 +52,60 @@ std::string call_of(ProgramStep const& one) {
   return fmt::format("to {}{}, {}", guid_name(to), on, counted(message.size(), message));
 }
 
-std::string access_of(communication::Step const& s, Bytes const& data) {
+/// A trapped I/O instruction: `width` is an abi::IoWidth.
+std::string trapped_access(steps::Step const& s) {
+  bool const in = (s.form & steps::TrappedForm::kIn) != 0;
+  auto const bits = 8u << (s.b & 3);
+  return in ? fmt::format("IN {} bits from port {}, which is trapped", bits, hex_number(s.a))
+            : fmt::format("OUT {} to port {}, which is trapped", hex_number(s.c), hex_number(s.a));
+}
+
+std::string sent_by(ScenarioStep const& step) {
+  auto const& one = step.program.back();
+  auto const& s = one.head;
   switch (static_cast<StepOp>(s.op)) {
+    case StepOp::Invalid:
+      return "no operation";
+    case StepOp::Communicate:
+      return message_of(step, one);
+    case StepOp::Call:
+      return call_of(one);
+    case StepOp::UseBuffers:
+      return fmt::format("{} channel: buffer {}, mailbox {}", channel_of(s.a), hex_number(s.b), hex_number(s.c));
+    case StepOp::Mailbox:
+      return fmt::format("{} mailbox, {}", channel_of(s.a), counted(one.data.size(), one.data));
+    case StepOp::RawMmi:
+      return fmt::format("0xB2 = {:#04x}, 0xB3 = {:#04x}", s.a, s.b);
+    case StepOp::SmiTo:
+      return fmt::format("SMI to the CPU with APIC ID {}", s.a);
+    case StepOp::Ipi:
+      return fmt::format("IPI {} to APIC ID {}", hex_number(s.a), s.b);
+    case StepOp::Cpu:
+      return "registers of the program that raises MMIs";
+    case StepOp::Later:
+      return "registers that are loaded behind the OUT";
+    case StepOp::Park:
+      return fmt::format("CPU {} writes to port {} over and over", s.a, hex_number(s.b & 0xFFFF));
     case StepOp::Read:
       return fmt::format("read {} bytes at {}", s.b, hex_number(s.a));
     case StepOp::Write:
-      return fmt::format("write at {}, {}", hex_number(s.a), counted(data.size(), data));
+      return fmt::format("write at {}, {}", hex_number(s.a), counted(one.data.size(), one.data));
     case StepOp::Fill:
       return fmt::format("fill {} bytes at {} with {:#04x}", s.b, hex_number(s.a), s.c);
     case StepOp::PortIn:
       return fmt::format("IN {} bits from port {}", 8u << s.b, hex_number(s.a));
     case StepOp::PortOut:
       return fmt::format("OUT {} to port {}", hex_number(s.c), hex_number(s.a));
+    case StepOp::TrappedIo:
+      return trapped_access(s);
     case StepOp::ReadMsr:
       return fmt::format("RDMSR {}", hex_number(s.a));
     case StepOp::WriteMsr:
       return fmt::format("WRMSR {} = {}", hex_number(s.a), hex_number(s.b));
-    default:
-      return fmt::format("operation {}", s.op);
+    case StepOp::TimedMmi:
+      return fmt::format("{} times OUT to port {}, by the clock", s.a, hex_number(s.b));
   }
-}
-
-std::string sent_by(ScenarioStep const& step) {
-  auto const& one = step.program.back();
-  switch (static_cast<StepOp>(one.head.op)) {
-    case StepOp::Communicate:
-      return message_of(step, one);
-    case StepOp::Call:
-      return call_of(one);
-    case StepOp::UseBuffers:
-      return fmt::format("{} channel: buffer {}, mailbox {}", channel_of(one.head.a), hex_number(one.head.b),
-                         hex_number(one.head.c));
-    case StepOp::Mailbox:
-      return fmt::format("{} mailbox, {}", channel_of(one.head.a), counted(one.data.size(), one.data));
-    case StepOp::RawMmi:
-      return fmt::format("0xB2 = {:#04x}, 0xB3 = {:#04x}", one.head.a, one.head.b);
-    case StepOp::SmiTo:
-      return fmt::format("SMI to the CPU with APIC ID {}", one.head.a);
-    case StepOp::Cpu:
-      return "registers of the program that raises MMIs";
-    case StepOp::Park:
-      return fmt::format("CPU {} writes to port {} over and over", one.head.a, hex_number(one.head.b & 0xFFFF));
-    default:
-      return access_of(one.head, one.data);
-  }
+  return "";
 }
 
 void add_answer(StepStory& out, ScenarioStep const& step, StepOutcome const& got) {
@@ -124,7 +134,19 @@ void add_answer(StepStory& out, ScenarioStep const& step, StepOutcome const& got
     case StepOp::Invalid:
       out.status = status_text(status_of(step, got));
       break;
-    default:
+    case StepOp::Mailbox:
+    case StepOp::RawMmi:
+    case StepOp::SmiTo:
+    case StepOp::Write:
+    case StepOp::Fill:
+    case StepOp::PortOut:
+    case StepOp::TimedMmi:
+    case StepOp::UseBuffers:
+    case StepOp::Cpu:
+    case StepOp::TrappedIo:
+    case StepOp::Ipi:
+    case StepOp::Later:
+    case StepOp::Park:
       break;
   }
 }

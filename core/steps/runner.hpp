@@ -2,112 +2,15 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <span>
 
-#include "core/abi/comm.hpp"
 #include "core/abi/console.hpp"
-#include "core/abi/platform.hpp"
-#include "core/arch/ipi.hpp"
-#include "core/communication/communicator.hpp"
-#include "core/steps/cpu_state.hpp"
+#include "core/steps/client.hpp"
+#include "core/steps/program.hpp"
+#include "core/steps/world.hpp"
 
-/// The binary step program: what the normal world does in one run, encoded by the runner, decoded and run by the same
-/// source in the simulator and in the ROM payload. Little-endian; every record is a multiple of 8 bytes.
-namespace mm::communication {
-
-inline constexpr u32 kStepMagic = 0x5053'4D4D;  // 'MMSP'
-inline constexpr u32 kStepVersion = 1;
-/// More steps than this are refused.
-inline constexpr u32 kMaxSteps = 65536;
-/// More repetitions of one TimedMmi step than this are refused.
-inline constexpr u64 kMaxTimedRepetitions = 1'000'000;
-/// Longest run of bytes that one step writes, reads or sends.
-inline constexpr u64 kMaxStepBytes = platform::kCommPages * kPageSize;
-/// Data bytes in one StepResult frame; longer data comes in several frames, see StepResult::data_offset.
-inline constexpr u32 kResultChunk = 4096;
-
-/// First 16 bytes of a step program; `count` Step records follow.
-struct StepProgramHeader {
-  u32 magic = kStepMagic;
-  u32 version = kStepVersion;
-  u32 count = 0;
-  u32 total_bytes = 0;  ///< of the program, this header included
-};
-static_assert(sizeof(StepProgramHeader) == 16);
-
-enum class StepOp : u16 {
-  Invalid = 0,  ///< only in results: the program itself is malformed
-  Communicate =
-      1,  ///< a = abi::Channel, b = mailbox valid byte, c = most reply bytes to fetch; data = whole buffer content
-  Mailbox = 2,    ///< a = abi::Channel; data = up to 24 raw bytes for the start of the mailbox
-  RawMmi = 3,     ///< a = value for port 0xB2, b = value for port 0xB3 (written first), c = 1: with an NMI pending
-  SmiTo = 4,      ///< a = APIC ID: an SMI IPI
-  Read = 5,       ///< a = address, b = bytes -> data
-  Write = 6,      ///< a = address; data
-  Fill = 7,       ///< a = address, b = bytes, c = byte value
-  PortIn = 8,     ///< a = port, b = abi::IoWidth -> value
-  PortOut = 9,    ///< a = port, b = abi::IoWidth, c = value
-  ReadMsr = 10,   ///< a = MSR -> status, value
-  WriteMsr = 11,  ///< a = MSR, b = value -> status
-  /// a = repetitions, b = port (0xB2, or another to see the cost of the instruction alone), data = user-channel buffer,
-  /// made valid before each repetition and withdrawn when MM does not take it (none: no message) -> value = least,
-  /// detail = mean ticks of the OUT; status Unsupported where the normal world has no clock.
-  TimedMmi = 12,
-  /// Through MmCommunicator: a = abi::Channel, b = 1 for a V3 header, c = most reply bytes to fetch; data = GUID of the
-  /// recipient and the message. In the result, byte 1 of detail is 0 or 1 + CommunicateError; status is that error's
-  /// efi_status() unless it is MM's own.
-  Call = 13,
-  UseBuffers = 14,  ///< a = abi::Channel, b = buffer, c = mailbox: where later steps of the channel communicate
-  /// The registers of the program that raises MMIs: a = mask of those to set (bit = CpuRegister), data = CpuState
-  /// (none: a is 0) -> data = CpuState; status InvalidParameter: the payload cannot run with them, none was set.
-  Cpu = 20,
-  /// An I/O instruction that the chipset turns into an MMI: a = port, b = abi::IoWidth, c = value, `form` of the step
-  /// = TrappedForm bits -> value = what IN gave; status Unsupported where the chipset has no I/O trap.
-  TrappedIo = 21,
-  Ipi = 22,  ///< a = ICR low half, b = destination; refused: is_sendable() says no
-  /// What the program loads behind its OUT from now on: a = LaterLoads::mask, data = CpuState.
-  Later = 23,
-  /// A CPU other than the boot processor executes an I/O instruction over and over: every MMI finds it there.
-  /// a = CPU, b = port, bits 16 and 17 abi::IoWidth, c = its RSI, `form` = TrappedForm bits -> status Unsupported where
-  /// the save state records no I/O, InvalidParameter: no such CPU.
-  Park = 24,
-};
-
-/// Bits of Step::form.
-struct TrappedForm {
-  static constexpr u16 kIn = 1;
-  static constexpr u16 kString = 2;     ///< OUTS, INS
-  static constexpr u16 kImmediate = 8;  ///< the port is in the instruction, not in DX
-};
-
-/// One step; `data_bytes` bytes follow, padded with zeros to a multiple of 8.
-struct Step {
-  u16 op = 0;    ///< StepOp
-  u16 form = 0;  ///< TrappedIo, Park
-  u32 data_bytes = 0;
-  u64 a = 0, b = 0, c = 0;
-};
-static_assert(sizeof(Step) == 32);
-
-/// What one step gave; `data` follows. Data longer than kResultChunk comes in several frames with the same header but
-/// for data_offset. A step refused by the decoder has status InvalidParameter and detail 1.
-struct StepResult {
-  u32 index = 0;
-  u32 op = 0;           ///< StepOp
-  u64 status = 0;       ///< Communicate: mailbox ReturnStatus; else EFI_STATUS of the access
-  u64 value = 0;        ///< Communicate: mailbox ReturnBufferSize; PortIn, ReadMsr: what was read
-  u64 detail = 0;       ///< Communicate, Call: mailbox valid byte after the MMI; see StepOp::Call for byte 1
-  u32 data_bytes = 0;   ///< of the whole step
-  u32 data_offset = 0;  ///< of this frame's data
-};
-static_assert(sizeof(StepResult) == 40);
-
-constexpr PhysAddr comm_buffer(abi::Channel channel) noexcept {
-  return PhysAddr{channel == abi::Channel::Supervisor ? platform::kSupervisorCommBuffer : platform::kUserCommBuffer};
-}
-constexpr PhysAddr comm_mailbox(abi::Channel channel) noexcept {
-  return PhysAddr{channel == abi::Channel::Supervisor ? platform::kSupervisorCommStatus : platform::kUserCommStatus};
-}
+namespace mm::steps {
 
 /// Runs steps one at a time and reports each. One object a run; holds the only buffer (one frame).
 template <StepWorld N>
@@ -175,95 +78,90 @@ class StepRunner {
   }
 
   void run_one(Step const& step, std::span<std::byte const> data) noexcept {
+    if (!is_acceptable(step)) {
+      return refuse();
+    }
     switch (static_cast<StepOp>(step.op)) {
+      case StepOp::Invalid:
+        return;
       case StepOp::Communicate:
         return communicate(step, data);
       case StepOp::Call:
         return call(step, data);
       case StepOp::Mailbox:
-        if (!is_channel(step.a) || data.size() > sizeof(abi::CommBufferStatus)) {
-          return refuse();
-        }
         nw_.write(mailboxes_[step.a], data);
         return emit_plain();
       case StepOp::RawMmi:
-        if (step.a > 0xFF || step.b > 0xFF || step.c > 1) {
-          return refuse();
-        }
-        if constexpr (requires { nw_.raise_with_nmi(u8{}); }) {
-          if (step.c == 1) {
-            nw_.port_out(platform::kPortApmSts, abi::IoWidth::Byte, static_cast<u32>(step.b));
-            nw_.raise_with_nmi(static_cast<u8>(step.a));
-            return emit_plain();
-          }
-        }
-        trigger(static_cast<u8>(step.a), static_cast<u8>(step.b));
-        return emit_plain();
+        return raw_mmi(step);
       case StepOp::SmiTo:
-        if (step.a > 0xFF) {
-          return refuse();
-        }
-        nw_.send_ipi(static_cast<u32>(step.a), ipi_command(DeliveryMode::Smi));
+        nw_.send_ipi(static_cast<u32>(step.a), arch::ipi_command(arch::DeliveryMode::Smi));
         return emit_plain();
       case StepOp::Ipi:
-        if (step.a > UINT32_MAX || step.b > kBroadcast ||
-            !is_sendable(static_cast<u32>(step.a), static_cast<u32>(step.b))) {
-          return refuse();
-        }
         nw_.send_ipi(static_cast<u32>(step.b), static_cast<u32>(step.a));
         return emit_plain();
       case StepOp::UseBuffers:
-        if (!is_channel(step.a) || !in_memory(step.b, kMaxStepBytes) ||
-            !in_memory(step.c, sizeof(abi::CommBufferStatus))) {
-          return refuse();
-        }
         buffers_[step.a] = PhysAddr{step.b};
         mailboxes_[step.a] = PhysAddr{step.c};
         client_.reset();
         return emit_plain();
-      default:
-        return run_access(step, data);
-    }
-  }
-
-  void run_access(Step const& step, std::span<std::byte const> data) noexcept {
-    switch (static_cast<StepOp>(step.op)) {
       case StepOp::Read:
-        return in_memory(step.a, step.b) ? emit_memory(PhysAddr{step.a}, step.b) : refuse();
+        return emit_memory(PhysAddr{step.a}, step.b);
       case StepOp::Write:
-        if (!in_memory(step.a, data.size())) {
-          return refuse();
-        }
         nw_.write(PhysAddr{step.a}, data);
         return emit_plain();
       case StepOp::Fill:
-        return in_memory(step.a, step.b) && step.c <= 0xFF ? fill(step) : refuse();
+        return fill(step);
       case StepOp::PortIn:
+        result_.value = nw_.port_in(static_cast<u16>(step.a), static_cast<abi::IoWidth>(step.b));
+        return emit_plain();
       case StepOp::PortOut:
-        return step.a <= 0xFFFF && step.b <= 2 && step.c <= 0xFFFF'FFFF ? port(step) : refuse();
+        nw_.port_out(static_cast<u16>(step.a), static_cast<abi::IoWidth>(step.b), static_cast<u32>(step.c));
+        return emit_plain();
       case StepOp::ReadMsr:
+        return read_msr(step);
       case StepOp::WriteMsr:
-        return step.a <= 0xFFFF'FFFF ? msr(step) : refuse();
+        result_.status = status_of(nw_.write_msr(static_cast<u32>(step.a), step.b));
+        return emit_plain();
       case StepOp::TimedMmi:
         return timed(step, data);
       case StepOp::Cpu:
         return cpu(step, data);
       case StepOp::TrappedIo:
-        return step.a <= 0xFFFF && step.b <= 2 && step.c <= 0xFFFF'FFFF ? trapped_io(step) : refuse();
+        return trapped_io(step);
       case StepOp::Later:
         return later(step, data);
       case StepOp::Park:
-        return step.a < platform::kMaxCpus && step.b >> 16 <= 2 ? park(step) : refuse();
-      default:
-        return refuse();
+        return park(step);
     }
   }
 
-  static bool is_channel(u64 value) noexcept { return value <= static_cast<u64>(abi::Channel::User); }
-  void timed(Step const& step, std::span<std::byte const> data) noexcept {
-    if (step.a == 0 || step.a > kMaxTimedRepetitions || step.b > 0xFFFF || data.size() > kMaxStepBytes) {
-      return refuse();
+  template <typename T>
+  static u64 status_of(Expected<T> const& done) noexcept {
+    return static_cast<u64>(done.has_value() ? Status::Success : done.error());
+  }
+
+  void raw_mmi(Step const& step) noexcept {
+    auto const command = static_cast<u8>(step.a);
+    auto const data = static_cast<u8>(step.b);
+    if constexpr (requires { nw_.raise_with_nmi(u8{}); }) {
+      if (step.c == 1) {
+        nw_.port_out(platform::kPortApmSts, abi::IoWidth::Byte, data);
+        nw_.raise_with_nmi(command);
+        return emit_plain();
+      }
     }
+    trigger(command, data);
+    emit_plain();
+  }
+
+  void read_msr(Step const& step) noexcept {
+    Expected<u64> const got = nw_.read_msr(static_cast<u32>(step.a));
+    result_.value = got.value_or(0);
+    result_.status = status_of(got);
+    emit_plain();
+  }
+
+  void timed(Step const& step, std::span<std::byte const> data) noexcept {
     result_.status = static_cast<u64>(Status::Unsupported);
     if constexpr (requires { nw_.timed_out(u16{}, u8{}); }) {
       result_.status = static_cast<u64>(Status::Success);
@@ -276,7 +174,7 @@ class StepRunner {
     result_.value = ~u64{0};
     for (u64 i = 0; i < step.a && !stopped(); ++i) {
       abi::CommBufferStatus mailbox;
-      mailbox.return_status = static_cast<u64>(kUntouched);
+      mailbox.return_status = static_cast<u64>(communication::kUntouched);
       if (!data.empty()) {
         mailbox.is_comm_buffer_valid = 1;
         nw_.write(comm_buffer(abi::Channel::User), data);
@@ -298,11 +196,6 @@ class StepRunner {
     result_.detail = sum / step.a;
   }
 
-  /// The first 4 GiB only: what the ROM payload maps.
-  static bool in_memory(u64 addr, u64 bytes) noexcept {
-    constexpr u64 kTop = u64{1} << 32;
-    return bytes <= kMaxStepBytes && addr < kTop && bytes <= kTop - addr;
-  }
   /// A raw MMI: any command, whatever state the chipset is in.
   void trigger(u8 command, u8 data) noexcept {
     nw_.port_out(platform::kPortApmSts, abi::IoWidth::Byte, data);
@@ -310,15 +203,12 @@ class StepRunner {
   }
 
   void communicate(Step const& step, std::span<std::byte const> data) noexcept {
-    if (!is_channel(step.a) || step.b > 0xFF || data.size() > kMaxStepBytes) {
-      return refuse();
-    }
     PhysAddr const buffer = buffers_[step.a];
     PhysAddr const at_mailbox = mailboxes_[step.a];
     nw_.write(buffer, data);
     abi::CommBufferStatus mailbox;
     mailbox.is_comm_buffer_valid = static_cast<u8>(step.b);
-    mailbox.return_status = static_cast<u64>(kUntouched);
+    mailbox.return_status = static_cast<u64>(communication::kUntouched);
     nw_.write(at_mailbox, std::as_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1}));
     trigger(0, 0);
     if (stopped()) {
@@ -333,48 +223,14 @@ class StepRunner {
     emit_memory(buffer, bytes);
   }
 
-  /// The client that well-formed messages go through, made when the first one comes: taking the buffers clears them.
-  struct Client {
-    using Trigger = SwMmiTrigger<N>;
-    using Executor = RealMmExecutor<Trigger>;
-
-    Client(N& world, std::array<PhysAddr, 2> const& buffers, std::array<PhysAddr, 2> const& mailboxes) noexcept
-        : trigger(world, AcpiBase::io(platform::kPmBase), MmiPort::smi(platform::kPortApmCnt),
-                  MmiPort::smi(platform::kPortApmSts)),
-          executor(trigger),
-          communicator(world, config(world, buffers, mailboxes), &executor) {}
-    Client(Client const&) = delete;
-    Client& operator=(Client const&) = delete;
-
-    static CommunicationConfig config(N& world, std::array<PhysAddr, 2> const& buffers,
-                                      std::array<PhysAddr, 2> const& mailboxes) noexcept {
-      CommunicationConfig made;
-      for (auto const channel : {abi::Channel::Supervisor, abi::Channel::User}) {
-        auto const id = static_cast<u8>(channel);
-        auto const buffer =
-            CommunicateBuffer::from_firmware_region(world, raw(buffers[id]), kMaxStepBytes, id, raw(mailboxes[id]));
-        if (buffer.has_value()) {
-          made.comm_buffers[id] = *buffer;
-        }
-      }
-      return made;
-    }
-
-    Trigger trigger;
-    Executor executor;
-    MmCommunicator<N, Executor> communicator;
-  };
-
   void call(Step const& step, std::span<std::byte const> data) noexcept {
-    Message message;
-    if (!is_channel(step.a) || step.b > 1 || !take(data, message.recipient)) {
-      return refuse();
-    }
+    communication::Message message;
+    static_cast<void>(take(data, message.recipient));
     if (!client_.has_value()) {
       client_.emplace(nw_, buffers_, mailboxes_);
     }
     message.data = data;
-    message.format = step.b == 1 ? MessageFormat::V3 : MessageFormat::V1;
+    message.format = step.b == 1 ? communication::MessageFormat::V3 : communication::MessageFormat::V1;
     if (auto const ready = client_->trigger.start(); !ready.has_value()) {
       result_.status = static_cast<u64>(ready.error());
       return emit_plain();
@@ -390,9 +246,10 @@ class StepRunner {
     result_.detail = answer.is_comm_buffer_valid;
     if (!done.has_value()) {
       result_.detail |= (1 + static_cast<u64>(done.error())) << 8;
-      bool const unanswered = done.error() == CommunicateError::SwMmiFailed;
+      bool const unanswered = done.error() == communication::CommunicateError::SwMmiFailed;
       result_.status = static_cast<u64>(
-          unanswered ? kUntouched : efi_status(done.error(), static_cast<Status>(answer.return_status)));
+          unanswered ? communication::kUntouched
+                     : communication::efi_status(done.error(), static_cast<Status>(answer.return_status)));
     }
     u64 const bytes = answer.return_buffer_size < step.c ? answer.return_buffer_size : step.c;
     emit_memory(buffers_[step.a], bytes < kMaxStepBytes ? bytes : kMaxStepBytes);
@@ -410,34 +267,7 @@ class StepRunner {
     emit_plain();
   }
 
-  void port(Step const& step) noexcept {
-    auto const at = static_cast<u16>(step.a);
-    auto const width = static_cast<abi::IoWidth>(step.b);
-    if (static_cast<StepOp>(step.op) == StepOp::PortIn) {
-      result_.value = nw_.port_in(at, width);
-    } else {
-      nw_.port_out(at, width, static_cast<u32>(step.c));
-    }
-    emit_plain();
-  }
-
-  void msr(Step const& step) noexcept {
-    auto const number = static_cast<u32>(step.a);
-    if (static_cast<StepOp>(step.op) == StepOp::ReadMsr) {
-      Expected<u64> const got = nw_.read_msr(number);
-      result_.value = got.has_value() ? *got : 0;
-      result_.status = static_cast<u64>(got.has_value() ? Status::Success : got.error());
-    } else {
-      Expected<void> const done = nw_.write_msr(number, step.b);
-      result_.status = static_cast<u64>(done.has_value() ? Status::Success : done.error());
-    }
-    emit_plain();
-  }
-
   void cpu(Step const& step, std::span<std::byte const> data) noexcept {
-    if (data.size() != (step.a == 0 ? 0 : sizeof(CpuState)) || step.a >> kCpuRegisters != 0) {
-      return refuse();
-    }
     result_.status = static_cast<u64>(Status::Unsupported);
     CpuState state;
     if constexpr (requires { nw_.set_cpu_state(state); }) {
@@ -462,7 +292,7 @@ class StepRunner {
     if constexpr (requires { nw_.trapped_io(u16{}, abi::IoWidth{}, u32{}, u16{}); }) {
       Expected<u32> const got = nw_.trapped_io(static_cast<u16>(step.a), static_cast<abi::IoWidth>(step.b),
                                                static_cast<u32>(step.c), step.form);
-      result_.status = static_cast<u64>(got.has_value() ? Status::Success : got.error());
+      result_.status = status_of(got);
       result_.value = got.value_or(0);
     }
     emit_plain();
@@ -471,9 +301,6 @@ class StepRunner {
   void later(Step const& step, std::span<std::byte const> data) noexcept {
     LaterLoads const asked{.mask = static_cast<u32>(step.a)};
     CpuState values;
-    if (step.a > UINT32_MAX || !asked.is_loadable() || data.size() != sizeof values) {
-      return refuse();
-    }
     copy(std::as_writable_bytes(std::span<CpuState, 1>{&values, 1}), data);
     result_.status = static_cast<u64>(Status::Unsupported);
     if constexpr (requires { nw_.set_later_loads(asked); }) {
@@ -494,7 +321,7 @@ class StepRunner {
     if constexpr (requires { nw_.park(u32{}, u16{}, abi::IoWidth{}, u16{}, u64{}); }) {
       Expected<void> const done = nw_.park(static_cast<u32>(step.a), static_cast<u16>(step.b),
                                            static_cast<abi::IoWidth>(step.b >> 16), step.form, step.c);
-      result_.status = static_cast<u64>(done.has_value() ? Status::Success : done.error());
+      result_.status = status_of(done);
     }
     emit_plain();
   }
@@ -531,7 +358,7 @@ class StepRunner {
   }
 
   N& nw_;
-  std::optional<Client> client_;
+  std::optional<StepClient<N>> client_;
   StepResult result_;
   std::array<PhysAddr, 2> buffers_{comm_buffer(abi::Channel::Supervisor), comm_buffer(abi::Channel::User)};
   std::array<PhysAddr, 2> mailboxes_{comm_mailbox(abi::Channel::Supervisor), comm_mailbox(abi::Channel::User)};
@@ -546,4 +373,4 @@ u32 run_steps(N& nw, std::span<std::byte const> program) noexcept {
   return runner.run(program);
 }
 
-}  // namespace mm::communication
+}  // namespace mm::steps

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "core/steps/steps.hpp"
+#include "core/steps/runner.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 #include <vector>
 
-namespace mm::communication {
+namespace mm::steps {
 namespace {
 
 /// A normal world of bytes; an MMI answers Success with 5000 bytes of 0x42 in the user buffer.
@@ -82,7 +82,7 @@ TEST(Steps, ACallGoesThroughTheClient) {
   ASSERT_EQ(world.frames.size(), 1u);
   EXPECT_EQ(world.mmis, 1u);
   // This world answers with a buffer full of 0x42, header included: not an answer to what was sent.
-  EXPECT_EQ(world.result(0).detail, (1 + static_cast<u64>(CommunicateError::InvalidResponse)) << 8);
+  EXPECT_EQ(world.result(0).detail, (1 + static_cast<u64>(communication::CommunicateError::InvalidResponse)) << 8);
   EXPECT_EQ(world.result(0).status, static_cast<u64>(Status::CompromisedData));
   EXPECT_EQ(world.result(0).data_bytes, 100u);
 }
@@ -169,4 +169,4 @@ TEST(MmiCode, LoadsComeBetweenTheOutAndTheJump) {
 }
 
 }  // namespace
-}  // namespace mm::communication
+}  // namespace mm::steps
