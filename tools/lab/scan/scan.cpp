@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/lab/scan/scan.hpp"
-#include "tools/lab/text/json_text.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
 
@@ -19,7 +17,7 @@
 #include "tools/lab/firmware/precheck.hpp"
 #include "tools/lab/firmware/volume_listing.hpp"
 #include "tools/lab/scan/scan_code.hpp"
-#include "tools/lab/text/sarif.hpp"
+#include "tools/lab/scan/scan_rules.hpp"
 
 namespace mm::lab {
 namespace {
@@ -31,77 +29,6 @@ using Span = std::span<std::byte const>;
 
 constexpr u8 kTraditionalMm = 0x0A;  ///< EFI_FV_FILETYPE
 constexpr u8 kCombinedMmDxe = 0x0C;
-
-enum Rule : std::size_t {
-  kFormat,
-  kAlignment,
-  kRights,
-  kRsm,
-  kModuleType,
-  kBoot,
-  kRuntime,
-  kDxeProtocol,
-  kDynamicPcd,
-  kDepex,
-  kPolicy,
-  kPrivileged,
-  kUmip,
-  kLockForm,
-  kDevice,
-  kRsmBytes,
-  kIncomplete,
-  kUnreached,
-  kNoDepex,
-};
-
-constexpr std::array kRules{
-    ScanRule{"image-format", ScanLevel::Error, "The loader refuses the image",
-             "Build an x86-64 PE32+ image with relocations and without imports."},
-    ScanRule{"section-alignment", ScanLevel::Error, "Sections are not aligned to pages",
-             "Link with a section alignment of 4 KiB: the supervisor maps code RX, data RW and read-only data R."},
-    ScanRule{"section-rights", ScanLevel::Error, "A section is writable and executable",
-             "Keep code and data in sections of their own: no page of MM is both."},
-    ScanRule{"rsm", ScanLevel::Error, "RSM leaves management mode from ring 3",
-             "Only the supervisor's entry code resumes; remove the instruction. Such an image is refused at load."},
-    ScanRule{
-        "module-type", ScanLevel::Error, "Not a Standalone MM module",
-        "MODULE_TYPE = MM_STANDALONE, PI_SPECIFICATION_VERSION = 0x00010032, entry point "
-        "StandaloneMmDriverEntryPoint with EFI_MM_SYSTEM_TABLE as second argument; split a combined driver in two; "
-        "libraries must list MM_STANDALONE too."},
-    ScanRule{
-        "boot-services", ScanLevel::Error, "Uses UEFI boot services",
-        "There is no gBS in MM. Take the service of gMmst with the same purpose, or move the work into a DXE driver "
-        "that sends what it finds in a message."},
-    ScanRule{"runtime-services", ScanLevel::Error, "Uses UEFI runtime services",
-             "There is no gRT in MM. Variables: locate the MM variable protocol; time and reset: a library that lists "
-             "MM_STANDALONE."},
-    ScanRule{"dxe-protocol", ScanLevel::Error, "Refers to a protocol that only DXE has",
-             "MM sees HOBs, its own protocols and messages. A producer in DXE needs a relay driver."},
-    ScanRule{"dynamic-pcd", ScanLevel::Error, "Uses dynamic PCDs",
-             "Only FixedAtBuild PCDs and feature flags exist; pass a value of the boot in a HOB or in a message."},
-    ScanRule{"depex", ScanLevel::Error, "The dependency expression cannot come true",
-             "Only MM protocols can be depended on. After removing the others check the order again."},
-    ScanRule{
-        "policy-instruction", ScanLevel::Error, "An instruction that is a system call under the policy",
-        "In ring 3 it faults. Link the system-call instances of IoLib, BaseLib and CpuLib, and allow the port, MSR "
-        "or instruction in the policy."},
-    ScanRule{"privileged-instruction", ScanLevel::Error, "An instruction that ring 3 does not have",
-             "There is no system call for it, by design: remove it, or leave the work to the supervisor."},
-    ScanRule{"umip-instruction", ScanLevel::Warning, "Reads a descriptor table register",
-             "With CR4.UMIP it faults in ring 3."},
-    ScanRule{"lock-form", ScanLevel::Warning, "LOCK before a form that does not take it",
-             "#UD on a processor; the simulator runs some of these forms (see mmsim doctor -v)."},
-    ScanRule{
-        "device-memory", ScanLevel::Warning, "Accesses the registers of a device at a fixed address",
-        "In ring 3 it is a page fault unless the platform opens the page: an unblock request before the lock, or a "
-        "protected region in a HOB. Flash, SPI, TPM and HPET drivers need it."},
-    ScanRule{"rsm-bytes", ScanLevel::Warning, "The bytes of RSM inside other instructions or in data",
-             "A strict loader (strict_rsm) refuses the image; change the code around until they are gone."},
-    ScanRule{"not-all-code", ScanLevel::Warning, "There is more code than was looked at", "The other findings hold."},
-    ScanRule{"unreached-instruction", ScanLevel::Note, "A privileged instruction to which no path was found",
-             "It may be data, or be called through a table."},
-    ScanRule{"no-depex", ScanLevel::Note, "No dependency expression",
-             "The driver is dispatched at once; give FILE.depex beside it, or FILE.efi:FILE.depex."}};
 
 struct KnownGuid {
   Guid guid;
@@ -413,54 +340,10 @@ class ImageScan {
   bool depends_on_dxe_ = false;
 };
 
-nlohmann::json sarif_of(ScanReport const& report, ScanFinding const& finding) {
-  constexpr std::array kLevels{"error", "warning", "note"};
-  nlohmann::json region;
-  if (finding.offset) {
-    region = {{"byteOffset", *finding.offset}, {"byteLength", finding.bytes}};
-  }
-  constexpr std::string_view kVolumeAndDriver = "/#";  // '#' parts a volume from the driver in it
-  return sarif_result(finding.rule->id, static_cast<u64>(finding.rule - kRules.data()),
-                      kLevels[static_cast<std::size_t>(finding.rule->level)], finding.text,
-                      sarif_location(uri_reference(report.name, kVolumeAndDriver), std::move(region)));
-}
-
 }  // namespace
-
-std::span<ScanRule const> scan_rules() { return kRules; }
 
 bool is_mm_driver(u8 file_type) {
   return file_type == kTraditionalMm || file_type == kCombinedMmDxe || file_type == image::file_type::kMmStandalone;
-}
-
-bool ScanReport::has(ScanLevel level) const {
-  return std::ranges::any_of(findings, [level](ScanFinding const& f) { return f.rule->level == level; });
-}
-
-std::string_view ScanReport::verdict() const {
-  auto const any = [this](auto const& holds) {
-    return std::ranges::any_of(
-        findings, [&](ScanFinding const& f) { return holds(static_cast<Rule>(f.rule - kRules.data()), f); });
-  };
-  auto const faults = [](Rule rule) { return rule == kPolicy || rule == kPrivileged; };
-  if (any([](Rule rule, auto&) { return rule <= kRsm; })) {
-    return "does not run as it is: the loader refuses the image";
-  }
-  if (any([](Rule rule, auto&) { return rule == kDepex; })) {
-    return "does not run as it is: it is loaded, but never dispatched";
-  }
-  if (any([&](Rule rule, auto&) { return rule < kUmip && !faults(rule); })) {
-    return "does not run as it is: it is started, but misses what it asks of DXE";
-  }
-  if (any([&](Rule rule, auto& f) { return faults(rule) && f.at_start; })) {
-    return "is loaded and started; it faults when it comes to such an instruction, in its entry point already or with "
-           "a "
-           "message";
-  }
-  if (any([&](Rule rule, auto&) { return faults(rule); })) {
-    return "is loaded and starts; it faults when a message makes it execute such an instruction";
-  }
-  return "nothing that stands against a try";
 }
 
 std::expected<ScanReport, std::string> scan_image(ScanInput const& input) {
@@ -474,20 +357,6 @@ std::expected<ScanReport, std::string> scan_image(ScanInput const& input) {
     return std::unexpected(std::string{"not a PE image: its headers are missing or cut off"});
   }
   return ImageScan{input, std::move(*raw)}.run();
-}
-
-std::string scan_sarif(std::vector<ScanReport> const& reports) {
-  auto rules = nlohmann::json::array();
-  for (auto const& rule : kRules) {
-    rules.push_back({{"id", rule.id}, {"shortDescription", {{"text", rule.title}}}, {"help", {{"text", rule.advice}}}});
-  }
-  auto results = nlohmann::json::array();
-  for (auto const& report : reports) {
-    for (auto const& finding : report.findings) {
-      results.push_back(sarif_of(report, finding));
-    }
-  }
-  return json_text(sarif_log("mmsim scan", std::move(rules), std::move(results)), JsonForm::Indented);
 }
 
 }  // namespace mm::lab
