@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <memory>
@@ -173,14 +172,14 @@ int audit_command(AuditOptions const& options) {
 
 }  // namespace
 
-Command add_audit_command(CLI::App& app) {
+Command add_audit_command(Arguments program) {
   auto const o = std::make_shared<AuditOptions>();
-  auto* audit = app.add_subcommand("audit", "Run scenarios on the simulator and audit its page tables after every MMI");
-  audit->add_option("PATH", o->paths, "Scenario files and folders")->required();
-  audit->add_flag("--json", o->json, "One JSON object on standard output instead of text");
-  audit->add_option("--html", o->html, "Write a page with the memory map to this file");
-  audit->add_option("--defect", o->defect, "Remove one check of the simulated machine")->group("");  // for tests
-  audit->footer(
+  auto audit = program.command("audit", "Run scenarios on the simulator and audit its page tables after every MMI");
+  audit.option("PATH", o->paths, "Scenario files and folders").required();
+  audit.flag("--json", o->json, "One JSON object on standard output instead of text");
+  audit.option("--html", o->html, "Write a page with the memory map to this file");
+  audit.option("--defect", o->defect, "Remove one check of the simulated machine").hidden();  // for tests
+  audit.footer(
       "Exit code 1: a rule is broken.\n"
       "Example: mmsim audit scenarios/smoke/hello.toml --html map.html");
   return {audit, [o] { return audit_command(*o); }};

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -12,6 +11,7 @@
 #include <optional>
 
 #include "core/abi/platform.hpp"
+#include "core/steps/runner.hpp"
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/text/json_text.hpp"
@@ -417,11 +417,11 @@ int bench_command(bool json) {
 
 }  // namespace
 
-Command add_bench_command(CLI::App& app) {
+Command add_bench_command(Arguments program) {
   auto const json = std::make_shared<bool>();
-  auto* bench = app.add_subcommand("bench", "Measure MMIs per second and the time to make a machine");
-  bench->add_flag("--json", *json, "One JSON object");
-  bench->footer("Compare figures of one run only. Instructions are counted on QEMU, with one CPU, and repeat exactly.");
+  auto bench = program.command("bench", "Measure MMIs per second and the time to make a machine");
+  bench.flag("--json", *json, "One JSON object");
+  bench.footer("Compare figures of one run only. Instructions are counted on QEMU, with one CPU, and repeat exactly.");
   return {bench, [json] { return bench_command(*json); }};
 }
 

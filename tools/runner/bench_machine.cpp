@@ -7,6 +7,8 @@
 
 #include "core/abi/platform.hpp"
 
+#include "core/communication/communicator.hpp"
+
 namespace mm::runner::bench {
 
 using lab::Bytes;

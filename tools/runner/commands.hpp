@@ -9,33 +9,30 @@
 #include <vector>
 
 #include "core/base/types.hpp"
-
-namespace CLI {
-class App;
-}
+#include "tools/runner/arguments.hpp"
 
 /// The sub-commands of mmsim, and what they share.
 namespace mm::runner {
 
 enum ExitCode : int { kPassed = 0, kFailed = 1, kBadInput = 2, kEnvironment = 3, kSkipped = 77 };
 
-/// A sub-command that has been added to the program's options: run() when app->parsed(). It returns the exit code of
-/// the process.
+/// A sub-command that has been added to the program's options: run() when arguments.chosen(). It returns the exit code
+/// of the process.
 struct Command {
-  CLI::App* app = nullptr;
+  Arguments arguments;
   std::function<int()> run;
 };
-Command add_audit_command(CLI::App& app);
-Command add_bench_command(CLI::App& app);
-Command add_doctor_command(CLI::App& app);
-Command add_fuzz_command(CLI::App& app);
-Command add_images_command(CLI::App& app);
-Command add_linux_command(CLI::App& app);
-Command add_policy_command(CLI::App& app);
-Command add_repro_command(CLI::App& app);
-Command add_run_command(CLI::App& app);
-Command add_scan_command(CLI::App& app);
-Command add_send_command(CLI::App& app);
+Command add_audit_command(Arguments program);
+Command add_bench_command(Arguments program);
+Command add_doctor_command(Arguments program);
+Command add_fuzz_command(Arguments program);
+Command add_images_command(Arguments program);
+Command add_linux_command(Arguments program);
+Command add_policy_command(Arguments program);
+Command add_repro_command(Arguments program);
+Command add_run_command(Arguments program);
+Command add_scan_command(Arguments program);
+Command add_send_command(Arguments program);
 
 /// MM_IMAGES, else ../../images beside the executable.
 std::filesystem::path images_folder();

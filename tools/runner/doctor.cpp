@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
 #include <iostream>
@@ -98,15 +97,15 @@ int doctor_command(bool json, bool verbose) {
 
 }  // namespace
 
-Command add_doctor_command(CLI::App& app) {
+Command add_doctor_command(Arguments program) {
   struct Flags {
     bool json = false, verbose = false;
   };
   auto const o = std::make_shared<Flags>();
-  auto* doctor = app.add_subcommand("doctor", "Check the libraries, QEMU and the images");
-  doctor->add_flag("--json", o->json, "One JSON object");
-  doctor->add_flag("-v,--verbose", o->verbose, "Also where the simulator differs from a machine");
-  doctor->footer("Exit code 3: something is missing; each line says what to do.");
+  auto doctor = program.command("doctor", "Check the libraries, QEMU and the images");
+  doctor.flag("--json", o->json, "One JSON object");
+  doctor.flag("-v,--verbose", o->verbose, "Also where the simulator differs from a machine");
+  doctor.footer("Exit code 3: something is missing; each line says what to do.");
   return {doctor, [o] { return doctor_command(o->json, o->verbose); }};
 }
 

@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -285,29 +284,28 @@ std::string fuzz_build_hint(std::string const& target, bool fast) {
                      fuzz_program_path(target, fast).string(), fast ? "host-release" : "host-debug", target);
 }
 
-Command add_fuzz_command(CLI::App& app) {
+Command add_fuzz_command(Arguments program) {
   auto const o = std::make_shared<FuzzOptions>();
-  std::set<std::string> const targets{kFuzzTargets.begin(), kFuzzTargets.end()};
-  auto* fuzz = app.add_subcommand("fuzz", "Run a fuzzer; Ctrl-C ends it, and what it learned stays");
-  fuzz->add_option("TARGET", o->target, "What to fuzz")->required()->check(CLI::IsMember(targets));
-  auto* time = fuzz->add_option("--time", o->seconds, "Seconds; 0: until Ctrl-C. Default 60, 0 with --runs")
-                   ->check(CLI::Range(0u, 10'000'000u));
-  fuzz->add_option("--runs", o->runs, "Most executions")->check(CLI::NonNegativeNumber);
-  fuzz->add_option("--seed", o->seed, "Seed of the mutations; the same seed and --runs do the same again")
-      ->check(CLI::NonNegativeNumber);
-  fuzz->add_option("--jobs", o->jobs, "Processes")->check(CLI::Range(1, 64));
-  fuzz->add_option("--corpus", o->corpus, "Folder that keeps inputs which reach something new");
-  fuzz->add_option("--findings", o->findings, "Folder that keeps inputs which broke something");
-  fuzz->add_flag("--keep-going", o->keep_going, "Go on after a finding, until the time is over");
-  fuzz->add_flag("--fast", o->fast, "The program without sanitizers");
-  fuzz->add_option("--defect", o->defect, "Plant a defect")->group("");  // for tests
-  fuzz->footer(
+  std::vector<std::string> const targets{kFuzzTargets.begin(), kFuzzTargets.end()};
+  auto fuzz = program.command("fuzz", "Run a fuzzer; Ctrl-C ends it, and what it learned stays");
+  fuzz.option("TARGET", o->target, "What to fuzz").required().one_of(targets);
+  auto const time =
+      fuzz.option("--time", o->seconds, "Seconds; 0: until Ctrl-C. Default 60, 0 with --runs").range(0, 10'000'000);
+  fuzz.option("--runs", o->runs, "Most executions").not_negative();
+  fuzz.option("--seed", o->seed, "Seed of the mutations; the same seed and --runs do the same again").not_negative();
+  fuzz.option("--jobs", o->jobs, "Processes").range(1, 64);
+  fuzz.option("--corpus", o->corpus, "Folder that keeps inputs which reach something new");
+  fuzz.option("--findings", o->findings, "Folder that keeps inputs which broke something");
+  fuzz.flag("--keep-going", o->keep_going, "Go on after a finding, until the time is over");
+  fuzz.flag("--fast", o->fast, "The program without sanitizers");
+  fuzz.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
+  fuzz.footer(
       "Exit code 1: something was found; each finding is a file that `mmsim repro FILE` runs again.\n"
       "Examples:\n"
       "  mmsim fuzz communicate --time 3600 --jobs 2\n"
       "  mmsim fuzz image --runs 100000 --seed 1");
   return {fuzz, [o, time] {
-            o->seconds = time->count() == 0 && o->runs != 0 ? 0 : o->seconds;
+            o->seconds = !time.given() && o->runs != 0 ? 0 : o->seconds;
             return fuzz_command(*o);
           }};
 }

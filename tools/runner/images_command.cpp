@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <memory>
@@ -261,14 +260,14 @@ int images_command(ImagesOptions const& o) {
 
 }  // namespace
 
-Command add_images_command(CLI::App& app) {
+Command add_images_command(Arguments program) {
   auto const o = std::make_shared<ImagesOptions>();
-  auto* images = app.add_subcommand("images", "List what is in firmware volumes, flash images and PE images");
-  images->add_option("FILE", o->files, "Volumes (.fv), flash images (.fd), files of a volume (.ffs), images (.efi)")
-      ->required();
-  images->add_flag("--mm", o->mm_only, "Of volumes only the MM modules: drivers and cores, traditional and standalone");
-  images->add_flag("--json", o->json, "One JSON object on standard output instead of text");
-  images->footer(
+  auto images = program.command("images", "List what is in firmware volumes, flash images and PE images");
+  images.option("FILE", o->files, "Volumes (.fv), flash images (.fd), files of a volume (.ffs), images (.efi)")
+      .required();
+  images.flag("--mm", o->mm_only, "Of volumes only the MM modules: drivers and cores, traditional and standalone");
+  images.flag("--json", o->json, "One JSON object on standard output instead of text");
+  images.footer(
       "Exit code 2: a file is malformed; what and where is in the list (problem:). What is not opened (note:) is no\n"
       "damage: other file systems than FFS2 and FFS3, Tiano and vendors' compression. At most 100,000 files and\n"
       "sections are listed, 8 volumes and sections inside one another, 256 MiB unpacked.\n"

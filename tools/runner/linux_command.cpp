@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <memory>
@@ -93,19 +92,19 @@ int linux_command(LinuxOptions const& options) {
 
 }  // namespace
 
-Command add_linux_command(CLI::App& app) {
+Command add_linux_command(Arguments program) {
   auto const o = std::make_shared<LinuxOptions>();
-  auto* os = app.add_subcommand("linux", "Boot Linux on top of a scenario's machine, on QEMU");
-  os->add_option("SCENARIO", o->scenario, "Its machine, policy and drivers; its steps run before the kernel")
-      ->required()
-      ->check(CLI::ExistingFile);
-  os->add_option("--kernel", o->kernel, "bzImage")->required();
-  os->add_option("--initrd", o->initrd, "Initial RAM disk");
-  os->add_option("--append", o->command_line, "Kernel command line")->capture_default_str();
-  os->add_option("--cpus", o->cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
-  os->add_option("--ram", o->ram_mib, "MiB of RAM instead of the scenario's")->check(CLI::Range(256, 2048));
-  os->add_flag("-v,--verbose", o->verbose, "Afterwards every event of MM");
-  os->footer(
+  auto os = program.command("linux", "Boot Linux on top of a scenario's machine, on QEMU");
+  os.option("SCENARIO", o->scenario, "Its machine, policy and drivers; its steps run before the kernel")
+      .required()
+      .existing_file();
+  os.option("--kernel", o->kernel, "bzImage").required();
+  os.option("--initrd", o->initrd, "Initial RAM disk");
+  os.option("--append", o->command_line, "Kernel command line").shows_default();
+  os.option("--cpus", o->cpus, "Number of CPUs instead of the scenario's").range(1, 8);
+  os.option("--ram", o->ram_mib, "MiB of RAM instead of the scenario's").range(256, 2048);
+  os.flag("-v,--verbose", o->verbose, "Afterwards every event of MM");
+  os.footer(
       "Exit code 1: MM stopped the machine, or the kernel could not be entered.\n"
       "tools/linux/boot brings a kernel and a RAM disk with mmcomm, which sends messages to MM.");
   return {os, [o] { return linux_command(*o); }};

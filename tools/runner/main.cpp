@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -30,7 +29,7 @@ constexpr auto* kFooter =
 /// What to say about a first word that is no sub-command; CLI11 says only that one is required.
 std::optional<std::string> unknown_command(std::vector<Command> const& commands, std::string const& word) {
   std::vector<std::string> names;
-  std::ranges::transform(commands, std::back_inserter(names), [](Command const& c) { return c.app->get_name(); });
+  std::ranges::transform(commands, std::back_inserter(names), [](Command const& c) { return c.arguments.name(); });
   if (word.empty() || word.starts_with('-') || std::ranges::find(names, word) != names.end()) {
     return std::nullopt;
   }
@@ -41,25 +40,23 @@ std::optional<std::string> unknown_command(std::vector<Command> const& commands,
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"mmsim - runs MMI scenarios on a simulated machine and on QEMU"};
-  app.require_subcommand(1);
+  Arguments program = program_arguments("mmsim - runs MMI scenarios on a simulated machine and on QEMU");
+  program.require_command();
   std::vector<Command> commands;
   for (auto* const add :
        {add_run_command, add_send_command, add_images_command, add_scan_command, add_audit_command, add_policy_command,
         add_fuzz_command, add_repro_command, add_linux_command, add_bench_command, add_doctor_command}) {
-    commands.push_back(add(app));
+    commands.push_back(add(program));
   }
-  app.footer(kFooter);  // last: a sub-command would inherit it
+  program.footer(kFooter);  // last: a sub-command would inherit it
   if (auto const why = unknown_command(commands, argc > 1 ? argv[1] : "")) {
     std::cerr << *why << '\n';
     return kBadInput;
   }
-  try {
-    app.parse(argc, argv);
-  } catch (CLI::ParseError const& e) {
-    return app.exit(e) == 0 ? kPassed : kBadInput;
+  if (int code = 0; !program.parse(argc, argv, code)) {
+    return code == 0 ? kPassed : kBadInput;
   }
-  return std::ranges::find_if(commands, [](Command const& c) { return c.app->parsed(); })->run();
+  return std::ranges::find_if(commands, [](Command const& c) { return c.arguments.chosen(); })->run();
 }
 
 /// The exit code, unless what was printed did not arrive: 0 would say that it has.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 
@@ -224,15 +223,15 @@ int diff(Options const& o) {
 
 }  // namespace
 
-Command add_policy_command(CLI::App& app) {
+Command add_policy_command(Arguments program) {
   auto const o = std::make_shared<Options>();
   auto const chosen = std::make_shared<std::function<int()>>();
-  auto const on = [o, chosen](CLI::App* sub, int (*run)(Options const&)) {
-    sub->callback([o, chosen, run] { *chosen = [o, run] { return run(*o); }; });
+  auto const on = [o, chosen](Arguments sub, int (*run)(Options const&)) {
+    sub.when_chosen([o, chosen, run] { *chosen = [o, run] { return run(*o); }; });
   };
-  auto* policy = app.add_subcommand("policy", "Compile, check, compare and learn secure policies");
-  policy->require_subcommand(1);
-  policy->footer(
+  auto policy = program.command("policy", "Compile, check, compare and learn secure policies");
+  policy.require_command();
+  policy.footer(
       "A POLICY is an XML source, a V1.0 blob, or a blob in a RAW section, or the policy file of a firmware file, a\n"
       "volume or a flash image, nested and compressed volumes included.\n"
       "Examples:\n"
@@ -243,45 +242,43 @@ Command add_policy_command(CLI::App& app) {
       "  mmsim policy learn scenarios/mine -o policy.xml        what the drivers need, and nothing else\n"
       "scenarios/policies/README.md shows the way from a deny list to an allow list.");
 
-  auto* compiling = policy->add_subcommand("compile", "XML source to V1.0 blob");
-  compiling->add_option("IN", o->in, "XML source")->required();
-  compiling->add_option("-o,--output", o->out, "File for the blob")->required();
-  compiling->add_flag("--unchecked", o->unchecked, "Also when the supervisor would refuse the policy");
-  compiling->footer("Example: mmsim policy compile policy.xml -o policy.bin");
+  auto compiling = policy.command("compile", "XML source to V1.0 blob");
+  compiling.option("IN", o->in, "XML source").required();
+  compiling.option("-o,--output", o->out, "File for the blob").required();
+  compiling.flag("--unchecked", o->unchecked, "Also when the supervisor would refuse the policy");
+  compiling.footer("Example: mmsim policy compile policy.xml -o policy.bin");
   on(compiling, compile);
 
-  auto* decompiling =
-      policy->add_subcommand("decompile", "V1.0 blob to the XML source that compiles to the same bytes");
-  decompiling->add_option("IN", o->in, "Blob, or what holds one")->required();
-  decompiling->add_option("-o,--output", o->out, "File for the source; default: standard output");
-  decompiling->footer(
+  auto decompiling = policy.command("decompile", "V1.0 blob to the XML source that compiles to the same bytes");
+  decompiling.option("IN", o->in, "Blob, or what holds one").required();
+  decompiling.option("-o,--output", o->out, "File for the source; default: standard output");
+  decompiling.footer(
       "The memory list of a fetched policy becomes a category MEM, which only this tool reads.\n"
       "Example: mmsim policy decompile MMFV.fv -o policy.xml");
   on(decompiling, decompile);
 
-  auto* linting = policy->add_subcommand("lint", "What is wrong with a policy, and which isolation level it reaches");
-  linting->add_option("POLICY", o->in, "Policy")->required();
-  linting->add_option("--min-level", o->min_level, "Exit code 1 below this level")
-      ->check(CLI::IsMember({0, 10, 20, 30}));
-  linting->add_option("--vendor", o->vendor, "Whose MSRs count for the level")
-      ->check(CLI::IsMember({"intel", "amd", "both"}));
-  linting->add_option("--region", o->regions,
-                      "Memory of the platform for the level of a fetched policy: code=BASE+SIZE (executable memory of "
-                      "the normal world), iommu=..., txt=...; may be repeated");
-  auto* lint_as_json = linting->add_flag("--json", o->as_json, "One JSON object");
-  linting->add_flag("--sarif", o->as_sarif, "SARIF 2.1.0, for code review tools")->excludes(lint_as_json);
-  linting->footer(
+  auto linting = policy.command("lint", "What is wrong with a policy, and which isolation level it reaches");
+  linting.option("POLICY", o->in, "Policy").required();
+  linting.option("--min-level", o->min_level, "Exit code 1 below this level").one_of(std::vector<int>{0, 10, 20, 30});
+  linting.option("--vendor", o->vendor, "Whose MSRs count for the level")
+      .one_of(std::vector<std::string>{"intel", "amd", "both"});
+  linting.option("--region", o->regions,
+                 "Memory of the platform for the level of a fetched policy: code=BASE+SIZE (executable memory of "
+                 "the normal world), iommu=..., txt=...; may be repeated");
+  auto const lint_as_json = linting.flag("--json", o->as_json, "One JSON object");
+  linting.flag("--sarif", o->as_sarif, "SARIF 2.1.0, for code review tools").excludes(lint_as_json);
+  linting.footer(
       "Exit code 1 also when the supervisor would refuse the policy.\n"
       "Examples:\n"
       "  mmsim policy lint policy.xml --vendor amd --min-level 30\n"
       "  mmsim policy lint policy.xml --sarif > policy.sarif");
   on(linting, lint_one);
 
-  auto* explaining = policy->add_subcommand("explain", "Is an access allowed, and which entry decides?");
-  explaining->add_option("POLICY", o->in, "Policy")->required();
-  explaining->add_option("ACCESS", o->access, "The access, in quotes")->required();
-  explaining->add_flag("--json", o->as_json, "JSON");
-  explaining->footer(
+  auto explaining = policy.command("explain", "Is an access allowed, and which entry decides?");
+  explaining.option("POLICY", o->in, "Policy").required();
+  explaining.option("ACCESS", o->access, "The access, in quotes").required();
+  explaining.flag("--json", o->as_json, "JSON");
+  explaining.footer(
       "Examples of an ACCESS:\n"
       "  \"MSR 0xC0000080 write\"\n"
       "  \"IO 0x3F8 write 1\"                      1, 2 or 4 bytes\n"
@@ -290,35 +287,35 @@ Command add_policy_command(CLI::App& app) {
       "  \"MEMORY 0xFED40000 write 4\"             or only an address; answered from a fetched policy");
   on(explaining, explain_one);
 
-  auto* standard = policy->add_subcommand("default", "The policy that scenarios and `send` have when they name none");
-  standard->add_option("-o,--output", o->out, "File for the source; default: standard output");
-  standard->footer("Example: mmsim policy default -o policy.xml");
+  auto standard = policy.command("default", "The policy that scenarios and `send` have when they name none");
+  standard.option("-o,--output", o->out, "File for the source; default: standard output");
+  standard.footer("Example: mmsim policy default -o policy.xml");
   on(standard, print_default);
 
-  auto* core = policy->add_subcommand("core", "What the supervisor refuses, whatever a policy says");
-  core->add_flag("--json", o->as_json, "JSON");
-  core->footer("Example: mmsim policy core");
+  auto core = policy.command("core", "What the supervisor refuses, whatever a policy says");
+  core.flag("--json", o->as_json, "JSON");
+  core.footer("Example: mmsim policy core");
   on(core, list_core);
 
-  auto* diffing = policy->add_subcommand("diff", "What policy B newly allows and refuses, compared with A");
-  diffing->add_option("A", o->in, "Policy")->required();
-  diffing->add_option("B", o->other, "Policy")->required();
-  auto* diff_as_json = diffing->add_flag("--json", o->as_json, "One JSON object");
-  diffing->add_flag("--markdown", o->as_markdown, "Markdown, for a comment on a pull request")->excludes(diff_as_json);
-  diffing->footer(
+  auto diffing = policy.command("diff", "What policy B newly allows and refuses, compared with A");
+  diffing.option("A", o->in, "Policy").required();
+  diffing.option("B", o->other, "Policy").required();
+  auto const diff_as_json = diffing.flag("--json", o->as_json, "One JSON object");
+  diffing.flag("--markdown", o->as_markdown, "Markdown, for a comment on a pull request").excludes(diff_as_json);
+  diffing.footer(
       "Exit code 1 when B allows anything that A refuses, else 0.\n"
       "Example: mmsim policy diff shipped.bin policy.xml");
   on(diffing, diff);
 
   auto const learning = std::make_shared<LearnOptions>();
-  auto* learn = policy->add_subcommand("learn", "Scenarios to the policy that allows what their drivers do");
-  learn->add_option("SCENARIO", learning->paths, "Scenario files and folders")->required();
-  learn->add_option("-o,--output", learning->out, "File for the XML source")->required();
-  learn->add_flag("--keep-refusals", learning->keep_refusals,
-                  "Leave out what the scenario's own policy refuses: for scenarios that expect refusals");
-  learn->add_flag("--strict-width", learning->strict_width, "Ports only with the widths that were seen");
-  learn->add_flag("--json", learning->json, "One JSON object");
-  learn->footer(
+  auto learn = policy.command("learn", "Scenarios to the policy that allows what their drivers do");
+  learn.option("SCENARIO", learning->paths, "Scenario files and folders").required();
+  learn.option("-o,--output", learning->out, "File for the XML source").required();
+  learn.flag("--keep-refusals", learning->keep_refusals,
+             "Leave out what the scenario's own policy refuses: for scenarios that expect refusals");
+  learn.flag("--strict-width", learning->strict_width, "Ports only with the widths that were seen");
+  learn.flag("--json", learning->json, "One JSON object");
+  learn.footer(
       "Runs each scenario on the simulator with a policy that refuses nothing, and records what the drivers do. "
       "Writes\n"
       "allow lists for that and nothing else; a comment on each entry names the drivers that need it. Then runs the\n"
@@ -326,7 +323,7 @@ Command add_policy_command(CLI::App& app) {
       "scenario exercises is refused.\n"
       "Exit code 1 when a scenario that passes under its own policy fails under the new one.\n"
       "Example: mmsim policy learn scenarios/mine -o policy.xml");
-  learn->callback([learning, chosen] { *chosen = [learning] { return learn_command(*learning); }; });
+  learn.when_chosen([learning, chosen] { *chosen = [learning] { return learn_command(*learning); }; });
 
   return {policy, [chosen] { return (*chosen)(); }};
 }

@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 
 namespace mm::runner {
@@ -31,11 +30,11 @@ std::string time_out(lab::Prepared const& p, lab::MachineRun const& run) {
 
 }  // namespace
 
-void add_qemu_options(CLI::App& command, QemuOptions& options) {
-  command.add_flag("--release", options.release,
-                   "QEMU with the release core: judged by results, and by its CPUs after a halt");
-  command.add_option("--qemu-threads", options.threads, "Threads of the host for QEMU's CPUs: single, or multi")
-      ->check(CLI::IsMember({"single", "multi"}));
+void add_qemu_options(Arguments command, QemuOptions& options) {
+  command.flag("--release", options.release,
+               "QEMU with the release core: judged by results, and by its CPUs after a halt");
+  command.option("--qemu-threads", options.threads, "Threads of the host for QEMU's CPUs: single, or multi")
+      .one_of(std::vector<std::string>{"single", "multi"});
 }
 
 std::expected<std::string, std::string> target_with(QemuOptions const& options, std::string const& given,

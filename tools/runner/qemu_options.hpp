@@ -7,10 +7,7 @@
 
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
-
-namespace CLI {
-class App;
-}
+#include "tools/runner/arguments.hpp"
 
 namespace mm::runner {
 
@@ -23,7 +20,7 @@ struct QemuOptions {
 };
 
 /// Adds --release and --qemu-threads to a command that runs machines.
-void add_qemu_options(CLI::App& command, QemuOptions& options);
+void add_qemu_options(Arguments command, QemuOptions& options);
 /// The machine that the options leave: `given` when they say nothing. Error: the two contradict each other.
 std::expected<std::string, std::string> target_with(QemuOptions const& options, std::string const& given,
                                                     bool was_given);

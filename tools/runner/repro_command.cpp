@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -158,23 +157,21 @@ int repro_command(ReproOptions const& given) {
 
 }  // namespace
 
-Command add_repro_command(CLI::App& app) {
+Command add_repro_command(Arguments program) {
   auto const o = std::make_shared<ReproOptions>();
-  std::set<std::string> const targets{kFuzzTargets.begin(), kFuzzTargets.end()};
-  auto* repro = app.add_subcommand("repro", "Run one input of a fuzzer again");
-  repro->add_option("FILE", o->file, "The input")->required()->check(CLI::ExistingFile);
-  repro->add_option("--kind", o->kind, "The fuzzer it is for; default: from the names of file and folder")
-      ->check(CLI::IsMember(targets));
-  repro->add_option("--target", o->target, "Machine for communicate: sim, qemu, or both (and compare)")
-      ->check(CLI::IsMember({"sim", "qemu", "both"}));
-  add_qemu_options(*repro, o->qemu);
-  repro->add_option("--defect", o->defect, "Plant a defect")->group("");  // for tests
-  repro->footer(
+  std::vector<std::string> const targets{kFuzzTargets.begin(), kFuzzTargets.end()};
+  auto repro = program.command("repro", "Run one input of a fuzzer again");
+  repro.option("FILE", o->file, "The input").required().existing_file();
+  repro.option("--kind", o->kind, "The fuzzer it is for; default: from the names of file and folder").one_of(targets);
+  auto const target = repro.option("--target", o->target, "Machine for communicate: sim, qemu, or both (and compare)")
+                          .one_of(std::vector<std::string>{"sim", "qemu", "both"});
+  add_qemu_options(repro, o->qemu);
+  repro.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
+  repro.footer(
       "Exit code 1: what must hold does not, or the machines differ.\n"
       "Example: mmsim repro communicate-1f2e3d4c --target=both");
-  auto const* const target = repro->get_option("--target");
   return {repro, [o, target] {
-            auto const on = target_with(o->qemu, o->target, target->count() != 0);
+            auto const on = target_with(o->qemu, o->target, target.given());
             if (!on) {
               std::cerr << "mmsim: " << on.error() << '\n';
               return int{kBadInput};

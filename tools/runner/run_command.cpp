@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -271,31 +270,30 @@ std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs:
   return files;
 }
 
-Command add_run_command(CLI::App& app) {
+Command add_run_command(Arguments program) {
   auto const o = std::make_shared<RunOptions>();
-  auto* run = app.add_subcommand("run", "Run scenario files, or every .toml below a folder");
-  run->add_option("PATH", o->paths, "Scenario files and folders")->required();
-  run->add_option("--target", o->target, "Machine: sim, qemu, or both (and compare)")
-      ->check(CLI::IsMember({"sim", "qemu", "both"}));
-  add_qemu_options(*run, o->qemu);
-  run->add_option("--cpus", o->cpus, "Number of CPUs instead of the scenario's")->check(CLI::Range(1, 8));
-  run->add_option("--seed", o->seed, "Seed of the scheduler instead of the scenario's")->check(CLI::NonNegativeNumber);
-  run->add_option("--defect", o->defect, "Remove one check of the simulated machine")->group("");  // for tests
-  run->add_flag("--audit", o->audit, "Audit the simulator's page tables after every MMI");
-  run->add_flag("--json", o->json, "One JSON object on standard output instead of text");
-  run->add_option("--junit", o->junit, "Write a JUnit report to this file");
-  run->add_option("--transcript", o->transcript, "Write every event to this file");
-  run->add_flag("-v,--verbose", o->verbose, "Print every event and every step's result");
-  run->footer(
+  auto run = program.command("run", "Run scenario files, or every .toml below a folder");
+  run.option("PATH", o->paths, "Scenario files and folders").required();
+  auto const target = run.option("--target", o->target, "Machine: sim, qemu, or both (and compare)")
+                          .one_of(std::vector<std::string>{"sim", "qemu", "both"});
+  add_qemu_options(run, o->qemu);
+  run.option("--cpus", o->cpus, "Number of CPUs instead of the scenario's").range(1, 8);
+  run.option("--seed", o->seed, "Seed of the scheduler instead of the scenario's").not_negative();
+  run.option("--defect", o->defect, "Remove one check of the simulated machine").hidden();  // for tests
+  run.flag("--audit", o->audit, "Audit the simulator's page tables after every MMI");
+  run.flag("--json", o->json, "One JSON object on standard output instead of text");
+  run.option("--junit", o->junit, "Write a JUnit report to this file");
+  run.option("--transcript", o->transcript, "Write every event to this file");
+  run.flag("-v,--verbose", o->verbose, "Print every event and every step's result");
+  run.footer(
       "Examples:\n"
       "  mmsim run scenarios/smoke                       every scenario of a folder, on the simulator\n"
       "  mmsim run scenarios/smoke/hello.toml -v         one, with everything that happened\n"
       "  mmsim run scenarios/smoke --target=both         on both machines; their transcripts must agree\n"
       "  mmsim run scenarios/smoke --release             the release core on QEMU\n"
       "scenarios/README.md is the format of scenarios.");
-  auto const* const target = run->get_option("--target");
   return {run, [o, target] {
-            auto const on = target_with(o->qemu, o->target, target->count() != 0);
+            auto const on = target_with(o->qemu, o->target, target.given());
             if (!on) {
               std::cerr << "mmsim: " << on.error() << '\n';
               return int{kBadInput};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <list>
@@ -179,13 +178,13 @@ int scan_command(ScanOptions const& options) {
 
 }  // namespace
 
-Command add_scan_command(CLI::App& app) {
+Command add_scan_command(Arguments program) {
   auto const o = std::make_shared<ScanOptions>();
-  auto* scan = app.add_subcommand("scan", "Say what must change in drivers before they can run in ring 3");
-  scan->add_option("IMAGE", o->images, "FILE.efi, FILE.efi:FILE.depex, or a volume with MM drivers")->required();
-  scan->add_flag("--json", o->json, "One JSON object on standard output instead of text");
-  scan->add_option("--sarif", o->sarif, "Write SARIF 2.1.0 to this file");
-  scan->footer(
+  auto scan = program.command("scan", "Say what must change in drivers before they can run in ring 3");
+  scan.option("IMAGE", o->images, "FILE.efi, FILE.efi:FILE.depex, or a volume with MM drivers").required();
+  scan.flag("--json", o->json, "One JSON object on standard output instead of text");
+  scan.option("--sarif", o->sarif, "Write SARIF 2.1.0 to this file");
+  scan.footer(
       "Exit codes: 0 nothing of level error, 1 something, 2 a file that is no image, or a damaged volume.\n"
       "Example: mmsim scan Traditional.efi        scenarios/drivers/port tells a whole port");
   return {scan, [o] { return scan_command(*o); }};

@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -344,43 +343,40 @@ int send_command(SendOptions const& o) {
 
 }  // namespace
 
-Command add_send_command(CLI::App& app) {
+Command add_send_command(Arguments program) {
   auto const o = std::make_shared<SendOptions>();
-  auto* send = app.add_subcommand("send", "Boot drivers, send messages to them and print the replies");
-  send->add_option("--image", o->images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
-  send->add_option("--fv", o->volumes,
-                   "Take the standalone MM drivers of this volume, flash image or .ffs file; may be repeated");
-  send->add_option(
+  auto send = program.command("send", "Boot drivers, send messages to them and print the replies");
+  send.option("--image", o->images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
+  send.option("--fv", o->volumes,
+              "Take the standalone MM drivers of this volume, flash image or .ffs file; may be repeated");
+  send.option(
       "--hob", o->hobs,
       "GUID:HEX or GUID:FILE (0x..., ./FILE where both fit): a GUID HOB for the drivers' HOB list; may be repeated");
-  send->add_option("--policy", o->policy, "Policy source (XML) or blob instead of the default");
-  send->add_option("--to", o->to, "Handler GUID, or a known name; with --messages for lines without one");
-  auto* data = send->add_option_group("message");
-  data->add_option("--hex", o->hex, "Message as hexadecimal digits");
-  data->add_option("--text", o->text, "Message as text");
-  data->add_option("--file", o->file, "Message is the content of this file");
-  data->add_option("--messages", o->messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}");
-  data->require_option(0, 1);
-  send->add_option("--channel", o->channel, "Communicate channel")->check(CLI::IsMember({"user", "supervisor"}));
-  send->add_option("--cpus", o->cpus, "Number of CPUs")->check(CLI::Range(1, 8));
-  send->add_option("--fault-policy", o->fault_policy, "What a fault of a driver does")
-      ->check(CLI::IsMember({"contain", "fail-stop"}));
-  send->add_option("--target", o->target, "Machine: sim or qemu")->check(CLI::IsMember({"sim", "qemu"}));
-  add_qemu_options(*send, o->qemu);
-  send->add_option("--seconds", o->seconds, "Stop QEMU after so many seconds")
-      ->check(CLI::Range(1, 3600))
-      ->capture_default_str();
-  send->add_flag("--json", o->json, "One JSON object on standard output instead of text");
-  send->add_flag("-v,--verbose", o->verbose, "Print what the drivers write to the serial port, and every event");
-  send->footer(
+  send.option("--policy", o->policy, "Policy source (XML) or blob instead of the default");
+  send.option("--to", o->to, "Handler GUID, or a known name; with --messages for lines without one");
+  auto data = send.at_most_one("message");
+  data.option("--hex", o->hex, "Message as hexadecimal digits");
+  data.option("--text", o->text, "Message as text");
+  data.option("--file", o->file, "Message is the content of this file");
+  data.option("--messages", o->messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}");
+  send.option("--channel", o->channel, "Communicate channel").one_of(std::vector<std::string>{"user", "supervisor"});
+  send.option("--cpus", o->cpus, "Number of CPUs").range(1, 8);
+  send.option("--fault-policy", o->fault_policy, "What a fault of a driver does")
+      .one_of(std::vector<std::string>{"contain", "fail-stop"});
+  auto const target =
+      send.option("--target", o->target, "Machine: sim or qemu").one_of(std::vector<std::string>{"sim", "qemu"});
+  add_qemu_options(send, o->qemu);
+  send.option("--seconds", o->seconds, "Stop QEMU after so many seconds").range(1, 3600).shows_default();
+  send.flag("--json", o->json, "One JSON object on standard output instead of text");
+  send.flag("-v,--verbose", o->verbose, "Print what the drivers write to the serial port, and every event");
+  send.footer(
       "Exit codes: 0 every message was answered, with whatever status; 1 the machine halted or did not boot; 2 bad "
       "input.\n"
       "Examples:\n"
       "  mmsim send --image My.efi:My.depex --to GUID --hex \"01 00 00 00\"\n"
       "  mmsim send --fv MMFV.fv --messages requests.jsonl --policy policy.xml");
-  auto const* const target = send->get_option("--target");
   return {send, [o, target] {
-            auto const on = target_with(o->qemu, o->target, target->count() != 0);
+            auto const on = target_with(o->qemu, o->target, target.given());
             if (!on) {
               return complain(on.error());
             }

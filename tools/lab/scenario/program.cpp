@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "core/abi/guids.hpp"
+#include "core/communication/communicator.hpp"
 #include "tools/lab/scenario/scenario.hpp"
 
 namespace mm::lab {

@@ -10,6 +10,7 @@
 
 #include "core/abi/guids.hpp"
 #include "core/abi/syscalls.hpp"
+#include "core/communication/communicator.hpp"
 #include "core/supervisor/types.hpp"
 #include "tools/lab/tell/refusal_text.hpp"
 
