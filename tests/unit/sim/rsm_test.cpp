@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
+#include "core/communication/communicator.hpp"
 #include "tests/unit/sim/booted.hpp"
 #include "tools/lab/run/backend.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "tools/runner/bench_drivers.hpp"
+#include "tools/runner/bench/drivers.hpp"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/abi/guids.hpp"
-#include "tools/runner/bench_machine.hpp"
+#include "tools/runner/bench/machine.hpp"
 
 namespace mm::runner {
 namespace {

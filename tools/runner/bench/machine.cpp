@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "tools/runner/bench_machine.hpp"
+#include "tools/runner/bench/machine.hpp"
 
 #include <fmt/format.h>
 

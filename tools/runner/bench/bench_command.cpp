@@ -15,8 +15,8 @@
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/text/json_text.hpp"
-#include "tools/runner/bench_drivers.hpp"
-#include "tools/runner/bench_machine.hpp"
+#include "tools/runner/bench/drivers.hpp"
+#include "tools/runner/bench/machine.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
