@@ -13,7 +13,7 @@
 /// struct and its place in `Calls`, all in this file, and its handler in core/supervisor/syscalls.hpp.
 namespace mm::abi {
 
-/// System call numbers in RAX; arguments RDX, R8, R9; result RAX (user-core-and-communication.md 5.2).
+/// System call numbers in RAX; arguments RDX, R8, R9; result RAX (core/abi/ABI.md 1).
 enum class Syscall : u64 {
   RdMsr = 0x0,
   WrMsr = 0x1,

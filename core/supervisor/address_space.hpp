@@ -15,7 +15,7 @@
 namespace mm::supervisor {
 
 /// What MM may reach, and whose it is: the page tables with the allocator of MMRAM and the regions outside of it that
-/// were opened (supervisor.md 3.5, 4.4). Every change of the tables goes through this part, on one CPU at a time.
+/// were opened (core/ARCHITECTURE.md 8). Every change of the tables goes through this part, on one CPU at a time.
 template <hal::Machine M>
 class AddressSpace {
  public:

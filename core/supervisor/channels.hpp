@@ -23,9 +23,9 @@ struct CommChannel {
 /// supervisor, mailbox of the user, buffer of the supervisor, buffer of the user.
 using CommPages = std::array<Range, 4>;
 
-/// The two ways by which a message comes in (supervisor.md 4.6). A message is copied into MMRAM before anything but its
-/// header is looked at, and the reply goes back as one copy: this part is the only one that touches the buffers and
-/// mailboxes of the normal world.
+/// The two ways by which a message comes in (core/ARCHITECTURE.md 5). A message is copied into MMRAM before anything
+/// but its header is looked at, and the reply goes back as one copy: this part is the only one that touches the buffers
+/// and mailboxes of the normal world.
 template <hal::Machine M>
 class Channels {
  public:

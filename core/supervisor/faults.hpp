@@ -46,7 +46,8 @@ struct CpuFault {
 };
 
 /// What a fault of ring 3, a refused system call and a fault of ring 0 leave behind, and whether the machine goes on
-/// (supervisor.md 9): events, a telemetry record in the supervisor-to-user page, and the end or a record in the slot.
+/// (core/ARCHITECTURE.md 7): events, a telemetry record in the supervisor-to-user page, and the end or a record in the
+/// slot.
 template <hal::Machine M>
 class Faults {
  public:

@@ -22,7 +22,7 @@ struct Message {
   u64 version = 0;  ///< 1 or 3
 };
 
-/// Phase 1 of a save-state read (supervisor.md 5.3).
+/// Phase 1 of a save-state read (core/abi/ABI.md 9).
 struct SaveStateHolder {
   u64 token = 0;
   u64 reg = 0;

@@ -19,7 +19,8 @@ enum class ApCall : u8 {
   Busy,      ///< nothing was asked: the mailbox is in use
 };
 
-/// Every CPU of the machine: who it is, whether it is inside, and how they wait for each other (supervisor.md 3.6).
+/// Every CPU of the machine: who it is, whether it is inside, and how they wait for each other (core/ARCHITECTURE.md
+/// 4).
 ///
 /// Each CPU writes its own slot. The words by which they meet are shared, and accessed through hal::Cpu only: `ready_`
 /// publishes all that the BSP's first MMI has set up, a mailbox what stands in its slot.

@@ -9,14 +9,14 @@
 
 namespace mm::supervisor {
 
-/// What the supervisor itself answers: ReadyToLock, ExitBootServices and the supervisor requests (supervisor.md 3.5, 7,
-/// 10), with the stages that they bring about. Messages are read from the copy in MMRAM.
+/// What the supervisor itself answers: ReadyToLock, ExitBootServices and the supervisor requests (core/abi/ABI.md 4,
+/// core/ARCHITECTURE.md 10), with the stages that they bring about. Messages are read from the copy in MMRAM.
 template <hal::Machine M>
 class Requests {
  public:
   using Cpu = typename M::Cpu;
 
-  /// VERSION_INFO comes from the PE32+ header of the supervisor image (supervisor.md 7.3); an image without one has no
+  /// VERSION_INFO comes from the PE32+ header of the supervisor image (core/abi/ABI.md 4); an image without one has no
   /// version.
   void read_version(Cpu& cpu, Range image) noexcept;
 

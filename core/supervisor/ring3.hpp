@@ -16,7 +16,7 @@ concept SyscallServer = requires(S& s, Here<M> const& here, u64 number, abi::Sys
   { s.serve(here, number, words) } noexcept -> std::same_as<SyscallResult>;
 };
 
-/// Ring 3 as a call (supervisor.md 3.7, 4.4, 5.2): a demotion runs one command of the user core on a fresh stack until
+/// Ring 3 as a call (core/ARCHITECTURE.md 6): a demotion runs one command of the user core on a fresh stack until
 /// it returns, faults, is refused a system call or is out of budget. Each CPU has a stack of its own.
 template <hal::Machine M>
 class Ring3 {

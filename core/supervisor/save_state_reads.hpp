@@ -8,7 +8,7 @@
 
 namespace mm::supervisor {
 
-/// Save-state reads in two phases (supervisor.md 5.3): the first names CPU and register, the second fetches the value.
+/// Save-state reads in two phases (core/abi/ABI.md 9): the first names CPU and register, the second fetches the value.
 template <hal::Machine M>
 class SaveStateReads {
  public:

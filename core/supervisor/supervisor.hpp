@@ -9,7 +9,7 @@ namespace mm::supervisor {
 
 /// The MM Supervisor: ring 0 of management mode, over any machine. All of its state is in this object and in MMRAM.
 ///
-/// This file is the order of one MMI (supervisor.md 4.6); what it consists of is in the parts (parts.hpp). The BSP
+/// This file is the order of one MMI (core/ARCHITECTURE.md 2); what it consists of is in the parts (parts.hpp). The BSP
 /// takes over in its first MMI (first_mmi.hpp), waits for every CPU, serves at most one message of one channel and lets
 /// the others go. An AP waits in the pen and runs what the BSP asks it to.
 template <hal::Machine M>

@@ -6,7 +6,7 @@
 
 namespace mm::supervisor {
 
-/// The handlers of the system calls (supervisor.md 5.1, 5.2): for each struct of abi::Calls one function `on()`, which
+/// The handlers of the system calls (core/abi/ABI.md 1): for each struct of abi::Calls one function `on()`, which
 /// may answer, or refuse: then ring 3 does not go on. Without its function the program does not compile.
 ///
 /// Rules: what decides on the arguments alone is a function of preconditions.hpp, each status of it is told there. An
