@@ -9,7 +9,7 @@ namespace mm::abi {
 
 inline constexpr char kFwCfgConfig[] = "opt/mm/config";  ///< one BootConfig
 inline constexpr char kFwCfgFv[] = "opt/mm/fv";          ///< firmware volume: cores, policy, drivers
-inline constexpr char kFwCfgSteps[] = "opt/mm/steps";    ///< encoded steps, core/steps/steps.hpp
+inline constexpr char kFwCfgSteps[] = "opt/mm/steps";    ///< encoded steps, core/steps/program.hpp
 inline constexpr char kFwCfgHobs[] = "opt/mm/hobs";      ///< HOBs that the normal world's list has besides its own
 
 enum class FaultPolicy : u32 { FailStop = 0, Contain = 1 };

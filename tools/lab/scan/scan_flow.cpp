@@ -115,9 +115,11 @@ Value CodeScan::note_use(Decoded const& d, std::size_t i, State const& state) {
       return number == kBootServicesPointer      ? Value{Tag::Boot, 0}
              : number == kRuntimeServicesPointer ? Value{Tag::Runtime, 0}
                                                  : Value{};
-    default:
-      return {};
+    case Tag::None:
+    case Tag::Constant:
+      break;
   }
+  return {};
 }
 
 /// Value of a source operand; lea gives addresses.
