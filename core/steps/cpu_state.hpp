@@ -121,7 +121,7 @@ constexpr bool is_runnable(CpuState const& s) noexcept {
 }
 
 /// The instructions at Rip: the one that raises the MMI, what is loaded behind it, a jump, so that QEMU takes the MMI
-/// there (qemu-q35.md 5, trap 1), and the way back to the payload.
+/// there (hal/qemu_rom/Q35.md 5, trap 1), and the way back to the payload.
 struct MmiCode {
   std::array<u8, kMostMmiCodeBytes> bytes{};
   u32 size = 0;

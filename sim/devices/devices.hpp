@@ -11,7 +11,7 @@
 #include "sim/devices/pm_block.hpp"
 #include "sim/devices/uart.hpp"
 
-/// The devices of the platform, as QEMU's q35 has them (qemu-q35.md section 3): ports and PCI configuration space.
+/// The devices of the platform, as QEMU's q35 has them (hal/qemu_rom/Q35.md 3): ports and PCI configuration space.
 namespace mm::sim {
 
 /// What a port access asks of the machine.
@@ -45,7 +45,7 @@ class Devices {
   u32 in(u16 port, abi::IoWidth width, u64 time_ns) noexcept;
   PortEffect out(u16 port, abi::IoWidth width, u32 value) noexcept;
 
-  /// MCH: TSEG decodes as SMRAM only for CPUs in MM. T_EN needs G_SMRAME (qemu-q35.md 3).
+  /// MCH: TSEG decodes as SMRAM only for CPUs in MM. T_EN needs G_SMRAME (hal/qemu_rom/Q35.md 3).
   bool tseg_closed() const noexcept;
   /// D_LCK: SMRAMC and ESMRAMC keep their values until reset.
   bool smram_locked() const noexcept;

@@ -55,7 +55,7 @@ u32 PmBlock::in(u16 offset, abi::IoWidth width, u64 time_ns) const noexcept {
 
 bool PmBlock::out(u16 offset, abi::IoWidth width, u32 value, bool smi_locked) noexcept {
   if (offset == kSmiEnable && width == abi::IoWidth::Dword) {
-    // SMI_LOCK keeps GBL_SMI_EN only; APMC_EN can still be cleared (qemu-q35.md 3).
+    // SMI_LOCK keeps GBL_SMI_EN only; APMC_EN can still be cleared (hal/qemu_rom/Q35.md 3).
     smi_enable_ = value | (smi_locked ? smi_enable_ & 1 : 0);
     return false;
   }

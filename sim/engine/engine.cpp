@@ -174,7 +174,11 @@ EngineExit Engine::Impl::run(hal::UserContext& user) noexcept {
     case Reason::Limit:
       blocks.in_slices = blocks.count < blocks.budget_end;
       return {.stop = blocks.in_slices ? EngineStop::Slice : EngineStop::Budget};
-    default:
+    case Reason::None:
+    case Reason::Interrupt:
+    case Reason::Denied:
+    case Reason::CodeCheck:
+    case Reason::Ring0:
       break;
   }
   if (error == UC_ERR_INSN_INVALID) {

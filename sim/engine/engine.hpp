@@ -19,7 +19,7 @@ enum class EngineStop : u64 {
   Fault,
   Budget,
   Slice,  ///< `slice_blocks` blocks have run; run() again with the same context continues
-  Rsm,    ///< RSM at CPL 3: leaves MM (qemu-q35.md 5, trap 2)
+  Rsm,    ///< RSM at CPL 3: leaves MM (hal/qemu_rom/Q35.md 5, trap 2)
   Ring0,  ///< ring 3 runs at CPL 0: nothing that comes after it can be trusted
 };
 

@@ -26,7 +26,7 @@ constexpr u32 kCodeBufferBytes = 32u << 20;
 
 constexpr u64 private_address(PrivatePage page) { return kPrivateBase + page * kPageSize; }
 
-/// Descriptors of supervisor.md 4.2 that the stub and ring 3 need.
+/// Descriptors of core/abi/ABI.md 8 that the stub and ring 3 need.
 void write_gdt(std::byte* page) {
   auto put = [page](u64 at, u64 v) { std::memcpy(page + at, &v, 8); };
   for (u64 const selector : {0x38ull, 0x40ull, 0x48ull, 0x50ull, 0x58ull}) {

@@ -11,8 +11,8 @@ namespace mm::sim {
 /// Where the CPU is while it executes RDMSR or WRMSR.
 enum class CpuWorld { Normal, Mm };
 
-/// Model-specific registers of one CPU (Intel SDM vol. 4; SMRR: vol. 3, 12.11.2.4 and 34.4.2; qemu-q35.md 4). Trivially
-/// copyable.
+/// Model-specific registers of one CPU (Intel SDM vol. 4; SMRR: vol. 3, 12.11.2.4 and 34.4.2; hal/qemu_rom/Q35.md 4).
+/// Trivially copyable.
 class MsrFile {
  public:
   MsrFile() noexcept = default;

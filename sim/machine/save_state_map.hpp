@@ -11,8 +11,8 @@
 #include "core/steps/program.hpp"
 #include "sim/machine/machine.hpp"
 
-/// What a CPU was doing outside MM, and its form in the save state (qemu-q35.md 4, supervisor.md 5.3; Intel SDM vol. 3,
-/// 34.4; AMD APM vol. 2, 10.2).
+/// What a CPU was doing outside MM, and its form in the save state (hal/qemu_rom/Q35.md 4, core/abi/ABI.md 9; Intel SDM
+/// vol. 3, 34.4; AMD APM vol. 2, 10.2).
 namespace mm::sim {
 
 struct Segment {

@@ -97,7 +97,7 @@ struct Simulator::Impl {
   std::function<void()> observer;  ///< called after each MMI of the normal world
   loader::LoadResult placed{};
   /// Lets the program execute an instruction of `bytes` and delivers the MMI that it raises. Under TCG it comes behind
-  /// the jump that follows (qemu-q35.md 5, trap 1), and so behind the loads.
+  /// the jump that follows (hal/qemu_rom/Q35.md 5, trap 1), and so behind the loads.
   void raise(u32 mask, u32 bytes, IoInstruction const* io, steps::LaterLoads const& loads = {}) noexcept {
     constexpr u32 kJumpBytes = 2;
     bool const is_late = config.profile == Profile::Q35Tcg;

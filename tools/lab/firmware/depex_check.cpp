@@ -26,9 +26,15 @@ std::size_t operands_of(DepexOp op) {
     case DepexOp::Not:
     case DepexOp::End:
       return 1;
-    default:
-      return 0;
+    case DepexOp::Before:
+    case DepexOp::After:
+    case DepexOp::Push:
+    case DepexOp::True:
+    case DepexOp::False:
+    case DepexOp::ScheduleOnRequest:
+      break;
   }
+  return 0;
 }
 
 std::string at_byte(std::size_t at) { return fmt::format(" at byte {}", at); }

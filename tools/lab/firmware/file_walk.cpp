@@ -51,9 +51,10 @@ class Walk {
       case FileState::MarkedForUpdate:
       case FileState::Deleted:
         return file(here);
-      default:
-        return gap(fmt::format("at {:#x}: the header of a file that was never finished", at_), at_ + 8);
+      case FileState::HeaderConstruction:
+        break;
     }
+    gap(fmt::format("at {:#x}: the header of a file that was never finished", at_), at_ + 8);
   }
 
   void take(FileLook const& here, std::vector<std::string> problems) {

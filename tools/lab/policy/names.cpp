@@ -65,9 +65,12 @@ u32 expressible_attributes(policy::Type type) noexcept {
       return kReadWrite | policy::kExecute | policy::kStrictWidth;
     case policy::Type::SaveState:
       return kReadWrite;
-    default:
-      return kReadWrite | policy::kExecute;
+    case policy::Type::Mem:
+    case policy::Type::Msr:
+    case policy::Type::Instruction:
+      break;
   }
+  return kReadWrite | policy::kExecute;
 }
 
 std::string access_words(u32 attributes) {

@@ -32,10 +32,12 @@ std::string subject(Type type, Entry const& e) {
       return element("Instruction", name_in(kInstructions, e.base));
     case Type::SaveState:
       return element("SaveStateField", name_in(kFields, e.base));
-    default:
-      return element(type == Type::Mem ? "BaseAddress" : "StartAddress", hex(e.base)) + " " +
-             element("Size", hex(e.size));
+    case Type::Mem:
+    case Type::Io:
+    case Type::Msr:
+      break;
   }
+  return element(type == Type::Mem ? "BaseAddress" : "StartAddress", hex(e.base)) + " " + element("Size", hex(e.size));
 }
 
 void write_entry(std::string& out, Type type, Entry const& e) {

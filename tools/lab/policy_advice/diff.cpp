@@ -161,15 +161,12 @@ std::vector<u64> decision_points(std::vector<Policy const*> const& policies, pol
 Difference difference(Policy const& before, Policy const& after) { return Comparison{before, after}.run(); }
 
 std::string describe(Change const& c) {
-  switch (c.type) {
-    case Type::Instruction:
-    case Type::SaveState:
-      return describe(Access{.type = c.type, .address = c.first, .width = 1, .access = c.access, .trap = c.trap});
-    default:
-      return fmt::format("{} {}{} {}{}", c.type == Type::Mem ? "MEMORY" : category_name(c.type), hex(c.first),
-                         c.first == c.last ? "" : "-" + hex(c.last), access_words(c.access),
-                         c.width == 0 ? "" : fmt::format(", {} byte{}", c.width, c.width == 1 ? "" : "s"));
+  if (c.type == Type::Instruction || c.type == Type::SaveState) {
+    return describe(Access{.type = c.type, .address = c.first, .width = 1, .access = c.access, .trap = c.trap});
   }
+  return fmt::format("{} {}{} {}{}", c.type == Type::Mem ? "MEMORY" : category_name(c.type), hex(c.first),
+                     c.first == c.last ? "" : "-" + hex(c.last), access_words(c.access),
+                     c.width == 0 ? "" : fmt::format(", {} byte{}", c.width, c.width == 1 ? "" : "s"));
 }
 
 }  // namespace mm::policy_tools

@@ -87,10 +87,13 @@ std::string describe(policy::Type type, Entry const& e) {
     case Type::SaveState:
       return fmt::format("{} {}{}", e.base < kFields.size() ? kFields[e.base] : "?", words,
                          e.condition == 0 ? "" : fmt::format(" {}", kConditions[e.condition % kConditions.size()]));
-    default:
-      return fmt::format("{} {}{} {}", category_name(type), hex(e.base),
-                         e.size <= 1 ? "" : "-" + hex(e.base + (e.size - 1)), words.empty() ? "(nothing)" : words);
+    case Type::Mem:
+    case Type::Io:
+    case Type::Msr:
+      break;
   }
+  return fmt::format("{} {}{} {}", category_name(type), hex(e.base),
+                     e.size <= 1 ? "" : "-" + hex(e.base + (e.size - 1)), words.empty() ? "(nothing)" : words);
 }
 
 Explanation explain(Policy const& policy, Access const& access) {

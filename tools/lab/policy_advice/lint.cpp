@@ -101,9 +101,11 @@ class Linter {
         return policy::kRead | policy::kCondRead;
       case Type::Mem:
         return ~0u;
-      default:
-        return policy::kRead | policy::kWrite;
+      case Type::Io:
+      case Type::Msr:
+        break;
     }
+    return policy::kRead | policy::kWrite;
   }
 
   void entry(Root const& root, std::size_t index, SharedEntries const& shared, bool redundant) {

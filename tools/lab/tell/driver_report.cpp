@@ -222,7 +222,9 @@ class DriverTrack {
       case abi::UserNote::DriverContained:
         contained();
         break;
-      default:
+      case abi::UserNote::HandlerEntered:
+      case abi::UserNote::HandlerReturned:
+      case abi::UserNote::DriverNeeds:
         break;
     }
   }

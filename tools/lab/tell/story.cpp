@@ -198,9 +198,10 @@ std::string advice_on_end(RunEnd end) {
              "expect it by `reset = true` in [expect], and `halts = true` at the step";
     case RunEnd::Ring3ReachedRing0:
       return "a register that ring 0 stands on was written for ring 3: the last Syscall events say which";
-    default:
-      return "the release core does not say why it halts: run without --release";
+    case RunEnd::Stopped:
+      break;
   }
+  return "the release core does not say why it halts: run without --release";
 }
 
 /// The last system call, which stopped the machine.
@@ -237,9 +238,12 @@ std::string advice_on_halt(MachineRun const& run) {
       return "a CPU did not join the MMI: b of the Halt event is how many did";
     case hal::HaltReason::UserBudget:
       return "ring 3 did not come back: a loop in the driver whose handler was entered last";
-    default:
-      return "-v shows every event up to the Halt";
+    case hal::HaltReason::SupervisorFault:
+    case hal::HaltReason::InitFailed:
+    case hal::HaltReason::RsmBreach:
+      break;
   }
+  return "-v shows every event up to the Halt";
 }
 
 }  // namespace
