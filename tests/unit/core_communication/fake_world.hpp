@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/communication/supervisor_client.hpp"
+#include "core/steps/world.hpp"
 
 namespace mm::communication {
 
@@ -66,7 +67,7 @@ struct FakeWorld {
     return out;
   }
 };
-static_assert(StepWorld<FakeWorld>);
+static_assert(steps::StepWorld<FakeWorld>);
 
 inline constexpr u64 kBuffer = 0x10'0000;
 inline constexpr u64 kMailbox = 0x20'0000;

@@ -13,6 +13,7 @@
 #include "core/abi/platform.hpp"
 #include "core/communication/normal_world.hpp"
 #include "core/loader/types.hpp"
+#include "core/steps/client.hpp"
 #include "sim/machine/machine.hpp"
 #include "tools/lab/run/prepare.hpp"
 
