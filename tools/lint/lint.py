@@ -15,6 +15,7 @@ import freestanding
 import guids
 import headers
 import includes
+import planted
 import scenario_files
 import scenario_page
 import storage
@@ -34,6 +35,7 @@ CHECKS = {
     "format": formatting.check,
     "differences": differences.check,
     "assembly": assembly.check,
+    "planted": planted.check,
     "file_size": structure.check_file_size,
     "class_size": structure.check_class_size,
     "folder_size": structure.check_folder_size,

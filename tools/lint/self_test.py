@@ -15,6 +15,7 @@ import freestanding
 import guids
 import headers
 import includes
+import planted
 import scenario_files
 import scenario_page
 import storage
@@ -352,6 +353,28 @@ class Others(unittest.TestCase):
 
     def test_a_check_that_looks_at_nothing_says_so(self):
         self.assertEqual(freestanding.check(Tree().add("README.md", "").root), ([], 0))
+
+
+
+class Planted(unittest.TestCase):
+    """A planted defect whose line is gone is told, one that applies is not."""
+
+    def problems(self, line: str) -> list[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / "tests/planted").mkdir(parents=True)
+            (root / "a.hpp").write_text("one\ntwo\nthree\n")
+            patch = f"Why.\n\n--- a/a.hpp\n+++ b/a.hpp\n@@ -1,3 +1,2 @@\n one\n-{line}\n three\n"
+            (root / "tests/planted/x.patch").write_text(patch)
+            found, looked_at = planted.check(root)
+            self.assertEqual(looked_at, 1)
+            return found
+
+    def test_applies(self):
+        self.assertEqual(self.problems("two"), [])
+
+    def test_its_line_is_gone(self):
+        self.assertIn("does not apply", self.problems("four")[0])
 
 
 if __name__ == "__main__":
