@@ -1,4 +1,0 @@
-// SPDX-License-Identifier: BSD-2-Clause-Patent
-#pragma once
-
-#include "tests/support/policy_blob.hpp"
