@@ -15,6 +15,7 @@ import freestanding
 import guids
 import headers
 import includes
+import matrix_use
 import planted
 import scenario_files
 import scenario_page
@@ -26,6 +27,7 @@ import vocabulary
 
 CHECKS = {
     "includes": includes.check,
+    "matrix_use": matrix_use.check,
     "freestanding": freestanding.check,
     "spdx": texts.check_spdx,
     "paths": texts.check_paths,

@@ -15,6 +15,7 @@ import freestanding
 import guids
 import headers
 import includes
+import matrix_use
 import planted
 import scenario_files
 import scenario_page
@@ -94,7 +95,21 @@ class Includes(unittest.TestCase):
         self.assertEqual(self.problems("core/abi/x.hpp", '#include "core/base/types.hpp"'), [])
         self.assertEqual(self.problems("core/abi/x.hpp", "#include <span>"), [])
         self.assertEqual(self.problems("sim/engine/x.cpp", "#include <unicorn/unicorn.h>"), [])
-        self.assertEqual(self.problems("core/memory/x.hpp", "#include <boost/intrusive/rbtree.hpp>"), [])
+        self.assertEqual(self.problems("core/user/x.hpp", "#include <boost/intrusive/rbtree.hpp>"), [])
+
+    def test_each_permission_is_used(self):
+        matrix = Tree().add("m.toml", """[standard]
+third_party = ["boost"]
+[module]
+"core/a" = { may = ["core/b", "core/c"], external = ["boost"] }
+"core/b" = { may = [], external = [] }
+"core/c" = { may = [], external = [] }
+"tests" = { may = ["*"], external = ["*"] }
+""").root / "m.toml"
+        tree = Tree().add("core/a/x.hpp", '#include "core/b/y.hpp"\n').add("core/b/y.hpp", "").add("core/c/z.hpp", "")
+        problems, looked_at = matrix_use.check(tree.root, matrix)
+        self.assertEqual([p.split(" ")[-4] for p in problems], ["core/c", "boost"])
+        self.assertEqual(looked_at, 5)
 
     def test_lower_layer_includes_higher(self):
         self.assertEqual(len(self.problems("core/policy/x.hpp", '#include "core/supervisor/supervisor.hpp"')), 1)
@@ -222,6 +237,12 @@ class Documents(unittest.TestCase):
         self.assertEqual(len(problems(enum, page.replace("17", "18"))), 2)  # another number
         self.assertEqual(len(problems(enum, page + "| 19 | `Gone` | |\n")), 1)  # a row of no word
         self.assertIn("there is no enum class TraceKind", " ".join(problems("", "")))
+
+    def test_fields_of_events(self):
+        source = '\nstruct Entry {\n  static constexpr std::array kFields{Field{"mmis", Form::Number},\n    Field{"at", Form::Code}};\n};\n'
+        for row, wrong in (("| 1 | `Entry` | `mmis`, `at` | |", 0), ("| 1 | `Entry` | `at`, `mmis` | |", 1), ("| 1 | `Entry` | | |", 1)):
+            tree = Tree().add("hal/roles/trace.hpp", source).add("hal/roles/TRACE.md", row + "\n")
+            self.assertEqual(len(vocabulary._check_fields(tree.root)[0]), wrong, row)
 
     def test_guids_have_a_row(self):
         tree = Tree().add("core/abi/guids.hpp", "inline constexpr Guid gA = X;\ninline constexpr Guid gB = X;\n")

@@ -76,8 +76,29 @@ def _check_guids(root) -> tuple[list[str], int]:
     return [f"{GUIDS[1]}: {name} is not named" for name in names if not re.search(rf"\b{name}\b", text)], len(names)
 
 
+def _check_fields(root) -> tuple[list[str], int]:
+    """The row of a trace event names the fields of its struct, in their order."""
+    source, page = root / "hal/roles/trace.hpp", root / "hal/roles/TRACE.md"
+    if not source.is_file() or not page.is_file():
+        return [], 0
+    lines: dict[str, str] = {}
+    for name, cell in re.findall(r"^\|\s*\d+\s*\|\s*`(\w+)`\s*\|([^|]*)\|", page.read_text(encoding="utf-8"), re.MULTILINE):
+        lines.setdefault(name, cell)  # a reason of a halt may have the name of an event, in a table further down
+    problems, looked_at = [], 0
+    for name, body in re.findall(r"\nstruct (\w+) \{\n(.*?)\n\};", source.read_text(encoding="utf-8"), re.DOTALL):
+        if "kFields" not in body:
+            continue
+        looked_at += 1
+        fields = re.findall(r'Field\{"(\w+)"', body)
+        if re.findall(r"`(\w+)`", lines.get(name, "")) != fields:
+            problems.append(f"hal/roles/TRACE.md: the row of {name} must name its fields: {', '.join(fields) or 'none'}")
+    return problems, looked_at
+
+
 def check(root: pathlib.Path) -> tuple[list[str], int]:
     problems, looked_at = _check_guids(root)
+    fields, count = _check_fields(root)
+    problems, looked_at = problems + fields, looked_at + count
     for page in dict.fromkeys(page for _, _, page in VOCABULARIES):
         vocabularies = [(name, folder) for name, folder, where in VOCABULARIES if where == page and (root / folder).is_dir()]
         if vocabularies:
