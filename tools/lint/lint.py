@@ -15,7 +15,6 @@ import freestanding
 import guids
 import headers
 import includes
-import matrix_use
 import planted
 import scenario_files
 import scenario_page
@@ -27,7 +26,7 @@ import vocabulary
 
 CHECKS = {
     "includes": includes.check,
-    "matrix_use": matrix_use.check,
+    "matrix_use": includes.check_use,
     "freestanding": freestanding.check,
     "spdx": texts.check_spdx,
     "paths": texts.check_paths,

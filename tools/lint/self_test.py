@@ -15,7 +15,6 @@ import freestanding
 import guids
 import headers
 import includes
-import matrix_use
 import planted
 import scenario_files
 import scenario_page
@@ -107,7 +106,7 @@ third_party = ["boost"]
 "tests" = { may = ["*"], external = ["*"] }
 """).root / "m.toml"
         tree = Tree().add("core/a/x.hpp", '#include "core/b/y.hpp"\n').add("core/b/y.hpp", "").add("core/c/z.hpp", "")
-        problems, looked_at = matrix_use.check(tree.root, matrix)
+        problems, looked_at = includes.check_use(tree.root, matrix)
         self.assertEqual([p.split(" ")[-4] for p in problems], ["core/c", "boost"])
         self.assertEqual(looked_at, 5)
 
