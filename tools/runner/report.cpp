@@ -248,7 +248,7 @@ void print(Outcome const& o, Detail detail) {
   }
 }
 
-void print_summary(std::vector<Outcome> const& outcomes) {
+void print_summary(std::vector<Outcome> const& outcomes, std::size_t not_run) {
   double milliseconds = 0;
   for (auto const& o : outcomes) {
     milliseconds += o.milliseconds;
@@ -258,6 +258,15 @@ void print_summary(std::vector<Outcome> const& outcomes) {
                            "time");
   std::cout << fmt::format("{:>8} {:>8} {:>8} {:>8} {:>8} {:>8.1f} s\n", count("passed"), count("failed"),
                            count("error"), count("skipped"), outcomes.size(), milliseconds / 1000);
+  for (auto const& o : outcomes) {
+    if (o.code != kPassed && o.code != kSkipped) {
+      std::cout << painted(fmt::format("{:<7}", o.outcome), colour_of(o))
+                << fmt::format(" {} [{}]\n", o.scenario, o.target);
+    }
+  }
+  if (not_run != 0) {
+    std::cout << fmt::format("{} not started: --fail-fast\n", not_run);
+  }
 }
 
 nlohmann::json to_json(Outcome const& o) {

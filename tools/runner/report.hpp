@@ -67,7 +67,8 @@ class Progress {
 
 /// On standard output. A failure is always told as a story.
 void print(Outcome const& outcome, Detail detail);
-void print_summary(std::vector<Outcome> const& outcomes);
+/// How many of each outcome, and those that failed once more. `not_run`: files that were not started.
+void print_summary(std::vector<Outcome> const& outcomes, std::size_t not_run = 0);
 nlohmann::json to_json(Outcome const& outcome);
 std::string junit(std::vector<Outcome> const& outcomes);
 /// Every event of every scenario, below a line that names it.

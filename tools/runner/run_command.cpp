@@ -17,6 +17,7 @@
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/report.hpp"
+#include "tools/runner/suite.hpp"
 
 namespace mm::runner {
 namespace {
@@ -34,6 +35,9 @@ struct RunOptions {
   bool audit = false;  ///< audit the simulator's page tables after every MMI
   bool json = false;
   bool verbose = false;
+  bool quiet = false;   ///< only what failed, and the summary
+  std::string pattern;  ///< part of the paths that are run; empty: all
+  SuiteOptions suite;
   std::filesystem::path junit;
   std::filesystem::path transcript;
 };
@@ -205,20 +209,26 @@ int run_command(RunOptions const& options) {
     std::cerr << "mmsim: " << files.error() << '\n';
     return kBadInput;
   }
+  auto const chosen = chosen_files(*files, options.pattern);
+  if (chosen.empty()) {
+    std::cerr << fmt::format("mmsim: -k {}: in none of the {} paths; give a part of a path\n", options.pattern,
+                             files->size());
+    return kBadInput;
+  }
   bool const single = options.paths.size() == 1 && files->size() == 1 && fs::is_regular_file(options.paths[0]);
   Detail const detail = options.verbose ? Detail::Events : single ? Detail::Story : Detail::Line;
-  std::vector<Outcome> outcomes;
-  Progress progress{files->size(), !options.json};
-  for (auto const& file : *files) {
-    progress.show(outcomes.size(), file.filename().string());
-    outcomes.push_back(run_one(file, options));
-    progress.clear();
-    if (!options.json) {
-      print(outcomes.back(), detail);
-    }
-  }
+  SuiteOptions suite = options.suite;
+  suite.progress = !options.json;
+  auto const outcomes = run_suite(
+      chosen, suite, [&](fs::path const& file) { return run_one(file, options); },
+      [&](Outcome const& outcome) {
+        bool const calm = outcome.code == kPassed || outcome.code == kSkipped;
+        if (!options.json && !(options.quiet && calm)) {
+          print(outcome, detail);
+        }
+      });
   if (!options.json && !single) {
-    print_summary(outcomes);
+    print_summary(outcomes, chosen.size() - outcomes.size());
   }
   if (options.json) {
     nlohmann::json results = nlohmann::json::array();
@@ -282,6 +292,10 @@ Command add_run_command(Arguments program) {
   run.option("--defect", o->defect, "Remove one check of the simulated machine").hidden();  // for tests
   run.flag("--audit", o->audit, "Audit the simulator's page tables after every MMI");
   run.flag("--json", o->json, "One JSON object on standard output instead of text");
+  run.option("-j,--jobs", o->suite.jobs, "Scenarios at once; 0: one for each CPU of this computer").range(0, 256);
+  run.option("-k", o->pattern, "Only scenarios with this in their path");
+  run.flag("--fail-fast", o->suite.fail_fast, "Start none behind the first that fails");
+  run.flag("-q,--quiet", o->quiet, "Print what failed, and the summary");
   run.option("--junit", o->junit, "Write a JUnit report to this file");
   run.option("--transcript", o->transcript, "Write every event to this file");
   run.flag("-v,--verbose", o->verbose, "Print every event and every step's result");
@@ -291,6 +305,7 @@ Command add_run_command(Arguments program) {
       "  mmsim run scenarios/smoke/hello.toml -v         one, with everything that happened\n"
       "  mmsim run scenarios/smoke --target=both         on both machines; their transcripts must agree\n"
       "  mmsim run scenarios/smoke --release             the release core on QEMU\n"
+      "  mmsim run mine -j 0 -q --junit report.xml       a suite on every CPU, for continuous integration\n"
       "scenarios/README.md is the format of scenarios.");
   return {run, [o, target] {
             auto const on = target_with(o->qemu, o->target, target.given());

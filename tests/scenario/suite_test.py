@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""`mmsim run` over many scenarios: which of them, how many at once, when it stops, and what the last screen says."""
+
+import pathlib
+import subprocess
+import unittest
+
+from support import BAD_INPUT, FAILED, MMSIM, PASSED, SMOKE, TestCase
+
+HELLO = (SMOKE / "hello.toml").read_text()
+
+
+def run(*arguments):
+    """Exit code, standard output and standard error of `mmsim run`."""
+    done = subprocess.run([MMSIM, "run", *map(str, arguments)], capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Suite(TestCase):
+    def suite(self, count: int, failing=()) -> pathlib.Path:
+        """A folder of `count` scenarios of which some expect what does not happen."""
+        folder = self.folder / "suite"
+        folder.mkdir()
+        for i in range(count):
+            text = HELLO if i not in failing else HELLO + '\n[expect]\nhalted = "UserFault"\n'
+            (folder / f"s{i:02}.toml").write_text(text)
+        return folder
+
+    def test_the_same_by_one_and_by_many(self):
+        """Outcomes, their order and every event are those of one after the other."""
+        transcripts = []
+        for jobs in (1, 4):
+            file = self.folder / f"transcript{jobs}"
+            code, out, err = run(SMOKE, "-j", jobs, "--transcript", file)
+            self.assertEqual(code, PASSED, out + err)
+            transcripts.append(file.read_bytes())
+        self.assertEqual(transcripts[0], transcripts[1])
+
+    def test_chosen_by_a_part_of_the_path(self):
+        code, out, _ = run(self.suite(12), "-k", "s1")
+        self.assertEqual(code, PASSED, out)
+        self.assertEqual([line.split("/")[-1].split()[0] for line in out.splitlines() if "suite/" in line],
+                         ["s10.toml", "s11.toml"])
+
+    def test_a_part_that_no_path_has(self):
+        code, out, err = run(SMOKE, "-k", "no such scenario")
+        self.assertEqual((code, out), (BAD_INPUT, ""))
+        self.assertIn("-k no such scenario: in none of the", err)
+
+    def test_what_failed_is_the_last_that_is_said(self):
+        code, out, _ = run(self.suite(9, failing=(2, 5)), "-j", 3)
+        self.assertEqual(code, FAILED)
+        self.assertEqual([line.split()[0] + line.split("/")[-1] for line in out.splitlines()[-2:]],
+                         ["faileds02.toml [sim]", "faileds05.toml [sim]"])
+
+    def test_quiet_leaves_out_what_passed(self):
+        code, out, _ = run(self.suite(5, failing=(3,)), "-q")
+        self.assertEqual(code, FAILED)
+        self.assertNotIn("s00.toml", out)
+        self.assertIn("s03.toml", out)
+
+    def test_fail_fast_starts_none_behind_the_first_failure(self):
+        code, out, _ = run(self.suite(40, failing=(1,)), "--fail-fast")
+        self.assertEqual(code, FAILED)
+        self.assertNotIn("s02.toml", out)
+        self.assertIn("38 not started: --fail-fast", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
