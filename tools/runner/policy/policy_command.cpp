@@ -12,7 +12,7 @@
 #include "tools/lab/text/bytes.hpp"
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
-#include "tools/runner/policy_report.hpp"
+#include "tools/runner/policy/report.hpp"
 
 namespace mm::runner {
 namespace {

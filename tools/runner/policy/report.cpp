@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "tools/runner/policy_report.hpp"
+#include "tools/runner/policy/report.hpp"
 
 #include <fmt/format.h>
 

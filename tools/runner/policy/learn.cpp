@@ -19,7 +19,7 @@
 #include "tools/lab/tell/accesses.hpp"
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
-#include "tools/runner/policy_report.hpp"
+#include "tools/runner/policy/report.hpp"
 
 namespace mm::runner {
 namespace {
