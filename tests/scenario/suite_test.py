@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """`mmsim run` over many scenarios: which of them, how many at once, when it stops, and what the last screen says."""
 
+import os
 import pathlib
+import shutil
+import signal
 import subprocess
+import time
 import unittest
+import xml.etree.ElementTree as tree
 
 from support import BAD_INPUT, FAILED, MMSIM, PASSED, SMOKE, TestCase
 
@@ -64,6 +69,38 @@ class Suite(TestCase):
         self.assertEqual(code, FAILED)
         self.assertNotIn("s02.toml", out)
         self.assertIn("38 not started: --fail-fast", out)
+
+    def emulators(self) -> list[int]:
+        """Processes of QEMU that run out of this test's temporary folder."""
+        found = []
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"qemu-system" in command and str(self.folder).encode() in command:
+                found.append(int(process.name))
+        return found
+
+    @unittest.skipIf(shutil.which("qemu-system-x86_64") is None, "qemu-system-x86_64 is not installed")
+    def test_a_signal_ends_emulators_and_tells_what_there_is(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            temporary = self.folder / f"tmp{number}"
+            temporary.mkdir()
+            report = self.folder / f"report{number}.xml"
+            with subprocess.Popen([MMSIM, "run", SMOKE, "--target=qemu", "-j", "2", "--junit", report],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  env=os.environ | {"TMPDIR": str(temporary)}) as program:
+                deadline = time.monotonic() + 60
+                while not self.emulators() and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                program.send_signal(number)
+                _, err = program.communicate(timeout=60)
+            self.assertEqual(program.returncode, 128 + number, err)
+            self.assertIn("interrupted;", err)
+            self.assertEqual(self.emulators(), [])
+            self.assertEqual(list(temporary.iterdir()), [])
+            self.assertLess(int(tree.parse(report).getroot().get("tests")), 81)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 
 #include "tools/lab/judge/check.hpp"
 #include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/interruption.hpp"
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/scenario/names.hpp"
@@ -228,7 +229,7 @@ int run_command(RunOptions const& options) {
         }
       });
   if (!options.json && !single) {
-    print_summary(outcomes, chosen.size() - outcomes.size());
+    print_summary(outcomes, Interruption::signal() == 0 ? chosen.size() - outcomes.size() : 0);
   }
   if (options.json) {
     nlohmann::json results = nlohmann::json::array();
@@ -239,6 +240,11 @@ int run_command(RunOptions const& options) {
   }
   if (!write_report(options.junit, junit(outcomes)) || !write_report(options.transcript, transcripts(outcomes))) {
     return kBadInput;
+  }
+  if (int const signal = Interruption::signal(); signal != 0) {
+    std::cerr << fmt::format("mmsim: interrupted; {} of {} scenarios have ended, and what was asked for is written\n",
+                             outcomes.size(), chosen.size());
+    return 128 + signal;
   }
   return exit_code(outcomes);
 }

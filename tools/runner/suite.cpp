@@ -7,6 +7,8 @@
 #include <optional>
 #include <thread>
 
+#include "tools/lab/run/interruption.hpp"
+
 namespace mm::runner {
 namespace {
 
@@ -31,8 +33,13 @@ void work(Board& board, std::vector<fs::path> const& files, bool fail_fast,
     lock.unlock();
     Outcome outcome = run(files[mine]);
     lock.lock();
-    board.stop = board.stop || (fail_fast && is_failure(outcome));
-    board.outcomes[mine] = std::move(outcome);
+    if (lab::Interruption::signal() != 0) {
+      board.stop = true;  // and what came of this one says nothing: its emulator was killed
+      board.next = std::min(board.next, mine);
+    } else {
+      board.stop = board.stop || (fail_fast && is_failure(outcome));
+      board.outcomes[mine] = std::move(outcome);
+    }
     board.changed.notify_one();
   }
 }
@@ -50,6 +57,7 @@ std::vector<Outcome> run_suite(std::vector<fs::path> const& files, SuiteOptions 
   Board board;
   board.outcomes.resize(files.size());
   Progress progress{files.size(), options.progress};
+  lab::Interruption const interruption;
   std::vector<std::jthread> threads;
   for (u32 i = 0; i < threads_for(options.jobs, files.size()); ++i) {
     threads.emplace_back([&] { work(board, files, options.fail_fast, run); });

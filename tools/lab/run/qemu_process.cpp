@@ -15,6 +15,8 @@
 #include <cstring>
 #include <utility>
 
+#include "tools/lab/run/interruption.hpp"
+
 namespace mm::lab {
 namespace {
 
@@ -65,6 +67,7 @@ std::expected<QemuProcess, std::string> QemuProcess::start(std::vector<std::stri
     ::close(ends[0]);
     return std::unexpected(fmt::format("{}: {}", arguments[0], std::strerror(error)));
   }
+  note_child(pid);
   return QemuProcess{pid, ends[0]};
 }
 
@@ -76,9 +79,12 @@ QemuProcess::~QemuProcess() {
 }
 
 std::optional<int> QemuProcess::exit_code() noexcept {
-  int status = 0;
-  if (!code_ && pid_ > 0 && ::waitpid(pid_, &status, WNOHANG) == pid_) {
-    code_ = code_of(status);
+  siginfo_t ended{};
+  bool const is_over = !code_ && pid_ > 0 &&
+                       ::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                       ended.si_pid == pid_;
+  if (is_over) {
+    reap();
   }
   return code_;
 }
@@ -87,8 +93,14 @@ void QemuProcess::kill() noexcept {
   if (pid_ <= 0 || exit_code()) {
     return;
   }
-  int status = 0;
   ::kill(pid_, SIGKILL);
+  reap();
+}
+
+/// Waits for the end of the process.
+void QemuProcess::reap() noexcept {
+  int status = 0;
+  forget_child(pid_);
   ::waitpid(pid_, &status, 0);
   code_ = code_of(status);
 }

@@ -39,6 +39,7 @@ class QemuProcess {
 
  private:
   QemuProcess(pid_t pid, int monitor) noexcept : pid_(pid), monitor_(monitor) {}
+  void reap() noexcept;
 
   pid_t pid_ = -1;
   int monitor_ = -1;
