@@ -27,7 +27,7 @@ class Backend {
   /// Why it cannot be used here, a sentence; nothing when it can. `images` is the folder of the built images.
   virtual std::optional<std::string> unavailable(std::filesystem::path const& images) const = 0;
   /// One run from reset to the end of the steps, a halt, or a limit. The error is a sentence: the environment is at
-  /// fault, and no verdict is possible (exit code 3). Blocks; call it from one thread at a time.
+  /// fault, and no verdict is possible (exit code 3). Blocks; several threads may run at once.
   virtual std::expected<MachineRun, std::string> run(Prepared const& prepared) const = 0;
 };
 
