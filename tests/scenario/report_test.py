@@ -114,8 +114,8 @@ class People(TestCase):
         self.write("bad.toml", BAD)
         code, text = run(self.folder)
         self.assertEqual(code, FAILED)
-        self.assertEqual(len(re.findall(r"^(?:passed|failed) ", text, re.M)), 2)
-        self.assertRegex(text, r"\n +passed +failed +error +skipped +total +time\n +1 +1 +0 +0 +2 +[\d.]+ s\n$")
+        self.assertEqual(len(re.findall(r"^(?:passed|failed) ", text, re.M)), 3, "each, and behind the summary the one that failed")
+        self.assertRegex(text, r"\n +passed +failed +error +skipped +total +time\n +1 +1 +0 +0 +2 +[\d.]+ s\nfailed +\S+bad.toml \[sim\]\n$")
         self.assertEqual(text.count("two greetings"), 1, "only the failure is told")
 
 

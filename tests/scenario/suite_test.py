@@ -70,6 +70,32 @@ class Suite(TestCase):
         self.assertNotIn("s02.toml", out)
         self.assertIn("38 not started: --fail-fast", out)
 
+    def test_the_report_says_what_failed_and_what_happened(self):
+        report = self.folder / "report.xml"
+        self.assertEqual(run(self.suite(2, failing=(1,)), "--junit", report)[0], FAILED)
+        suite = tree.parse(report).getroot()
+        self.assertGreater(float(suite.get("time")), 0)
+        sound, weak = suite
+        self.assertIsNone(sound.find("failure"))
+        failure = weak.find("failure")
+        self.assertIn("did not halt, expected UserFault", failure.get("message"))
+        self.assertTrue(failure.get("type"))
+        self.assertIn("RequestDecoded user to Hello 5 bytes", failure.text)
+
+    def test_other_toml_files_of_a_folder_are_no_scenarios(self):
+        folder = self.suite(2)
+        (folder / "settings.toml").write_text("a = 1\n")
+        code, out, err = run(folder)
+        self.assertEqual(code, PASSED, out)
+        self.assertIn("1 .toml file(s) without `schema` are no scenarios", err)
+        only = self.folder / "only"
+        only.mkdir()
+        (only / "settings.toml").write_text("a = 1\n")
+        code, _, err = run(only)
+        self.assertEqual(code, BAD_INPUT)
+        self.assertIn("no scenario in this folder", err)
+        self.assertEqual(run(only / "settings.toml")[0], BAD_INPUT, "named alone it is looked at")
+
     def emulators(self) -> list[int]:
         """Processes of QEMU that run out of this test's temporary folder."""
         found = []

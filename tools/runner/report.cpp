@@ -112,18 +112,20 @@ void print_failure(Outcome const& o, Failure const& f) {
 }
 
 /// The events of the first step that failed, or of the step in which the machine stopped.
-void print_events_of_failure(Outcome const& o) {
-  constexpr std::size_t kMost = 24;
+/// The step that failed first, else the last one; nothing when the machine did not come to a step.
+std::optional<std::size_t> step_of_failure(Outcome const& o) {
   if (o.story.empty()) {
-    std::cout << "\n  what happened\n";
-    print_events(o.boot_events, kMost);
-    return;
+    return std::nullopt;
   }
   auto const first = std::ranges::find_if(o.failures, [](Failure const& f) { return f.problem.step.has_value(); });
-  auto const index =
-      first != o.failures.end() ? std::min(*first->problem.step, o.story.size() - 1) : o.story.size() - 1;
-  std::cout << fmt::format("\n  what happened in step {}\n", index + 1);
-  print_events(o.story[index].events, kMost);
+  return first != o.failures.end() ? std::min(*first->problem.step, o.story.size() - 1) : o.story.size() - 1;
+}
+
+void print_events_of_failure(Outcome const& o) {
+  constexpr std::size_t kMost = 24;
+  auto const index = step_of_failure(o);
+  std::cout << (index ? fmt::format("\n  what happened in step {}\n", *index + 1) : "\n  what happened\n");
+  print_events(index ? o.story[*index].events : o.boot_events, kMost);
 }
 
 void print_difference(Difference const& d) {
@@ -293,33 +295,62 @@ nlohmann::json to_json(Outcome const& o) {
   return out;
 }
 
+/// What a failed test case says: each expectation with its line, the first difference, and the last events of the step.
+std::string junit_text(Outcome const& o) {
+  std::string text;
+  for (auto const& f : o.failures) {
+    text += fmt::format("{}: {} ({}:{})\n", f.target, f.problem.text, o.scenario, f.problem.line);
+  }
+  if (auto const& d = o.comparison.difference) {
+    text += fmt::format("first difference in {} {}\nsim:  {}\nqemu: {}\n", d->in, d->number, d->sim, d->machine);
+  }
+  for (auto const& m : o.messages) {
+    text += m + "\n";
+  }
+  if (o.code != kFailed) {
+    return text;
+  }
+  constexpr std::size_t kMost = 24;
+  auto const index = step_of_failure(o);
+  auto const& events = index ? o.story[*index].events : o.boot_events;
+  text += index ? fmt::format("last events of step {}\n", *index + 1) : "last events\n";
+  for (std::size_t i = events.size() - std::min(events.size(), kMost); i < events.size(); ++i) {
+    text += "  " + events[i] + "\n";
+  }
+  return text;
+}
+
+/// The attributes of <failure> and <error>: the first sentence, and what kind of expectation it is about.
+std::string junit_head(Outcome const& o) {
+  std::string const message = !o.failures.empty()       ? o.failures.front().problem.text
+                              : o.comparison.difference ? "the machines differ"
+                              : o.messages.empty()      ? o.outcome
+                                                        : o.messages.front();
+  std::string const type = !o.failures.empty()       ? o.failures.front().problem.what
+                           : o.comparison.difference ? "difference"
+                                                     : o.outcome;
+  return fmt::format("message=\"{}\" type=\"{}\"", escaped(message), escaped(type.empty() ? o.outcome : type));
+}
+
 std::string junit(std::vector<Outcome> const& outcomes) {
   std::ostringstream out;
+  double milliseconds = 0;
+  for (auto const& o : outcomes) {
+    milliseconds += o.milliseconds;
+  }
   auto const count = [&](std::string_view what) { return std::ranges::count(outcomes, what, &Outcome::outcome); };
   out << fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"mmsim\" tests=\"{}\" failures=\"{}\" "
-      "errors=\"{}\" "
-      "skipped=\"{}\">\n",
-      outcomes.size(), count("failed"), count("error"), count("skipped"));
+      "errors=\"{}\" skipped=\"{}\" time=\"{:.3f}\">\n",
+      outcomes.size(), count("failed"), count("error"), count("skipped"), milliseconds / 1000);
   for (auto const& o : outcomes) {
-    std::string text;
-    for (auto const& f : o.failures) {
-      text += fmt::format("{}: {} ({}:{})\n", f.target, f.problem.text, o.scenario, f.problem.line);
-    }
-    if (auto const& d = o.comparison.difference) {
-      text += fmt::format("first difference in {} {}\nsim:  {}\nqemu: {}\n", d->in, d->number, d->sim, d->machine);
-    }
-    for (auto const& m : o.messages) {
-      text += m + "\n";
-    }
     out << fmt::format("  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\">", escaped(o.target),
                        escaped(o.scenario), o.milliseconds / 1000);
-    if (o.outcome == "failed") {
-      out << "<failure>" << escaped(text) << "</failure>";
-    } else if (o.outcome == "error") {
-      out << "<error>" << escaped(text) << "</error>";
+    if (o.outcome == "failed" || o.outcome == "error") {
+      auto const element = o.outcome == "failed" ? "failure" : "error";
+      out << fmt::format("<{} {}>{}</{}>", element, junit_head(o), escaped(junit_text(o)), element);
     } else if (o.outcome == "skipped") {
-      out << "<skipped/>";
+      out << fmt::format("<skipped message=\"{}\"/>", escaped(o.messages.empty() ? "" : o.messages.front()));
     }
     out << "</testcase>\n";
   }

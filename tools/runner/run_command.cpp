@@ -256,6 +256,19 @@ u32 defects_of(std::string const& name) {
   return at == kCheckNames.end() ? 0 : supervisor::bit_of(at->second);
 }
 
+namespace {
+/// Whether a .toml of a folder means to be a scenario: a line of it begins with `schema`. What cannot be read is one,
+/// so that it is told.
+bool is_scenario(fs::path const& file) {
+  auto const bytes = read_file(file);
+  if (!bytes) {
+    return true;
+  }
+  std::string_view const text{reinterpret_cast<char const*>(bytes->data()), bytes->size()};
+  return text.starts_with("schema") || text.find("\nschema") != std::string_view::npos;
+}
+}  // namespace
+
 std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs::path> const& paths) {
   std::vector<fs::path> files;
   for (auto const& path : paths) {
@@ -267,18 +280,24 @@ std::expected<std::vector<fs::path>, std::string> scenario_files(std::vector<fs:
       return std::unexpected(path.string() + ": no such file or folder");
     }
     std::vector<fs::path> found;
+    std::size_t others = 0;
     std::error_code error;
     for (fs::recursive_directory_iterator at{path, error}, end; !error && at != end; at.increment(error)) {
       std::error_code ignored;
       if (at->is_regular_file(ignored) && at->path().extension() == ".toml") {
-        found.push_back(at->path());
+        is_scenario(at->path()) ? found.push_back(at->path()) : static_cast<void>(++others);
       }
     }
     if (error) {
       return std::unexpected(fmt::format("{}: cannot be read: {}", path.string(), error.message()));
     }
     if (found.empty()) {
-      return std::unexpected(path.string() + ": no scenario (.toml) in this folder");
+      return std::unexpected(path.string() + (others == 0 ? ": no scenario (.toml) in this folder"
+                                                          : ": no scenario in this folder: no .toml says `schema`"));
+    }
+    if (others != 0) {
+      std::cerr << fmt::format("mmsim: {}: {} .toml file(s) without `schema` are no scenarios, and not run\n",
+                               path.string(), others);
     }
     std::ranges::sort(found);
     files.insert(files.end(), found.begin(), found.end());
