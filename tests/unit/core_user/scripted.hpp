@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+// The name that tests outside this tree include.
+
+#include "tests/support/scripted_ring3.hpp"
