@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "core/steps/runner.hpp"
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/watch.hpp"

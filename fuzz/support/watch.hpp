@@ -5,7 +5,7 @@
 #include <set>
 #include <vector>
 
-#include "core/steps/program.hpp"
+#include "core/steps/runner.hpp"
 #include "sim/machine/machine.hpp"
 #include "tools/lab/fuzzing/sequence.hpp"
 

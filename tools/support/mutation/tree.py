@@ -132,7 +132,7 @@ def units_of(root: Path, guest: list[str], host: list[str]) -> list[tuple[str, l
              ('core/user/image/main.cpp', guest)]
     units += [(str(p.relative_to(root)), host) for part in ('core', 'sim/engine', 'sim/machine')
               for p in sorted((root / part).rglob('*.cpp')) if 'core/user/image' not in str(p)]
-    units += [(str(p.relative_to(root)), host) for part in ('core_user', 'core_communication', 'core_loader', 'core_image')
+    units += [(str(p.relative_to(root)), host) for part in ('core_user', 'core_communication', 'core_steps', 'core_loader', 'core_image')
               for p in sorted((root / f'tests/unit/{part}').glob('*_test.cpp'))]
     return units
 
