@@ -13,7 +13,7 @@ template <typename P>
 concept PlatformMmControl = requires(P& p) {
   { p.init() } noexcept -> std::same_as<Expected<void>>;
 };
-/// For a platform that needs nothing.
+/// Does nothing, for a platform that needs nothing.
 struct NoPlatformMmControl {
   Expected<void> init() noexcept { return {}; }
 };

@@ -86,7 +86,7 @@ struct PeSectionHeader {
 };
 static_assert(sizeof(PeSectionHeader) == 40);
 
-/// Of a block of base relocations; entries of 16 bits follow.
+/// The head of a block of base relocations; entries of 16 bits follow.
 struct PeRelocationBlock {
   u32 page = 0;
   u32 bytes = 0;  ///< header included

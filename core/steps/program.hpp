@@ -131,7 +131,7 @@ inline constexpr StepNumber kMsr{"msr", 0xFFFF'FFFF};
 inline constexpr StepNumber kReplyBytes{"reply_bytes"};
 }  // namespace detail
 
-/// In the order of StepOp.
+/// Every operation, in the order of StepOp.
 inline constexpr std::array kStepRows{
     StepRow{StepOp::Communicate,
             "Communicate",

@@ -137,7 +137,7 @@ class Dispatcher {
     return false;
   }
 
-  /// In the order of discovery.
+  /// The drivers stand in the order of discovery.
   template <typename F>
   void for_each_driver(F&& f) noexcept {
     for (Driver& driver : drivers_) {

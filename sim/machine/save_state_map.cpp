@@ -13,11 +13,11 @@ using steps::TrappedForm;
 constexpr u32 kEs = 0, kCs = 1;
 constexpr u32 kRevisionQemu = 0x2'0064, kRevisionAmd = 0x3'0064, kRevisionIntel = 0x3'0004;
 
-/// In the order of NormalCpu::general.
+/// The registers stand in the order of NormalCpu::general.
 constexpr std::array kGeneral{Register::Rax, Register::Rcx, Register::Rdx, Register::Rbx, Register::Rsp, Register::Rbp,
                               Register::Rsi, Register::Rdi, Register::R8,  Register::R9,  Register::R10, Register::R11,
                               Register::R12, Register::R13, Register::R14, Register::R15};
-/// In the order of NormalCpu::segments.
+/// The registers stand in the order of NormalCpu::segments.
 constexpr std::array kSegments{Register::Es, Register::Cs, Register::Ss, Register::Ds, Register::Fs, Register::Gs};
 
 constexpr u64 amd_at(Register name) noexcept { return place(name, Layout::Amd64).offset; }

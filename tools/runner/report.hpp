@@ -41,7 +41,7 @@ struct Outcome {
   std::vector<std::string> steps;
   std::vector<std::string> events;    ///< the whole transcript
   std::vector<std::string> dispatch;  ///< order, and who waits for what
-  // Of the run that failed, else of the last.
+  // What follows is of the run that failed, else of the last.
   std::vector<std::string> boot_events;
   std::vector<ToldStep> story;
   std::vector<Failure> failures;

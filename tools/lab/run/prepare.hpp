@@ -10,7 +10,7 @@
 
 #include "tools/lab/scenario/scenario.hpp"
 
-/// From a scenario to what a machine is started with.
+/// Makes what a machine is started with from a scenario.
 namespace mm::lab {
 
 /// An operating system that QEMU's machine boots behind the steps; its console is the terminal of this process.

@@ -75,7 +75,7 @@ inline constexpr std::array kCheckNames{MM_NAME(supervisor::Check, MessageSize),
                                         MM_NAME(supervisor::Check, HeaderOnce),
                                         MM_NAME(supervisor::Check, Smrr),
                                         MM_NAME(supervisor::Check, NmiResume)};
-/// In the order of steps::CpuRegister.
+/// The names stand in the order of steps::CpuRegister.
 inline constexpr std::array kRegisterNames{std::pair{std::string_view{"rax"}, steps::CpuRegister::Rax},
                                            std::pair{std::string_view{"rcx"}, steps::CpuRegister::Rcx},
                                            std::pair{std::string_view{"rdx"}, steps::CpuRegister::Rdx},

@@ -140,7 +140,7 @@ class Places {
       steps_.push_back({fmt::format("step {}{}", step.number, title), step.events.size()});
     }
   }
-  /// Of the next event.
+  /// Goes on to the next event, and gives the step that it belongs to.
   std::string advance() {
     while (next_ == 0 && at_ < steps_.size()) {
       now_ = steps_[at_].first;
