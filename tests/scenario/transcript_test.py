@@ -39,7 +39,7 @@ class Transcripts(TestCase):
         self.assertRegex(text, r"(?m)Telemetry system call RDMSR refused: ACCESS_DENIED " + at)
 
     def test_every_reason_to_halt_occurs(self):
-        text = (ROOT / "hal/roles/trace.hpp").read_text(encoding="utf-8")
+        text = (ROOT / "hal/roles/reasons.hpp").read_text(encoding="utf-8")
         body = re.search(r"enum class HaltReason[^{]*\{(.*?)\};", text, re.S).group(1)
         reasons = set(re.findall(r"^\s*(\w+) = \d+,", body, re.M))
         self.assertGreater(len(reasons), 5)
