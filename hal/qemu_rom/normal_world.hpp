@@ -5,6 +5,7 @@
 
 #include "core/communication/normal_world.hpp"
 #include "core/steps/cpu_state.hpp"
+#include "core/steps/world.hpp"
 #include "hal/bare/instructions.hpp"
 #include "hal/qemu_rom/border_check.hpp"
 #include "hal/qemu_rom/chipset.hpp"

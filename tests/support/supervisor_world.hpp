@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 
 #include "core/supervisor/supervisor.hpp"

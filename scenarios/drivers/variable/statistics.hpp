@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <span>
+
 #include "scenarios/drivers/variable/message.hpp"
 
 namespace mm::variable {
