@@ -16,10 +16,20 @@ struct [[gnu::packed]] MmiEntryArray {
   u8 offset = 0;
   u8 count = 0;
 };
+/// Code that differs from copy to copy. The first is the operand of the far jump into protected mode.
+struct [[gnu::packed]] MmiEntryStruct {
+  u16 size = 0;
+  u16 offset = 0;  ///< from the start of the binary
+};
+/// The operand of a far jump from 16-bit code.
+struct [[gnu::packed]] FarJumpOperand {
+  u32 offset = 0;
+  u16 selector = 0;
+};
 /// The header, byte-exact.
 struct [[gnu::packed]] MmiEntryHeader {
   u32 version = 0;
-  MmiEntryArray structs;  ///< {u16 size, u16 offset in the binary} of what the entry code writes itself
+  MmiEntryArray structs;  ///< MmiEntryStruct: code that differs from copy to copy
   MmiEntryArray wide;     ///< u64
   MmiEntryArray words;    ///< u32
   MmiEntryArray bytes;    ///< u8
@@ -53,6 +63,8 @@ struct MmiEntryLayout {
   u64 wide = 0;
   u64 words = 0;
   u64 bytes = 0;
+  u64 far_jump = 0;     ///< of its operand; 0: the entry code writes it itself, or there is none
+  FarJumpOperand jump;  ///< as the binary has it: the target at SMBASE 0
 
   static constexpr u64 kMaxBytes = 0x7000;  ///< from SMBASE+0x8000 to the page of PSD and save state
 
@@ -78,10 +90,25 @@ struct MmiEntryLayout {
     if (header.version != kMmiEntryVersion || !fit) {
       return std::unexpected(LoadProblem::MmiEntryTrailer);
     }
-    return MmiEntryLayout{at, at + header.wide.offset, at + header.words.offset, at + header.bytes.offset};
+    MmiEntryLayout out{at, at + header.wide.offset, at + header.words.offset, at + header.bytes.offset, 0, {}};
+    out.find_far_jump(binary, header.structs, size);
+    return out;
   }
 
  private:
+  /// In the field the entry code writes its far jump at each MMI, and the binary has zeros there: such a one stays as
+  /// it is. One whose operand is filled leads to its target at SMBASE 0, and needs SMBASE added once.
+  void find_far_jump(image::Bytes binary, MmiEntryArray structs, u64 trailer) noexcept {
+    if (!holds(structs, std::array<MmiEntryStruct, 1>{}, trailer)) {
+      return;
+    }
+    auto const first = image::load_object<MmiEntryStruct>(binary, header + structs.offset).value_or(MmiEntryStruct{});
+    if (first.size != sizeof(FarJumpOperand) || u64{first.offset} + first.size > header) {
+      return;
+    }
+    jump = image::load_object<FarJumpOperand>(binary, first.offset).value_or(FarJumpOperand{});
+    far_jump = jump.selector != 0 && jump.offset != 0 ? first.offset : 0;
+  }
   /// Whether the array has the elements of `least` or more, behind the header and within the trailer.
   template <typename T, std::size_t N>
   static constexpr bool holds(MmiEntryArray array, std::array<T, N> const& least, u64 trailer) noexcept {
@@ -90,12 +117,16 @@ struct MmiEntryLayout {
   }
 };
 
-/// Fills the fix-ups of the copy at `entry`.
+/// Fills the fix-ups of the copy at `entry`, and relocates its far jump to the SMBASE among them.
 template <hal::PhysMemory Mem>
 void write_fix_ups(Mem& memory, u64 entry, MmiEntryLayout const& layout, MmiEntryFixUps const& values) noexcept {
   hal::write_object(memory, PhysAddr{entry + layout.wide}, values.wide);
   hal::write_object(memory, PhysAddr{entry + layout.words}, values.words);
   hal::write_object(memory, PhysAddr{entry + layout.bytes}, values.bytes);
+  if (layout.far_jump != 0) {
+    u32 const target = layout.jump.offset + values.words[MmiEntryFixUps::kSmbase];
+    hal::write_object(memory, PhysAddr{entry + layout.far_jump}, FarJumpOperand{target, layout.jump.selector});
+  }
 }
 
 }  // namespace mm::loader

@@ -28,8 +28,10 @@ mmi_start:
   mov edi, [cs:fixup32.smbase]
   mov ebx, [cs:fixup32.gdtr]
   o32 lgdt [dword ebx]
-  ; The far jump is written in the first MMI only, the offset last: a write to code that runs costs a serialisation (and
-  ; an emulator its translation) each time. Nobody else writes this copy: it is this CPU's, and read-only once MM runs.
+  ; A write to code that runs costs a serialisation (and an emulator its translation), so who places this copy relocates
+  ; the far jump: FixUpStruct names its operand, which holds the target for SMBASE 0. A loader that fills nothing but the
+  ; other three arrays finds it written here in the first MMI, the offset last: half a jump is never taken for a whole
+  ; one. Nobody else writes this copy: it is this CPU's, and read-only once MM runs.
   lea eax, [edi + protected_mode]
   cmp [cs:far_jump.offset], eax
   je .jump_is_written
@@ -43,9 +45,9 @@ mmi_start:
   db 0x66, 0xEA                 ; jmp far ptr16:32
 far_jump:
 .offset:
-  dd 0
+  dd protected_mode
 .selector:
-  dw 0
+  dw SEL_CODE32
 
 ; ---- 32-bit, paging off: what must be written in read-only pages is written here ------------------------------------
 bits 32

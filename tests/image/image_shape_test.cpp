@@ -137,6 +137,9 @@ TEST(MmiEntry, EndsWithAVersion5Trailer) {
   EXPECT_EQ(get<u16>(file, header + 22), 6u) << "bytes of the far jump's operand";
   std::size_t const jump = get<u16>(file, header + 24);
   EXPECT_EQ(get<u8>(file, jump - 1), 0xEAu) << "the fix-up follows the opcode of a far jump";
+  constexpr u32 kMovAxData32 = 0x0020B866;
+  EXPECT_EQ(get<u32>(file, get<u32>(file, jump) - 0x8000), kMovAxData32) << "it leads to the 32-bit code of SMBASE 0";
+  EXPECT_EQ(get<u16>(file, jump + 4), 8u);
 }
 
 TEST(Rom, IsOneFlashOf256KiBWithAResetJump) {

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The release core on QEMU, a thread of the host for each CPU, and machines that end otherwise than by their steps."""
+"""The release core on QEMU, a thread of the host for each CPU, entry code that another
+loader placed, and machines that end otherwise than by their steps."""
 
 import json
 import os
 import stat
+import struct
 import subprocess
 
 import support
-from support import BAD_INPUT, FAILED, IMAGES, MMSIM, PASSED, run
+from support import BAD_INPUT, FAILED, IMAGES, MMSIM, PASSED, SMOKE, run
 
 SKIPPED = 77
+TRAILER_BYTES = 134  # of MmiEntry.bin
 
 
 def results(*arguments, environment=None):
@@ -17,6 +20,36 @@ def results(*arguments, environment=None):
     done = subprocess.run([MMSIM, "run", *map(str, arguments), "--json"], capture_output=True, text=True, timeout=600, check=False,
                           env=environment)
     return done.returncode, json.loads(done.stdout)["results"]
+
+
+class ForeignLoader(support.TestCase):
+    """MmiEntry.bin behind a loader that knows less than ours: what it does not write, the first MMI does."""
+
+    def rom_with(self, operand):
+        """The images, with `operand` in the far jump of the entry code that the ROM copies."""
+        entry = (IMAGES / "MmiEntry.bin").read_bytes()
+        size, jump = struct.unpack_from("<HH", entry, len(entry) - TRAILER_BYTES + 22)
+        self.assertEqual(size, len(operand))
+        rom = (IMAGES / "mm-q35.rom").read_bytes()
+        self.assertEqual(rom.count(entry), 1)
+        for image in IMAGES.iterdir():
+            (self.folder / image.name).symlink_to(image.resolve())
+        (self.folder / "mm-q35.rom").unlink()
+        self.write("mm-q35.rom", rom.replace(entry, entry[:jump] + operand + entry[jump + size:]))
+
+    def serves_messages(self):
+        os.environ["MM_IMAGES"] = str(self.folder)
+        self.addCleanup(os.environ.update, {"MM_IMAGES": str(IMAGES)})
+        code, text = run("--target=qemu", SMOKE / "hello.toml", SMOKE / "four_cpus.toml")
+        self.assertEqual(code, PASSED, text)
+
+    def test_that_leaves_the_jump_to_the_entry_code(self):
+        self.rom_with(bytes(6))
+        self.serves_messages()
+
+    def test_whose_jump_leads_elsewhere(self):
+        self.rom_with(struct.pack("<IH", 0x8123, 0x08))
+        self.serves_messages()
 
 
 class Release(support.TestCase):

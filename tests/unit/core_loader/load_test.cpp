@@ -192,6 +192,39 @@ TEST_F(GoodLoad, TilesHoldTheFixedUpEntryCode) {
   }
 }
 
+// The entry code would write the jump itself in the first MMI; who finds it written does not write code.
+TEST_F(LoadTest, RelocatesTheFarJumpOfTheEntryCode) {
+  constexpr u64 kOperand = 0x20;
+  auto const jump_of = [this](u32 cpu, FarJumpOperand const& operand, MmiEntryStruct const& named) {
+    test::put(entry, kOperand, operand);
+    test::put(entry, 0x60 + 22, named);
+    auto const r = run();
+    return r ? memory.get<FarJumpOperand>(r->smbase[cpu] + kEntryOffset + kOperand) : FarJumpOperand{};
+  };
+  constexpr MmiEntryStruct kNamed{6, kOperand};
+  constexpr FarJumpOperand kOurs{0x8042, 8};
+  for (u32 i = 0; i < 3; ++i) {
+    auto const jump = jump_of(i, kOurs, kNamed);
+    EXPECT_EQ(jump.offset, kBase + i * 0x10000 + 0x8042);
+    EXPECT_EQ(jump.selector, 8);
+  }
+  EXPECT_EQ(jump_of(1, {0, 0}, kNamed).offset, 0u) << "the field's entry code writes it itself";
+  EXPECT_EQ(jump_of(1, {0x8042, 0}, kNamed).offset, 0x8042u) << "no far jump";
+  EXPECT_EQ(jump_of(1, kOurs, {4, kOperand}).offset, 0x8042u) << "no far jump";
+  EXPECT_EQ(jump_of(1, kOurs, {0, 0}).offset, 0x8042u) << "nothing is named";
+  // The last place in front of the trailer, and the first that is not.
+  test::put(entry, 0x60 - 6, kOurs);
+  EXPECT_EQ(jump_of(1, {0, 0}, {6, 0x60 - 6}).offset, 0u);
+  auto const r = run();
+  ASSERT_TRUE(r);
+  EXPECT_EQ(memory.get<u32>(r->smbase[1] + kEntryOffset + 0x60 - 6), kBase + 0x10000 + 0x8042);
+  EXPECT_EQ(jump_of(1, {0, 0}, {6, 0x60 - 5}).offset, 0u);
+  test::put(entry, 0x60 - 5, FarJumpOperand{0x8042, 0x0508});  // its last byte is that of the trailer's version 5
+  auto const beyond = run();
+  ASSERT_TRUE(beyond);
+  EXPECT_EQ(memory.get<u32>(beyond->smbase[1] + kEntryOffset + 0x60 - 5), 0x8042u);
+}
+
 TEST_F(GoodLoad, GdtTssAndIdtDescriptor) {
   EXPECT_EQ(memory.get<u16>(r.idt_descriptor), 0xFFF);
   EXPECT_EQ(memory.get<u64>(r.idt_descriptor + 2), r.idt);
