@@ -35,6 +35,14 @@ class Here {
       machine_.trace(hal::pack(event, index, slot.mmis));
     }
   }
+  /// Whether somebody reads the notes of ring 3: on a machine that is traced, unless it says otherwise.
+  bool hears_notes() const noexcept {
+    if constexpr (requires { machine_.hears_notes(); }) {
+      return machine_.hears_notes();
+    } else {
+      return M::kTraced;
+    }
+  }
   /// Stops every CPU for ever. Returns on a fake machine only; stopped() is true then.
   void halt(hal::HaltReason why, u64 first = 0, u64 second = 0, u64 third = 0) const noexcept {
     emit(hal::event::Halt{why, first, second, third});

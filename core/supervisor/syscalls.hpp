@@ -112,7 +112,7 @@ class SystemCalls {
   }
   SyscallResult on(Here<M> const& here, abi::call::TraceNote const& call) noexcept {
     here.emit(hal::event::UserNote{call.note, call.first, call.second});
-    return answer(M::kTraced ? Status::Success : Status::Unsupported);
+    return answer(here.hears_notes() ? Status::Success : Status::Unsupported);
   }
 
   static constexpr u64 kPointerBytes = 8;  ///< of ring 3 that a code or data pointer must own

@@ -65,12 +65,13 @@ void Engine::Impl::load_segments() noexcept {
 }
 
 /// The engine never delivers, so it would count the next fault as a double one: mark the contexts.saved state as
-/// fault-free.
+/// fault-free. `context` was taken under the tables that are in use, so CR3 is not written: that would throw the TLB
+/// away at each return of ring 3, and half of an MMI went into filling it again. Its entries stay true, because whoever
+/// edits the tables calls flush_tlb(). Where another CR3 was in use (denied, out of ring 3) it is written.
 void Engine::Impl::forget_exception(uc_context* context) noexcept {
   int const none = -1;
   std::memcpy(reinterpret_cast<std::byte*>(context) + calibration().old_exception, &none, sizeof(none));
   uc_context_restore(uc, context);
-  uc_reg_write(uc, UC_X86_REG_CR3, &cr3);
 }
 
 EngineExit Engine::Impl::invalid_opcode(hal::UserContext& user) noexcept {
@@ -268,10 +269,8 @@ void Engine::save_state() noexcept {
 void Engine::restore_state() noexcept {
   impl_->blocks.previous = 0;
   if (impl_->ran) {
-    uc_context_restore(impl_->uc, impl_->contexts.saved);
-    uc_reg_write(impl_->uc, UC_X86_REG_CR3, &impl_->cr3);
+    uc_context_restore(impl_->uc, impl_->contexts.saved);  // taken under the same CR3: the TLB stays
     impl_->ran = false;
-    impl_->tlb_in_use = true;
   }
 }
 u64 Engine::blocks() const noexcept { return impl_->blocks.count; }

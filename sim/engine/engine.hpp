@@ -57,13 +57,13 @@ class Engine {
   /// Points the CPU at its GDT page (GDT limit 0x7F, TSS behind it). The engine sees a private copy of this page in
   /// which the call gate leads to code that is not present, so that a far call through it is an exit.
   std::expected<void, std::string> set_gdt(PhysAddr page);
-  /// Page tables to use; also flushes the TLB.
+  /// Page tables to use; also flushes the TLB, and what save_state() remembered is under them now.
   void set_cr3(u64 cr3) noexcept;
   /// Starts a new entry of ring 3 (a demotion, not the way back from a system call): the block budget is full again.
   void begin_entry() noexcept;
   /// Runs ring 3 from `user` and brings `user` up to date.
   EngineExit run(hal::UserContext& user) noexcept;
-  /// After every edit of the page tables by the host.
+  /// After every edit of the page tables by the host, dirty bits included: translations last until then, whatever runs.
   void flush_tlb() noexcept;
   /// After the host changed code that ring 3 may have run. Also scans executable user pages for encodings that the
   /// engine cannot translate and hides them.

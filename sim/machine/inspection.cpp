@@ -47,7 +47,10 @@ std::vector<PageInfo> Simulator::page_map() const {
 }
 
 void Simulator::peek(PhysAddr at, std::span<std::byte> out) const noexcept { impl_->machine.ram().read(at, out); }
-void Simulator::poke(PhysAddr at, std::span<std::byte const> in) noexcept { impl_->machine.ram().write(at, in); }
+void Simulator::poke(PhysAddr at, std::span<std::byte const> in) noexcept {
+  impl_->machine.ram().write(at, in);
+  impl_->machine.flush_all();  // it may be a table
+}
 std::span<u64 const> Simulator::changed_pages() const noexcept { return impl_->machine.ram().dirty_pages(); }
 u64 Simulator::protected_writes() const noexcept { return impl_->machine.protected_writes(); }
 u64 Simulator::user_blocks() const noexcept { return impl_->machine.user_blocks(); }

@@ -45,8 +45,8 @@ struct MachineConfig {
   u64 seed = 1;                        ///< of the scheduler: same seed, same run
   u64 user_budget_blocks = 5'000'000;  ///< basic blocks of ring 3 per entry before UserExitKind::Budget
   u32 defects = 0;                     ///< supervisor::Check bits: checks that are removed, for tests of the scenarios
-  bool record_trace = true;            ///< false: trace() drops events (benchmarks, fuzzing)
-  std::size_t most_events = 1u << 18;  ///< that the trace keeps; a halt is always kept
+  bool record_trace = true;  ///< false: trace() drops events (benchmarks, fuzzing), and one CPU makes no notes
+  std::size_t most_events = 1u << 18;        ///< that the trace keeps; a halt is always kept
   std::size_t most_frame_bytes = 80u << 20;  ///< that frames() keeps
   std::span<std::byte const> mmi_entry;      ///< MmiEntry.bin
   /// Optional edge counters of ring 3 for a fuzzer, incremented per executed block; power-of-two size.

@@ -123,8 +123,6 @@ void SimCpu::yield() noexcept {
   }
 }
 
-void SimCpu::pause() noexcept { yield(); }
-
 void SimCpu::hlt() noexcept {
   if (index_ == 0) {
     machine_.state_.in_hlt = true;
@@ -265,7 +263,6 @@ void SimCpu::zero(PhysAddr at, u64 bytes) noexcept {
 Expected<u64> SimCpu::read_msr(u32 msr) noexcept {
   return msr == arch::kMsrTsc ? machine_.state_.time_ns : state_.msrs.read(msr, CpuWorld::Mm);
 }
-Expected<void> SimCpu::write_msr(u32 msr, u64 value) noexcept { return state_.msrs.write(msr, value, CpuWorld::Mm); }
 Expected<u64> SimCpu::normal_read_msr(u32 msr) noexcept {
   return msr == arch::kMsrTsc ? machine_.state_.time_ns : state_.msrs.read(msr, CpuWorld::Normal);
 }
@@ -287,8 +284,8 @@ void SimCpu::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
 hal::UserExit SimCpu::run_user(hal::UserContext& user) noexcept {
   yield();
   if (flushed_at_ != machine_.table_edits_) {
-    machine_.seen_.stale.push_back("CPU " + std::to_string(index_) +
-                                   " enters ring 3 and has not flushed its TLB since the " + "tables were last edited");
+    machine_.seen_.stale.push_back("CPU " + std::to_string(index_) + " enters ring 3 and has not flushed " +
+                                   "its TLB since the tables were last edited");
     flushed_at_ = machine_.table_edits_;
   }
   engine_->set_sysenter_cs(state_.msrs.value(arch::kMsrSysenterCs));
@@ -308,8 +305,7 @@ hal::UserExit SimCpu::run_user(hal::UserContext& user) noexcept {
       case EngineStop::Budget:
         return {.kind = hal::UserExitKind::Budget};
       case EngineStop::Fault:
-        return {
-            .kind = hal::UserExitKind::Fault, .vector = exit.vector, .error_code = exit.error_code, .cr2 = exit.cr2};
+        return {hal::UserExitKind::Fault, exit.vector, exit.error_code, exit.cr2};
       case EngineStop::Ring0:
         machine_.reached_ring0(index_, user.rip);
         break;
@@ -362,7 +358,11 @@ bool SimCpu::takes_mmi() noexcept {
 void SimCpu::enter_mm(IoInstruction const* io) noexcept {
   state_.msrs.count_smi();
   io_restart_ = false;
-  flushed_at_ = machine_.table_edits_;  // the entry code loads CR3
+  // The entry code loads CR3, which empties the TLB. It stays when nobody can have edited a table: ring 0 does so in
+  // windows that are counted, ring 3 where the protection of pages is a planted defect.
+  if (flushed_at_ != machine_.table_edits_ || machine_.defect(supervisor::Check::PageAttributes)) {
+    flush_tlb();
+  }
   if (std::byte* const area = save_state(); area != nullptr) {
     u64 const at = u64{state_.normal.smbase} + arch::save_state::kOffset;
     machine_.ram_.mark(at);

@@ -27,7 +27,7 @@ class SimCpu {
   void copy(PhysAddr to, PhysAddr from, u64 bytes) noexcept;
   void zero(PhysAddr at, u64 bytes) noexcept;
   Expected<u64> read_msr(u32 msr) noexcept;
-  Expected<void> write_msr(u32 msr, u64 value) noexcept;
+  Expected<void> write_msr(u32 msr, u64 value) noexcept { return state_.msrs.write(msr, value, CpuWorld::Mm); }
   Expected<u64> normal_read_msr(u32 msr) noexcept;               ///< as read_msr(), outside MM
   Expected<void> normal_write_msr(u32 msr, u64 value) noexcept;  ///< as write_msr(), outside MM
   u32 port_in(u16 port, abi::IoWidth width) noexcept;
@@ -38,7 +38,7 @@ class SimCpu {
   void hlt() noexcept;
   void wbinvd() noexcept {}
   void speculation_barrier() noexcept {}
-  void pause() noexcept;
+  void pause() noexcept { yield(); }
   /// CPUs take turns, and only where they pause.
   u32 load_shared(u32 const& word) noexcept { return word; }
   void store_shared(u32& word, u32 value) noexcept { word = value; }

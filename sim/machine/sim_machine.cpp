@@ -228,7 +228,7 @@ void SimMachine::reset() {
   for (auto& cpu : cpus_) {
     cpu->go_back(was_halted, changes.code);
   }
-  if (changes.pages) {
+  if (changes.tables) {
     flush_all();
   }
 }

@@ -52,6 +52,9 @@ class SimMachine {
 
   // hal::Machine
   void trace(hal::TraceEvent const& event) noexcept;
+  /// Whether notes of ring 3 are worth a system call each. With several CPUs they are made though nobody reads them: a
+  /// system call is a scheduling point, and a run must be the same with and without a trace.
+  bool hears_notes() const noexcept { return config_.record_trace || cpus_.size() > 1; }
   Range mmram() noexcept { return devices_.smram_locked() && devices_.tseg_closed() ? devices_.tseg() : Range{}; }
   u64 own_code() noexcept { return placement_.supervisor_entry; }
   void halt(hal::HaltReason why) noexcept;
@@ -61,6 +64,8 @@ class SimMachine {
   bool defect(supervisor::Check check) const noexcept { return (config_.defects & supervisor::bit_of(check)) != 0; }
   /// The defect of Check::PageAttributes: makes every present page of MMRAM a user page.
   void open_pages() noexcept;
+  /// No CPU keeps a translation: after an edit of the page tables, whoever made it.
+  void flush_all() noexcept;
 
   /// Delivers an MMI to the CPUs of the mask, bit = index, and returns when all CPUs have left MM or the machine
   /// halted. When the boot processor leaves by RSM in ring 3 it returns at once: the others stay in MM until the next
@@ -125,7 +130,6 @@ class SimMachine {
   void run_one(u32 index) noexcept;
   void abandon() noexcept;
   void reached_ring0(u32 cpu, u64 rip) noexcept;
-  void flush_all() noexcept;
   SaveStateFormat save_state_format() const noexcept {
     return {config_.save_state, config_.profile == Profile::Reference};
   }

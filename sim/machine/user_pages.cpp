@@ -85,25 +85,34 @@ void UserPages::snapshot(u64 cr3) {
   ram_.snapshot(more);
 }
 
-UserPages::Changes UserPages::restore(u64 cr3) {
-  Changes changes;
-  for (u64 page : ram_.dirty_pages()) {
-    changes.pages = changes.pages || noted_.tables[page] != 0;
-    changes.code = changes.code || noted_.code[page] != 0;
-  }
-  now_.clear();
-  if (changes.pages) {
-    changes.code = survey(cr3, now_, nullptr) != code_map_ || changes.code;
-  }
+/// How many pages it brought back.
+u32 UserPages::restore_written() noexcept {
+  u32 pages = 0;
   for (auto const* list : {&now_, &pages_}) {
     for (Page const& p : *list) {
       if (maybe_written(p)) {
         ram_.restore_page(p.page >> kPageShift);
-        changes.pages = true;
+        ++pages;
       }
     }
   }
-  clear_dirty_bits();
+  return pages;
+}
+
+UserPages::Changes UserPages::restore(u64 cr3) {
+  Changes changes;
+  for (u64 page : ram_.dirty_pages()) {
+    changes.tables = changes.tables || noted_.tables[page] != 0;
+    changes.code = changes.code || noted_.code[page] != 0;
+  }
+  now_.clear();
+  if (changes.tables) {
+    changes.code = survey(cr3, now_, nullptr) != code_map_ || changes.code;
+  }
+  changes.tables = restore_written() > kMostDirty || changes.tables;
+  if (changes.tables) {
+    clear_dirty_bits();
+  }
   ram_.restore_dirty();
   return changes;
 }

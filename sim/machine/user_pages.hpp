@@ -19,11 +19,14 @@ class UserPages {
   void snapshot(u64 cr3);
   /// What a restore() found.
   struct Changes {
-    bool pages = false;  ///< tables, or pages of ring 3: a TLB may be stale
-    bool code = false;   ///< what ring 3 may execute, or where
+    bool tables = false;  ///< or their dirty bits: a TLB may be stale
+    bool code = false;    ///< what ring 3 may execute, or where
   };
-  /// Brings RAM back to the snapshot.
+  /// Brings RAM back to the snapshot. Entries that are dirty stay so, and their pages are brought back each time, until
+  /// there are more than kMostDirty: a translation in a TLB writes without telling, so clearing a dirty bit costs a
+  /// flush.
   Changes restore(u64 cr3);
+  static constexpr u32 kMostDirty = 24;
   /// An entry of a page table in RAM; where there is no memory, one that is not present.
   u64 table_entry(u64 at) const noexcept;
 
@@ -40,6 +43,7 @@ class UserPages {
   /// `note` also notes tables and code.
   u64 survey(u64 cr3, std::vector<Page>& out, Noted* note) const;
   bool maybe_written(Page const& page) const noexcept;
+  u32 restore_written() noexcept;
   void clear_dirty_bits() noexcept;
 
   Ram& ram_;

@@ -54,11 +54,13 @@ struct Reply {
 /// The real supervisor and user core in the simulator.
 struct Booted {
   /// `machine` is the text of a [machine] table.
-  explicit Booted(std::vector<std::string> const& drivers, std::string const& machine = "cpus = 2\n") {
+  explicit Booted(std::vector<std::string> const& drivers, std::string const& machine = "cpus = 2\n",
+                  bool record = true) {
     auto const p = prepared(image_list(drivers) + "[machine]\n" + machine);
     MachineConfig config;
     config.boot = p.scenario.boot;
     config.mmi_entry = p.mmi_entry;
+    config.record_trace = record;
     sim = must(Simulator::create(config));
     if (auto done = sim->boot(p.fv); !done) {
       throw std::runtime_error(done.error());

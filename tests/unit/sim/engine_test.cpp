@@ -147,6 +147,28 @@ TEST(Engine, ChangedPageRightsHoldAfterFlush) {
   EXPECT_EQ(exit.error_code, 7u);
 }
 
+// Neither end of an entry takes the TLB away; where another CR3 was in use, it is empty.
+TEST(Engine, TranslationsLastUntilTheyAreFlushed) {
+  G guest;
+  guest.code({0x88, 0x08, 0x41, 0x57, 0xFF, 0x1C, 0x24});  // mov [rax], cl; push r15; call far [rsp]
+  guest.code({0xE4, 0x80}, G::kCode + 0x800);              // in al, 80h
+  auto engine = make(guest);
+  auto const store = [&] {
+    auto user = G::context();
+    user.rax = G::kData;
+    user.r15 = u64{0x63} << 32;
+    return engine->run(user).stop;
+  };
+  EXPECT_EQ(store(), EngineStop::Return);
+  guest.map(G::kData, memory::kUserReadOnly);
+  EXPECT_EQ(store(), EngineStop::Return) << "the TLB went at the return of ring 3";
+  auto user = G::context();
+  user.rip = G::kCode + 0x800;
+  EXPECT_EQ(engine->run(user).vector, 13u);
+  EXPECT_EQ(store(), EngineStop::Fault)
+      << "a denied instruction leaves the TLB of the tables that took everything away";
+}
+
 TEST(Engine, RdtscIsVirtual) {
   u64 const time = 0x1'0000'0007;
   G guest;

@@ -222,6 +222,68 @@ TEST(SimMachine, ResetBringsBackHostAndRingThreeWritesAndRevives) {
   EXPECT_EQ(w.get(kData), kData);
 }
 
+/// mov [rax], rax; syscall
+constexpr auto kStoreRax = {0x48, 0x89, 0x00, 0x0F, 0x05};
+
+/// Ring 3 stores at `at`: how that ended.
+hal::UserExitKind store_at(SimMachine::Cpu& cpu, u64 at) {
+  auto user = at_code();
+  user.rax = at;
+  cpu.clean_user_state();
+  return cpu.run_user(user).kind;
+}
+
+// A translation that stays over a reset writes without setting the dirty bit again.
+TEST(SimMachine, EveryResetBringsBackWhatRingThreeWroteThroughTranslationsThatStayed) {
+  constexpr u64 kPages = UserPages::kMostDirty + 8;
+  constexpr u64 kFirst = 0x100000;
+  World w(1);
+  put_code(w, kStoreRax);
+  for (u64 page = 0; page < kPages; ++page) {
+    w.map(kFirst + page * kPageSize, memory::kUserData);
+  }
+  u64 pages = 0;
+  w.body = [&pages](SimMachine::Cpu& cpu) {
+    for (u64 page = 0; page < pages; ++page) {
+      EXPECT_EQ(store_at(cpu, kFirst + page * kPageSize), hal::UserExitKind::Syscall);
+    }
+  };
+  w.machine.snapshot();
+  for (u64 const count : {u64{1}, u64{1}, u64{3}, kPages, u64{2}, kPages, kPages}) {
+    pages = count;
+    w.machine.deliver(1);
+    for (u64 page = 0; page < kPages; ++page) {
+      u64 const at = kFirst + page * kPageSize;
+      EXPECT_EQ(w.get(at), page < count ? at : 0u);
+    }
+    w.machine.reset();
+    for (u64 page = 0; page < kPages; ++page) {
+      EXPECT_EQ(w.get(kFirst + page * kPageSize), 0u) << page << " of " << count;
+    }
+  }
+}
+
+// The entry code loads CR3: no translation is older than the MMI when the tables were edited.
+TEST(SimMachine, TranslationsDoNotOutliveAnEditOfTheTablesIntoTheNextMmi) {
+  constexpr u64 kOther = 0x30000;
+  World w(1);
+  put_code(w, kStoreRax);
+  w.map(kTables + 0x3000, memory::kSupervisorReadOnly);
+  u64 target = kOther;
+  w.body = [&target](SimMachine::Cpu& cpu) {
+    EXPECT_EQ(store_at(cpu, kData), hal::UserExitKind::Syscall);
+    hal::WriteWindow window(cpu);  // and no flush behind it
+    hal::write_object(cpu, PhysAddr{kTables + 0x3000 + (kData >> 12) * 8},
+                      memory::leaf_entry(target, memory::kUserData));
+  };
+  w.machine.deliver(1);
+  EXPECT_EQ(w.get(kData), kData);
+  EXPECT_EQ(w.get(kOther), 0u);
+  target = kData;
+  w.machine.deliver(1);
+  EXPECT_EQ(w.get(kOther), kData);
+}
+
 TEST(SimMachine, RsmInRingThreeReturnsToTheNormalWorldAtOnce) {
   World w(2);
   w.machine.ram().at(kCode)[0] = std::byte{0x0F};

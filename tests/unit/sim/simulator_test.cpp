@@ -34,6 +34,19 @@ TEST(Simulator, HundredResetsGiveTheSameRepliesAndTrace) {
   }
 }
 
+TEST(Simulator, NotesThatNobodyReadsAreMadeOnlyWhereTheyAreSchedulingPoints) {
+  auto const blocks = [](char const* machine, bool record) {
+    Booted b({"Hello"}, machine, record);
+    b.dispatch();
+    u64 const before = b.sim->user_blocks();
+    EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
+    EXPECT_EQ(b.sim->trace().empty(), !record);
+    return b.sim->user_blocks() - before;
+  };
+  EXPECT_LT(blocks("cpus = 1", false), blocks("cpus = 1", true));
+  EXPECT_EQ(blocks("cpus = 2", false), blocks("cpus = 2", true)) << "the same run, with and without a trace";
+}
+
 TEST(Simulator, ResetUndoesPageTableChanges) {
   Booted b({"Hello", "Attacker"});
   b.dispatch();
