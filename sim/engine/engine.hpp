@@ -54,8 +54,9 @@ class Engine {
   Engine(Engine const&) = delete;
   Engine& operator=(Engine const&) = delete;
 
-  /// Points the CPU at its GDT page (GDT limit 0x7F, TSS behind it). The engine sees a private copy of this page in
-  /// which the call gate leads to code that is not present, so that a far call through it is an exit.
+  /// Before the first run: points the CPU at its GDT page (GDT limit 0x7F, TSS behind it). The engine sees a private
+  /// copy of this page in which the call gate leads to code that is not present, so that a far call through it is an
+  /// exit.
   std::expected<void, std::string> set_gdt(PhysAddr page);
   /// Page tables to use; also flushes the TLB, and what save_state() remembered is under them now.
   void set_cr3(u64 cr3) noexcept;

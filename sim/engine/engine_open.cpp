@@ -38,6 +38,20 @@ void write_gdt(std::byte* page) {
 uint64_t on_hole_read(uc_engine*, uint64_t, unsigned, void*) { return 0; }
 void on_hole_write(uc_engine*, uint64_t, unsigned, uint64_t, void*) {}
 
+/// RAM, with a copy in the place of one page. Not before that page is known: to take it out of one piece of RAM costs
+/// Unicorn as much as the rest of making a machine, because it gives up what it knows of each page of the piece.
+std::expected<void, std::string> map_ram(uc_engine* uc, std::span<std::byte> ram, u64 page, std::byte* copy) {
+  u64 const behind = page + kPageSize;
+  if (page != 0) {
+    MM_UC("map RAM", uc_mem_map_ptr(uc, 0, page, UC_PROT_ALL, ram.data()));
+  }
+  MM_UC("overlay", uc_mem_map_ptr(uc, page, kPageSize, UC_PROT_ALL, copy));
+  if (behind != ram.size()) {
+    MM_UC("map RAM", uc_mem_map_ptr(uc, behind, ram.size() - behind, UC_PROT_ALL, ram.data() + behind));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::expected<void, std::string> Engine::Impl::open() {
@@ -49,7 +63,6 @@ std::expected<void, std::string> Engine::Impl::open() {
   MM_UC("code buffer", uc_ctl_set_tcg_buffer_size(uc, kCodeBufferBytes));
   private_memory = static_cast<std::byte*>(std::aligned_alloc(kPageSize, kPrivatePages * kPageSize));
   std::memset(private_memory, 0, kPrivatePages * kPageSize);
-  MM_UC("map RAM", uc_mem_map_ptr(uc, 0, config.ram.size(), UC_PROT_ALL, config.ram.data()));
   MM_UC("map the private pages",
         uc_mem_map_ptr(uc, kPrivateBase, kPrivatePages * kPageSize, UC_PROT_ALL, private_memory));
   MM_UC("context", uc_context_alloc(uc, &contexts.scratch));
@@ -115,7 +128,7 @@ std::expected<void, std::string> Engine::Impl::leave_private_pages() {
   return {};
 }
 
-/// Lets the engine see a private copy of one physical page of RAM.
+/// Lets the engine see a private copy of one physical page of RAM. The first one, the GDT page, brings RAM with it.
 std::expected<void, std::string> Engine::Impl::overlay(u64 page, std::byte*& copy) {
   if (auto const known = std::ranges::find(overlays, page, &Overlay::page); known != overlays.end()) {
     copy = known->copy;
@@ -124,9 +137,12 @@ std::expected<void, std::string> Engine::Impl::overlay(u64 page, std::byte*& cop
   }
   copy = static_cast<std::byte*>(std::aligned_alloc(kPageSize, kPageSize));
   std::memcpy(copy, config.ram.data() + page, kPageSize);
+  overlays.push_back({page, copy});
+  if (overlays.size() == 1) {
+    return map_ram(uc, config.ram, page, copy);
+  }
   MM_UC("unmap", uc_mem_unmap(uc, page, kPageSize));
   MM_UC("overlay", uc_mem_map_ptr(uc, page, kPageSize, UC_PROT_ALL, copy));
-  overlays.push_back({page, copy});
   return {};
 }
 
