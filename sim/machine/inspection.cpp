@@ -16,6 +16,10 @@ std::vector<DoubleFetch> const& Simulator::double_fetches() const noexcept {
   return impl_->machine.fetch_log().found();
 }
 std::vector<Frame> const& Simulator::frames() const noexcept { return impl_->said.frames; }
+void Simulator::clear_frames() noexcept {
+  impl_->said.frames.clear();
+  impl_->said.bytes = 0;
+}
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
 std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
 std::vector<std::string> const& Simulator::ring0_reached() const noexcept { return impl_->machine.ring0_reached(); }

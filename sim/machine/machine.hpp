@@ -123,6 +123,7 @@ class Simulator {
   static constexpr std::size_t kMaxDoubleFetches = 64;
   std::vector<Frame> const& frames() const noexcept;
   u64 dropped_frame_bytes() const noexcept;  ///< that frames() has no room for
+  void clear_frames() noexcept;              ///< and the room that they took; what was dropped stays counted
   /// Bytes written to the 16550 at 0x3F8.
   std::string const& serial_output() const noexcept;
   std::optional<hal::HaltReason> halted() const noexcept;

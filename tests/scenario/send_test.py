@@ -149,11 +149,45 @@ class Depex(Send):
 
 
 class Messages(Send):
-    def test_more_than_the_platform_takes(self):
-        line = json.dumps({"to": HELLO, "data_hex": "00" * 0xFF00}) + "\n"
-        code, _, errors = send("--image", IMAGES / "Hello.efi", "--messages", self.write("m.jsonl", line * 65))
-        self.assertEqual(code, BAD_INPUT)
-        self.assertRegex(errors, r"the steps need \d+ bytes, the platform has 4194304: split them")
+    def many(self, lines, *options):
+        """Exit code, standard output and standard error of `lines` sent to Hello and Attacker."""
+        return send("--image", IMAGES / "Hello.efi", "--image", IMAGES / "Attacker.efi", "--messages",
+                    self.write("m.jsonl", "".join(json.dumps(line) + "\n" for line in lines)), *options)
+
+    def test_more_than_the_platform_takes_at_once(self):
+        large = [{"to": HELLO, "data_hex": "61" * 0xFF00}] * 65
+        for target in ["--target=qemu"], ["-v"]:
+            code, _, errors = self.many(large, *target)
+            self.assertEqual(code, BAD_INPUT)
+            self.assertRegex(errors, r"the steps need \d+ bytes, the platform has 4194304: split them")
+        code, out, errors = self.many(large)
+        self.assertEqual(code, PASSED, errors)
+        self.assertEqual([json.loads(line)["data_hex"] for line in out.splitlines()], ["41" * 0xFF00] * 65)
+
+    def test_more_than_a_program_has_steps(self):
+        count = 70_000
+        code, out, errors = self.many({"to": HELLO, "data_hex": f"{i:06d}".encode().hex()} for i in range(count))
+        self.assertEqual(code, PASSED, errors)
+        replies = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([bytes.fromhex(r["data_hex"]).decode() for r in replies], [f"{i:06d}" for i in range(count)])
+        self.assertEqual({r["status"] for r in replies}, {"SUCCESS"})
+
+    def test_some_at_a_time_or_all_at_once_is_the_same(self):
+        lines = [{"to": (HELLO, "Attacker", "Probe")[i % 3], "data_hex": (RAW_IN if i % 3 == 1 else "48" * (i % 7))}
+                 for i in range(3000)]
+        for options in ["--fault-policy=contain"], ["--fault-policy=fail-stop"], ["--cpus=2"]:
+            streamed, told = self.many(lines, *options), self.many(lines, *options, "-v")
+            self.assertEqual(streamed[:2], told[:2])
+            self.assertEqual(len(streamed[1].splitlines()), len(lines))
+            self.assertLess(set(streamed[2].splitlines()), set(told[2].splitlines()))
+
+    def test_names_the_message_that_stopped_the_machine(self):
+        lines = [{"to": HELLO, "data_hex": "48"}] * 2500 + [{"to": "Attacker", "data_hex": RAW_IN}, {"to": HELLO, "data_hex": "48"}]
+        code, out, errors = self.many(lines, "--fault-policy=fail-stop")
+        self.assertEqual(code, FAILED)
+        self.assertIn("the machine halted while message 2501 of 2502 was served, a message to Attacker: UserFault", errors)
+        statuses = [json.loads(line)["status"] for line in out.splitlines()]
+        self.assertEqual(statuses, ["SUCCESS"] * 2500 + ["HALTED"] * 2)
 
     def test_without_a_driver_the_cores_answer(self):
         code, out, errors = send("--to", HELLO, "--hex", "41")

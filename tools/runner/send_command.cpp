@@ -27,6 +27,7 @@
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/qemu_options.hpp"
+#include "tools/runner/send/stream.hpp"
 
 namespace mm::runner {
 namespace {
@@ -126,7 +127,7 @@ std::expected<std::vector<Message>, std::string> messages_of(SendOptions const& 
     if (!o.channel.empty()) {
       m.channel = o.channel == "user" ? abi::Channel::User : abi::Channel::Supervisor;
     }
-    MM_TRY(message_step(m));
+    MM_TRY(fits(m));
   }
   return out;
 }
@@ -151,6 +152,10 @@ std::expected<Bytes, std::string> hobs_of(SendOptions const& o) {
   return encode_hobs(out);
 }
 
+/// Whether the messages go to the machine some at a time. With -v they do not: the transcript tells each with its
+/// events.
+bool streams(SendOptions const& o) { return !o.messages.empty() && o.target == "sim" && !o.verbose; }
+
 Scenario scenario_of(SendOptions const& o, DriverSet const& set, std::vector<Message> const& messages, Bytes policy) {
   Scenario s;
   s.name = "send";
@@ -162,16 +167,12 @@ Scenario scenario_of(SendOptions const& o, DriverSet const& set, std::vector<Mes
       static_cast<u32>(o.fault_policy == "contain" ? abi::FaultPolicy::Contain : abi::FaultPolicy::FailStop);
   s.policy = std::move(policy);
   s.images = set.images;
-  for (auto const& m : messages) {
-    s.steps.push_back(*message_step(m));
+  if (!streams(o)) {
+    for (auto const& m : messages) {
+      s.steps.push_back(*message_step(m));
+    }
   }
   return s;
-}
-
-/// Reply message of a step, without its header.
-std::span<std::byte const> reply_of(StepOutcome const& outcome) {
-  std::span<std::byte const> const data{outcome.data};
-  return data.subspan(std::min(sizeof(abi::CommunicateHeader), data.size()));
 }
 
 json result_json(StepOutcome const* outcome) {
@@ -229,7 +230,7 @@ void print_losses(Losses const& losses) {
 }
 
 /// Everything that goes to standard error in text mode.
-void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
+void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run, std::string const& where,
                  std::vector<DriverReport> const& drivers, Losses const& losses) {
   if (p.release) {
     fmt::print(stderr, "the release core: what became of the drivers is told by no event\n");
@@ -250,10 +251,10 @@ void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
     }
   }
   if (run.halted) {
-    fmt::print(stderr, "the machine halted {}: {}{}\n", where_it_stopped(p, run), halt_name(*run.halted),
+    fmt::print(stderr, "the machine halted {}: {}{}\n", where, halt_name(*run.halted),
                run.text.empty() ? "" : ", " + run.text.back());
   } else if (run.ended) {
-    fmt::print(stderr, "the machine ended {}: {}{}\n", where_it_stopped(p, run), end_name(*run.ended),
+    fmt::print(stderr, "the machine ended {}: {}{}\n", where, end_name(*run.ended),
                run.text.empty() ? "" : fmt::format(", {}", fmt::join(run.text, "; ")));
   } else if (run.boot_failed) {
     fmt::print(stderr, "the boot failed{}\n", run.text.empty() ? "" : ": " + run.text.back());
@@ -264,7 +265,7 @@ void print_results(SendOptions const& o, Prepared const& p, MachineRun const& ru
                    std::vector<DriverReport> const& drivers, Losses const& losses) {
   if (!o.messages.empty()) {
     for (std::size_t i = 0; i < p.scenario.steps.size(); ++i) {
-      std::cout << json_text(result_json(outcome_of(p, run, i)));
+      std::cout << reply_line(outcome_of(p, run, i));
     }
   } else if (o.json) {
     json out = result_json(outcome_of(p, run, 0));
@@ -297,6 +298,19 @@ std::expected<MachineRun, std::string> run_on(SendOptions const& o, Prepared& p)
   return run;
 }
 
+/// The messages of a file, sent some at a time.
+int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> const& messages, DriverSet const& set) {
+  auto const stream = send_stream(p, messages);
+  if (!stream) {
+    return complain(stream.error(), kEnvironment);
+  }
+  std::fflush(stdout);
+  auto drivers = report_drivers(p, stream->run);
+  drivers.insert(drivers.end(), set.not_run.begin(), set.not_run.end());
+  print_about(o, p, stream->run, where_it_stopped(*stream, p, messages), drivers, set.losses);
+  return stream->run.complete ? kPassed : kFailed;
+}
+
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
 int send_command(SendOptions const& o) {
   auto const messages = messages_of(o);
@@ -327,6 +341,9 @@ int send_command(SendOptions const& o) {
   if (!prepared) {
     return complain(prepared.error());
   }
+  if (streams(o)) {
+    return send_many(o, *prepared, *messages, *set);
+  }
   auto const run = run_on(o, *prepared);
   if (!run) {
     return complain(run.error(), kEnvironment);
@@ -334,7 +351,7 @@ int send_command(SendOptions const& o) {
   auto drivers = prepared->release ? std::vector<DriverReport>{} : report_drivers(*prepared, *run);
   drivers.insert(drivers.end(), set->not_run.begin(), set->not_run.end());
   if (!o.json || !o.messages.empty()) {
-    print_about(o, *prepared, *run, drivers, set->losses);
+    print_about(o, *prepared, *run, where_it_stopped(*prepared, *run), drivers, set->losses);
   }
   print_results(o, *prepared, *run, drivers, set->losses);
   std::cout.flush();

@@ -69,6 +69,28 @@ TEST(Messages, TooLongForTheBuffer) {
   Message m;
   m.data.resize(steps::kMaxStepBytes);
   EXPECT_FALSE(message_step(m).has_value());
+  m.data.resize(steps::kMaxStepBytes - sizeof(abi::CommunicateHeader));
+  EXPECT_TRUE(message_step(m).has_value());
+}
+
+TEST(Messages, MoreThanAreTaken) {
+  std::string const lines = "{\"data_hex\":\"00\"}\n\n{\"data_hex\":\"01\"}\n";
+  EXPECT_TRUE(parse_messages(lines, "m.jsonl", Guid{1}, 2).has_value());
+  auto const more = parse_messages(lines + lines, "m.jsonl", Guid{1}, 2);
+  ASSERT_FALSE(more.has_value());
+  EXPECT_EQ(more.error(), "m.jsonl:4: more than 2 messages: split the file");
+}
+
+TEST(Messages, AProgramSendsEachAsAStepOfAScenarioWould) {
+  std::vector<Message> const messages{{Guid{1}, Bytes(3), abi::Channel::User},
+                                      {Guid{2}, Bytes(0), abi::Channel::Supervisor},
+                                      {Guid{3}, Bytes(16), abi::Channel::User}};
+  Scenario s;
+  s.dispatch = false;
+  for (auto const& m : messages) {
+    s.steps.push_back(*message_step(m));
+  }
+  EXPECT_EQ(message_program(messages), encode_program(s).bytes);
 }
 
 TEST(DriverSet, ForeignCoresAndOtherFilesAreNamedAndNotRun) {

@@ -3,6 +3,7 @@
 
 #include <expected>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,6 +34,14 @@ class Backend {
 
 /// The machine of sim/. Unavailable in a build without it.
 Backend const& simulator();
+/// Programs for a machine that is at the end of its steps, one after the other.
+struct Stream {
+  std::function<std::optional<Bytes>()> next;                   ///< nothing: that was the last
+  std::function<void(std::span<StepOutcome const>)> take_over;  ///< what the last program gave; not kept elsewhere
+};
+/// As simulator().run(), with the programs of `stream` behind the steps: as many as there are, and each result is given
+/// away before the next program runs. The machine that stopped is asked for no more.
+std::expected<MachineRun, std::string> run_stream(Prepared const& prepared, Stream const& stream);
 /// QEMU's q35 with the ROM of hal/qemu_rom. Unavailable without qemu-system-x86_64, or without the ROM.
 Backend const& qemu();
 /// The backend that is called `name`; null when there is none.

@@ -23,4 +23,8 @@ Backend const& simulator() {
   return backend;
 }
 
+std::expected<MachineRun, std::string> run_stream(Prepared const& prepared, Stream const&) {
+  return simulator().run(prepared);
+}
+
 }  // namespace mm::lab

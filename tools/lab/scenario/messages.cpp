@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "core/abi/guids.hpp"
@@ -48,7 +49,7 @@ std::expected<Message, std::string> parse_message(std::string_view line, std::op
     }
     message.channel = channel == "user" ? abi::Channel::User : abi::Channel::Supervisor;
   }
-  MM_TRY(message_step(message));
+  MM_TRY(fits(message));
   return message;
 }
 
@@ -59,7 +60,8 @@ abi::Channel default_channel(Guid const& to) {
 }
 
 std::expected<std::vector<Message>, std::string> parse_messages(std::string_view text, std::string const& file,
-                                                                std::optional<Guid> const& otherwise) {
+                                                                std::optional<Guid> const& otherwise,
+                                                                std::size_t most) {
   std::vector<Message> out;
   for (u32 line = 1; !text.empty(); ++line) {
     auto const end = std::min(text.find('\n'), text.size());
@@ -72,6 +74,9 @@ std::expected<std::vector<Message>, std::string> parse_messages(std::string_view
     if (!message) {
       return std::unexpected(fmt::format("{}:{}: {}", file, line, message.error()));
     }
+    if (out.size() == most) {
+      return std::unexpected(fmt::format("{}:{}: more than {} messages: split the file", file, line, most));
+    }
     out.push_back(std::move(*message));
   }
   if (out.empty()) {
@@ -80,17 +85,39 @@ std::expected<std::vector<Message>, std::string> parse_messages(std::string_view
   return out;
 }
 
+std::expected<void, std::string> fits(Message const& message) {
+  constexpr u64 kMost = steps::kMaxStepBytes - sizeof(abi::CommunicateHeader);
+  if (message.data.size() > kMost) {
+    return std::unexpected(fmt::format("the message has {} bytes, the buffer takes {}", message.data.size(), kMost));
+  }
+  return {};
+}
+
 std::expected<ScenarioStep, std::string> message_step(Message const& message) {
+  MM_TRY(fits(message));
   ScenarioStep step;
   step.kind = "communicate";
-  step.title = "message to " + guid_name(message.to);
+  step.title = message_title(message);
   step.header_bytes = sizeof(abi::CommunicateHeader);
   step.program.push_back(call_step(message.channel, message.to, message.data));
-  if (step.program[0].data.size() > steps::kMaxStepBytes) {
-    return std::unexpected(fmt::format("the message has {} bytes, the buffer takes {}", message.data.size(),
-                                       steps::kMaxStepBytes - sizeof(abi::CommunicateHeader)));
-  }
   return step;
+}
+
+std::string message_title(Message const& message) { return "message to " + guid_name(message.to); }
+
+Bytes message_program(std::span<Message const> messages) {
+  Bytes out;
+  append_object(out, steps::StepProgramHeader{});
+  for (auto const& m : messages) {
+    auto const step = call_step(m.channel, m.to, m.data);
+    append_object(out, step.head);
+    append_bytes(out, step.data);
+    pad_to(out, 8);
+  }
+  steps::StepProgramHeader const head{.count = static_cast<u32>(messages.size()),
+                                      .total_bytes = static_cast<u32>(out.size())};
+  std::memcpy(out.data(), &head, sizeof head);
+  return out;
 }
 
 }  // namespace mm::lab

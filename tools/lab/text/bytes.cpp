@@ -181,6 +181,7 @@ u64 load_int(std::span<std::byte const> from, std::size_t at, unsigned width) {
 
 std::expected<Bytes, std::string> parse_hex(std::string_view text) {
   Bytes out;
+  out.reserve(text.size() / 2);
   int high = -1;
   for (char const c : text) {
     if (c == ' ' || c == '_' || c == '\n' || c == '\t' || c == '\r') {
@@ -210,9 +211,12 @@ std::string format_hex(std::span<std::byte const> bytes, std::size_t limit) {
   return bytes.size() > limit ? out + " ..." : out;
 }
 std::string hex_digits(std::span<std::byte const> bytes) {
-  std::string out;
-  for (std::byte const b : bytes) {
-    out += fmt::format("{:02x}", static_cast<unsigned>(b));
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out(2 * bytes.size(), '0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    auto const value = static_cast<unsigned>(bytes[i]);
+    out[2 * i] = kDigits[value >> 4];
+    out[2 * i + 1] = kDigits[value & 15];
   }
   return out;
 }
