@@ -45,12 +45,19 @@ enum class UserNote : u64 {
   HandlerReturned = 5,  ///< R8 = handler address, R9 = EFI_STATUS
   DriverContained = 6,  ///< R8 = image base: its handlers, protocols and notifications were removed
   DriverNeeds = 7,      ///< after DriverWaiting: R8, R9 = GUID of a protocol that is missing, or of the file it follows
+  HandlerRegistered = 8,  ///< R8, R9 = GUID that an MMI handler was registered for; zero: a root handler
+  HandlerAt = 9,          ///< after HandlerRegistered: R8 = handler address, R9 = base of the image that owns it
 };
 inline constexpr std::array kUserNoteNames{
-    Named{UserNote::DriverEntered, "DriverEntered"},     Named{UserNote::DriverReturned, "DriverReturned"},
-    Named{UserNote::DriverWaiting, "DriverWaiting"},     Named{UserNote::HandlerEntered, "HandlerEntered"},
-    Named{UserNote::HandlerReturned, "HandlerReturned"}, Named{UserNote::DriverContained, "DriverContained"},
+    Named{UserNote::DriverEntered, "DriverEntered"},
+    Named{UserNote::DriverReturned, "DriverReturned"},
+    Named{UserNote::DriverWaiting, "DriverWaiting"},
+    Named{UserNote::HandlerEntered, "HandlerEntered"},
+    Named{UserNote::HandlerReturned, "HandlerReturned"},
+    Named{UserNote::DriverContained, "DriverContained"},
     Named{UserNote::DriverNeeds, "DriverNeeds"},
+    Named{UserNote::HandlerRegistered, "HandlerRegistered"},
+    Named{UserNote::HandlerAt, "HandlerAt"},
 };
 /// The name of a note; null for a value that is none.
 constexpr char const* name_of(UserNote note) noexcept { return name_in(kUserNoteNames, note); }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <bit>
 
 #include "core/user/dispatcher.hpp"
 #include "core/user/loaded_image.hpp"
@@ -123,7 +125,14 @@ class Services {
   }
 
   Status mmi_handler_register(MmiHandlerFn function, Guid const* type, Handle* dispatch) noexcept {
-    return mmis_.add(function, type, dispatch, owner_of(reinterpret_cast<u64>(function)));
+    u64 const owner = owner_of(reinterpret_cast<u64>(function));
+    Status const status = mmis_.add(function, type, dispatch, owner);
+    if (status == Status::Success) {
+      auto const words = std::bit_cast<std::array<u64, 2>>(type != nullptr ? *type : Guid{});
+      note(abi::UserNote::HandlerRegistered, words[0], words[1]);
+      note(abi::UserNote::HandlerAt, reinterpret_cast<u64>(function), owner);
+    }
+    return status;
   }
   Status mmi_handler_unregister(Handle dispatch) noexcept { return mmis_.remove(dispatch); }
 

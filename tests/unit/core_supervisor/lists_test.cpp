@@ -79,7 +79,8 @@ TEST(SyscallList, ArgumentsAreTheRegistersInOrder) {
 
 TEST(SyscallList, NotesHaveNames) {
   EXPECT_STREQ(abi::name_of(abi::UserNote::DriverNeeds), "DriverNeeds");
-  EXPECT_EQ(abi::name_of(abi::UserNote{8}), nullptr);
+  EXPECT_STREQ(abi::name_of(abi::UserNote::HandlerAt), "HandlerAt");
+  EXPECT_EQ(abi::name_of(abi::UserNote{10}), nullptr);
 }
 
 TEST(EventList, PackingKeepsEveryField) {

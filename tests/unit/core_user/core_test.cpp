@@ -286,7 +286,7 @@ TEST_F(Core, StopsSendingNotesThatNobodyReads) {
   on(type, counts);
   m.send(type, {1});
   auto const heard = m.ring3.notes.size();
-  EXPECT_EQ(heard, 2u);
+  EXPECT_EQ(heard, 4u) << "two of the registration, two of the message";
   m.ring3.answers[abi::Syscall::TraceNote] = static_cast<u64>(Status::Unsupported);
   m.send(type, {1});
   m.send(type, {1});
@@ -324,6 +324,19 @@ TEST_F(Core, DispatchStartsDriversOnceAndThenRetires) {
   EXPECT_EQ(notes(abi::UserNote::DriverReturned, kImageA), 1u);
   EXPECT_EQ(m.send(guids::gEventMmDispatchGuid, {0}).return_status, static_cast<u64>(Status::NotFound));
   EXPECT_EQ(m.send(type, {1}).return_status, 0u);
+}
+
+TEST_F(Core, TellsEachHandlerThatIsRegistered) {
+  ASSERT_EQ(m.boot(), Status::Success);
+  on(type, counts);
+  auto const words = std::bit_cast<std::array<u64, 2>>(type);
+  EXPECT_EQ(notes(abi::UserNote::HandlerRegistered, words[0]), 1u);
+  EXPECT_EQ(notes(abi::UserNote::HandlerAt, reinterpret_cast<u64>(&counts)), 1u);
+  Handle handle = 0;
+  EXPECT_EQ(m.mmst()->mmi_handler_register(nullptr, &type, &handle), Status::InvalidParameter);
+  EXPECT_EQ(notes(abi::UserNote::HandlerRegistered, words[0]), 1u) << "what was refused is not registered";
+  EXPECT_EQ(m.mmst()->mmi_handler_register(counts, nullptr, &handle), Status::Success);
+  EXPECT_EQ(notes(abi::UserNote::HandlerRegistered, 0), 1u) << "a root handler";
 }
 
 TEST_F(Core, DispatchStaysWhileADriverWaits) {

@@ -225,6 +225,8 @@ class DriverTrack {
       case abi::UserNote::HandlerEntered:
       case abi::UserNote::HandlerReturned:
       case abi::UserNote::DriverNeeds:
+      case abi::UserNote::HandlerRegistered:
+      case abi::UserNote::HandlerAt:
         break;
     }
   }

@@ -154,8 +154,8 @@ class Renderer {
     return fmt::format("Unblocked {} pages {} {}", at(e.base), e.pages, status_text(static_cast<u64>(e.status)));
   }
   std::string text(event::UserNote const& e) const {
-    if (e.note == abi::UserNote::DriverNeeds) {
-      return fmt::format("UserNote DriverNeeds {}", guid_name(guid_of_words(e.first, e.second)));
+    if (e.note == abi::UserNote::DriverNeeds || e.note == abi::UserNote::HandlerRegistered) {
+      return fmt::format("UserNote {} {}", name(e.note), guid_name(guid_of_words(e.first, e.second)));
     }
     bool const status = e.note == abi::UserNote::DriverReturned || e.note == abi::UserNote::HandlerReturned;
     return fmt::format("UserNote {} {} {}", name(e.note), at(e.first), status ? status_text(e.second) : at(e.second));
