@@ -52,9 +52,10 @@ enum class StepOp : u16 {
   PortOut = 9,    ///< a = port, b = abi::IoWidth, c = value
   ReadMsr = 10,   ///< a = MSR -> status, value
   WriteMsr = 11,  ///< a = MSR, b = value -> status
-  /// a = repetitions, b = port (0xB2, or another to see the cost of the instruction alone), data = user-channel buffer,
-  /// made valid before each repetition and withdrawn when MM does not take it (none: no message) -> value = least,
-  /// detail = mean ticks of the OUT; status Unsupported where the normal world has no clock.
+  /// a = repetitions, b = port (0xB2, or another to see the cost of the instruction alone), c = 1: the supervisor
+  /// channel, else the user's; data = its buffer, made valid before each repetition and withdrawn when MM does not take
+  /// it (none: no message) -> value = least, detail = mean ticks of the OUT; status Unsupported where the normal world
+  /// has no clock.
   TimedMmi = 12,
   /// Through MmCommunicator: a = abi::Channel, b = 1 for a V3 header, c = most reply bytes to fetch; data = GUID of the
   /// recipient and the message. In the result, byte 1 of detail is 0 or 1 + CommunicateError; status is that error's
@@ -148,7 +149,11 @@ inline constexpr std::array kStepRows{
     StepRow{StepOp::PortOut, "PortOut", {{detail::kPort, detail::kWidth, detail::kValue32}}},
     StepRow{StepOp::ReadMsr, "ReadMsr", {{detail::kMsr}}},
     StepRow{StepOp::WriteMsr, "WriteMsr", {{detail::kMsr, {"value"}}}},
-    StepRow{StepOp::TimedMmi, "TimedMmi", {{{"repetitions", kMaxTimedRepetitions}, detail::kPort}}, 0, kMaxStepBytes},
+    StepRow{StepOp::TimedMmi,
+            "TimedMmi",
+            {{{"repetitions", kMaxTimedRepetitions}, detail::kPort, {"supervisor", 1}}},
+            0,
+            kMaxStepBytes},
     StepRow{StepOp::Call, "Call", {{detail::kChannel, {"v3", 1}, detail::kReplyBytes}}, sizeof(Guid)},
     StepRow{StepOp::UseBuffers, "UseBuffers", {{detail::kChannel, {"buffer"}, {"mailbox"}}}},
     StepRow{StepOp::Cpu, "Cpu", {{{"registers", 0xFFFF'FFFF}}}, 0, sizeof(CpuState)},

@@ -170,6 +170,7 @@ class StepRunner {
     emit_plain();
   }
   void measure(Step const& step, std::span<std::byte const> data) noexcept {
+    auto const channel = step.c != 0 ? abi::Channel::Supervisor : abi::Channel::User;
     u64 sum = 0;
     result_.value = ~u64{0};
     for (u64 i = 0; i < step.a && !stopped(); ++i) {
@@ -177,17 +178,17 @@ class StepRunner {
       mailbox.return_status = static_cast<u64>(communication::kUntouched);
       if (!data.empty()) {
         mailbox.is_comm_buffer_valid = 1;
-        nw_.write(comm_buffer(abi::Channel::User), data);
+        nw_.write(comm_buffer(channel), data);
       }
       auto const raw_mailbox = std::as_writable_bytes(std::span<abi::CommBufferStatus, 1>{&mailbox, 1});
-      nw_.write(comm_mailbox(abi::Channel::User), raw_mailbox);
+      nw_.write(comm_mailbox(channel), raw_mailbox);
       u64 const ticks = nw_.timed_out(static_cast<u16>(step.b), u8{0});
       sum += ticks;
       result_.value = ticks < result_.value ? ticks : result_.value;
-      nw_.read(comm_mailbox(abi::Channel::User), raw_mailbox);
+      nw_.read(comm_mailbox(channel), raw_mailbox);
       if (mailbox.is_comm_buffer_valid != 0) {  // MM did not take it: nobody else's MMI may serve it later
         mailbox.is_comm_buffer_valid = 0;
-        nw_.write(comm_mailbox(abi::Channel::User), raw_mailbox);
+        nw_.write(comm_mailbox(channel), raw_mailbox);
       }
       if (step.b == platform::kPortApmCnt && !data.empty() && mailbox.return_status != 0) {
         result_.status = mailbox.return_status;

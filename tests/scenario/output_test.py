@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Output that cannot be written is never exit code 0, and says which and why."""
+"""Output that cannot be written is never exit code 0, and says which and why. What `mmsim bench` writes, it reads again."""
 
+import json
 import subprocess
 import unittest
 
-from support import BAD_INPUT, ENVIRONMENT, IMAGES, MMSIM, ROOT, SMOKE, TestCase
+from support import BAD_INPUT, ENVIRONMENT, IMAGES, MMSIM, PASSED, ROOT, SMOKE, TestCase
 
 FULL = "/dev/full"
 HELLO = SMOKE / "hello.toml"
@@ -41,6 +42,38 @@ class Files(TestCase):
                 code, errors = mmsim(*command, path)
                 self.assertEqual(code, BAD_INPUT, errors)
                 self.assertIn(f"{path}: cannot be written: No such file or directory", errors)
+
+
+class Bench(TestCase):
+    """Of guest instructions, which are the same each time."""
+
+    def bench(self, *arguments):
+        done = subprocess.run([MMSIM, "bench", *map(str, arguments)], capture_output=True, text=True, timeout=600, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_compares_with_an_older_run(self):
+        code, out, errors = self.bench("qemu", "--json")
+        self.assertEqual(code, PASSED, errors)
+        first = json.loads(out)
+        rows = {row["id"]: row["value"] for row in first["rows"]}
+        self.assertGreater(rows["qemu_hello_mmi_instructions"], rows["qemu_empty_mmi_instructions"])
+        self.assertGreater(rows["qemu_unblock_16mib_instructions"], rows["qemu_unblock_1_instructions"])
+        for fact in "processor", "processors", "load", "compiler", "qemu", "engine":
+            self.assertIn(fact, first["machine"])
+        first["rows"] = [row | {"value": 2 * row["value"]} for row in first["rows"][1:]]
+        code, out, errors = self.bench("qemu", "--compare", self.write("old.json", json.dumps(first)))
+        self.assertEqual(code, PASSED, errors)
+        self.assertEqual(out.count("x2.00"), len(rows) - 1, out)
+
+    def test_refuses_what_it_did_not_write(self):
+        for text in "", "[]", "{}", '{"rows": 1}', '{"rows": [1]}', '{"rows": [{"id": "a"}]}', '{"rows": [{"id": 1, "value": 2}]}':
+            code, _, errors = self.bench("qemu", "--compare", self.write("old.json", text))
+            self.assertEqual(code, BAD_INPUT, text)
+            self.assertIn("old.json: ", errors)
+        code, _, errors = self.bench("qemu", "--compare", self.folder / "none.json")
+        self.assertEqual(code, BAD_INPUT)
+        self.assertIn("none.json", errors)
+        self.assertEqual(self.bench("speed")[0], BAD_INPUT)
 
 
 class StandardOutput(TestCase):

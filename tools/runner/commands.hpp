@@ -39,6 +39,7 @@ std::filesystem::path images_folder();
 /// The scenario files among `paths`, and those below the folders among them. The error is a sentence.
 std::expected<std::vector<std::filesystem::path>, std::string> scenario_files(
     std::vector<std::filesystem::path> const& paths);
+std::string qemu_version();               ///< first line of what `qemu-system-x86_64 --version` says, or nothing
 bool colour();                            ///< standard output is a terminal that may be coloured
 u32 defects_of(std::string const& name);  ///< bits of supervisor::Check; 0 for a name that is not one
 

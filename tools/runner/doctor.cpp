@@ -27,22 +27,6 @@ Finding check_engine() {
   return {"libunicorn " + sim::engine_version(), works.has_value(), works ? "self-test passed" : works.error()};
 }
 
-/// First line of what `qemu-system-x86_64 --version` says, or nothing.
-std::string qemu_version() {
-  std::string line;
-  if (auto* const pipe = ::popen("qemu-system-x86_64 --version 2>/dev/null", "r"); pipe != nullptr) {
-    std::array<char, 256> text{};
-    if (std::fgets(text.data(), static_cast<int>(text.size()), pipe) != nullptr) {
-      line = text.data();
-    }
-    ::pclose(pipe);
-  }
-  while (!line.empty() && line.back() == '\n') {
-    line.pop_back();
-  }
-  return line;
-}
-
 int doctor_command(bool json, bool verbose) {
   auto const images = images_folder();
   std::vector<Finding> findings{check_engine()};
@@ -96,6 +80,21 @@ int doctor_command(bool json, bool verbose) {
 }
 
 }  // namespace
+
+std::string qemu_version() {
+  std::string line;
+  if (auto* const pipe = ::popen("qemu-system-x86_64 --version 2>/dev/null", "r"); pipe != nullptr) {
+    std::array<char, 256> text{};
+    if (std::fgets(text.data(), static_cast<int>(text.size()), pipe) != nullptr) {
+      line = text.data();
+    }
+    ::pclose(pipe);
+  }
+  while (!line.empty() && line.back() == '\n') {
+    line.pop_back();
+  }
+  return line;
+}
 
 Command add_doctor_command(Arguments program) {
   struct Flags {

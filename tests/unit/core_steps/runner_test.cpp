@@ -100,6 +100,21 @@ TEST(Steps, AMeasuredMessageThatNobodyTookIsWithdrawn) {
   EXPECT_EQ(world.memory[raw(comm_mailbox(abi::Channel::User))], std::byte{0});
 }
 
+TEST(Steps, AMeasuredMessageGoesToItsChannel) {
+  for (auto const which : {abi::Channel::User, abi::Channel::Supervisor}) {
+    auto const other = which == abi::Channel::User ? abi::Channel::Supervisor : abi::Channel::User;
+    DeafWorld world;
+    world.memory[raw(comm_mailbox(other))] = std::byte{0x5A};
+    auto bytes = program({12, 0, 25, 3, platform::kPortApmCnt, which == abi::Channel::User ? 0u : 1u}, 25);
+    bytes[48] = std::byte{0x77};
+    EXPECT_EQ(run_steps(world, bytes), 1u);
+    EXPECT_EQ(world.result(0).status, static_cast<u64>(Status::NotStarted));
+    EXPECT_EQ(world.memory[raw(comm_buffer(which))], std::byte{0x77});
+    EXPECT_EQ(world.memory[raw(comm_mailbox(other))], std::byte{0x5A});
+    EXPECT_NE(world.memory[raw(comm_buffer(other))], std::byte{0x77});
+  }
+}
+
 TEST(Steps, EveryTruncationGivesOneErrorResult) {
   auto const whole = program({6, 0, 24, platform::kScratch, 0, 0}, 24);
   for (std::size_t n = 0; n < whole.size(); ++n) {

@@ -26,6 +26,12 @@ Result<lab::Scenario> scenario_with(char const* driver, char const* machine, std
       fmt::format("schema = 1\nimages = [{{driver = \"{}\"}}]\n[machine]\n{}\n", driver, machine), "bench", images);
 }
 
+Result<lab::Prepared> machine_with(char const* driver, std::filesystem::path const& images, char const* supervisor) {
+  MM_TRY_ASSIGN(auto loaded, scenario_with(driver, "", images));
+  loaded.supervisor = supervisor;
+  return lab::prepare(std::move(loaded), images);
+}
+
 sim::MachineConfig config_of(lab::Prepared const& p) {
   sim::MachineConfig config;
   config.boot = p.scenario.boot;
@@ -63,6 +69,11 @@ Reply send(sim::Simulator& machine, Bytes const& request) {
   Reply reply{mailbox.is_comm_buffer_valid == 0 ? mailbox.return_status : ~u64{0}, Bytes(bytes)};
   machine.read(PhysAddr{platform::kUserCommBuffer + kHeaderBytes}, reply.message);
   return reply;
+}
+
+Exchange exchange(char const* driver) {
+  Bytes const letters(kMessageBytes, std::byte{'a'});
+  return {request_of(lab::find_guid(driver).value_or(Guid{}), letters), Bytes(kMessageBytes, std::byte{'A'})};
 }
 
 }  // namespace mm::runner::bench

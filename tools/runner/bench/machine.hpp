@@ -28,6 +28,9 @@ double median(std::vector<double> values);
 /// A scenario with one driver. `machine` is the text of its [machine].
 Result<lab::Scenario> scenario_with(char const* driver, char const* machine, std::filesystem::path const& images);
 
+/// The same, with a supervisor image, compiled.
+Result<lab::Prepared> machine_with(char const* driver, std::filesystem::path const& images, char const* supervisor);
+
 /// The configuration of `p` without a trace.
 sim::MachineConfig config_of(lab::Prepared const& p);
 /// Made and booted; no driver has been started.
@@ -41,5 +44,13 @@ struct Reply {
 /// What the normal world puts into the user buffer.
 lab::Bytes request_of(Guid const& to, lab::Bytes const& message);
 Reply send(sim::Simulator& machine, lab::Bytes const& request);
+
+/// A message of kMessageBytes letters to a driver that answers like Hello, and the reply to it.
+struct Exchange {
+  lab::Bytes request;
+  lab::Bytes reply;
+};
+inline constexpr u64 kMessageBytes = 64;
+Exchange exchange(char const* driver = "Hello");
 
 }  // namespace mm::runner::bench
