@@ -14,6 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+unsigned long long g_executions = 0;
+
 std::string setting(char const* name) {
   char const* const value = std::getenv(name);
   return value == nullptr ? std::string{} : std::string{value};
@@ -37,15 +39,14 @@ std::string read_defect() {
 class Progress {
  public:
   void count() {
-    if (wanted_ && (++runs_ & 63) == 0 && Clock::now() >= next_) {
-      std::fprintf(stderr, "mm-progress: %llu\n", static_cast<unsigned long long>(runs_));
+    if (wanted_ && (g_executions & 63) == 0 && Clock::now() >= next_) {
+      std::fprintf(stderr, "mm-progress: %llu\n", g_executions);
       next_ = Clock::now() + std::chrono::seconds{1};
     }
   }
 
  private:
   bool wanted_ = !setting("MM_FUZZ_PROGRESS").empty();
-  std::uint64_t runs_ = 0;
   Clock::time_point next_ = Clock::now();
 };
 
@@ -56,11 +57,14 @@ std::string_view planted_defect() {
   return name;
 }
 
+unsigned long long executions() { return g_executions; }
+
 }  // namespace mm::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   static mm::fuzz::Progress progress;
   static_cast<void>(mm::fuzz::planted_defect());
+  ++mm::fuzz::g_executions;
   mm::fuzz::run(std::as_bytes(std::span{data, size}));
   progress.count();
   return 0;

@@ -16,6 +16,8 @@ std::span<std::string_view const> defects();
 
 /// The planted defect, from the environment variable MM_FUZZ_DEFECT; empty: none. It is one of defects().
 std::string_view planted_defect();
+/// Inputs that have run, this one included.
+unsigned long long executions();
 inline bool planted(std::string_view name) { return planted_defect() == name; }
 
 }  // namespace mm::fuzz

@@ -178,6 +178,7 @@ void Watch::send(lab::SequenceMessage const& message) {
   machine_.port_out(platform::kPortApmCnt, abi::IoWidth::Byte, 0);
   MM_FUZZ_CHECK(!machine_.halted() || is_declared(*machine_.halted()));
   bool const user = channel(abi::Channel::User).status.is_comm_buffer_valid != 0;
+  reply_ = {};
   check_channel(channel(abi::Channel::User), user);
   check_channel(channel(abi::Channel::Supervisor), !user);
   check_normal_world();
@@ -207,6 +208,13 @@ void Watch::check_channel(Channel& ch, bool served) {
   machine_.read(PhysAddr{ch.buffer}, std::span{ch.content}.first(reply));
   ch.touched = std::max(ch.touched, reply);
   fold(std::span{ch.content}.first(reply));
+  if (served) {
+    reply_ = std::span{ch.content}.first(reply);
+  }
+}
+
+std::span<std::byte const> Watch::reply() const noexcept {
+  return reply_.subspan(std::min(reply_.size(), sizeof(abi::CommunicateHeader)));
 }
 
 /// Behind the reply the buffer is as the normal world left it; in it is nothing that MM kept for itself.

@@ -12,7 +12,7 @@
 namespace mm::fuzz {
 
 /// A booted machine under observation. It sends messages as the normal world does, and aborts when something that must
-/// hold after every MMI does not (fuzz/README.md lists it).
+/// hold after every MMI does not (fuzz/COMMUNICATE.md lists it).
 class Watch {
  public:
   /// `machine` has booted; what it is now is what reset() brings back.
@@ -23,6 +23,8 @@ class Watch {
   void send(lab::SequenceMessage const& message);
   /// What came of the messages since reset(): replies, mailboxes, halt, work done. The same input gives the same.
   u64 outcome() const noexcept { return outcome_; }
+  /// What the last message was answered, without its header; empty: nothing.
+  std::span<std::byte const> reply() const noexcept;
 
   static constexpr u64 kFullCheck = 4096;
 
@@ -57,6 +59,7 @@ class Watch {
   u64 audited_ = 0;                     ///< protected_writes() at the last audit of the page tables
   u64 start_blocks_ = 0;
   u64 resets_ = 0;
+  std::span<std::byte const> reply_;  ///< in the content of a channel
   u64 outcome_ = 0;
 };
 

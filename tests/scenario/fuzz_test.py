@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""`mmsim fuzz` and `mmsim repro`: each target finds a planted defect, and nothing that it learns is lost."""
+"""`mmsim fuzz` and `mmsim repro`: each target finds a planted defect, and nothing that it learns is lost. What
+`mmsim fuzz driver` finds is a result that runs alone, and malformed input is a sentence."""
 
+import json
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -9,13 +12,13 @@ import subprocess
 import time
 import unittest
 
-from support import BAD_INPUT, FAILED, MMSIM, PASSED, ROOT, TestCase
+from support import BAD_INPUT, ENVIRONMENT, FAILED, IMAGES, MMSIM, PASSED, ROOT, TestCase
 
-ENVIRONMENT = 3
 # Target: a defect that it plants, and executions within which every seed tried so far has found it several times over.
 DEFECT_OF = {
     "communicate": ("UnblockMmram", 120_000),
     "depex": ("NotIsIgnored", 1_000_000),
+    "driver": ("AnyReply", 5_000),
     "files": ("NothingIsDamaged", 20_000),
     "hob": ("NothingUnblocked", 5_000),
     "image": ("SectionEnd", 5_000_000),
@@ -41,6 +44,8 @@ class Fuzz(TestCase):
         self.findings = self.folder / "findings"
 
     def fuzz(self, target, *arguments, **environment):
+        if target == "driver":
+            arguments = ("--image", IMAGES / "Hello.efi", "--no-qemu", *arguments)
         return mmsim("fuzz", target, "--corpus", self.corpus, "--findings", self.findings, *arguments, **environment)
 
     def found(self):
@@ -58,7 +63,7 @@ class Fuzz(TestCase):
                 self.corpus = self.folder / f"corpus_{target}"
                 code, text = self.fuzz(target, "--runs", runs, "--seed", 1, "--defect", defect)
                 self.assertEqual(code, FAILED, text)
-                self.assertIn("invariant broken", text)
+                self.assertIn("repeatability" if target == "driver" else "invariant broken", text)
                 self.assertEqual(len(self.found()), 1, text)
                 found = self.found()[0]
                 self.assertIn(f"mmsim repro {found}", text)
@@ -75,7 +80,7 @@ class Fuzz(TestCase):
                 self.assertEqual(code, PASSED, text)
                 self.assertEqual(self.found(), [])
                 self.assertGreater(len(list(self.corpus.iterdir())), 0, "the corpus grows where it was asked to")
-                self.assertRegex(text, rf"{target}: \d+ executions in \d+ s, coverage \d+, .* findings 0")
+                self.assertRegex(text, rf"{target}.*: \d+ executions in \d+ s, coverage \d+, .* findings 0")
 
     def test_keep_going_finds_more_than_one(self):
         code, text = self.fuzz("communicate", "--time", 10, "--seed", 1, "--defect", "Rendezvous", "--keep-going")
@@ -174,6 +179,105 @@ class Repro(TestCase):
                 code, text = mmsim("repro", self.SEEDS / "communicate" / name, "--target", "both")
                 self.assertEqual(code, PASSED, text)
                 self.assertIn("the machines agree", text)
+
+
+class FuzzDriver(TestCase):
+    def mmsim(self, *arguments):
+        """Exit code, standard output, standard error."""
+        done = subprocess.run([MMSIM, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def fuzz(self, *arguments, runs=20_000):
+        return self.mmsim("fuzz", "driver", "--corpus", self.folder / "corpus", "--findings", self.folder / "findings",
+                          "--seed", 1, "--runs", runs, *arguments)
+
+    def image(self, name):
+        return f"{IMAGES / name}.efi:{IMAGES / name}.depex"
+
+    def test_a_finding_runs_alone(self):
+        code, out, err = self.fuzz("--image", self.image("VictimWeak"), "--json")
+        self.assertEqual(code, FAILED, out + err)
+        found = json.loads(out)["findings"]
+        self.assertEqual(len(found), 1)
+        self.assertEqual(found[0]["sim"], "shows it")
+        self.assertEqual(found[0]["qemu"], "shows it")
+        code, out, err = self.mmsim("run", found[0]["scenario"], "--target=both")
+        self.assertEqual(code, PASSED, out + err)
+        code, out, err = self.mmsim("repro", found[0]["input"])
+        self.assertEqual(code, FAILED, out + err)
+        self.assertIn(found[0]["key"], out + err)
+
+    def test_text_is_short_and_says_how_to_replay(self):
+        code, out, err = self.fuzz("--image", self.image("VictimWeak"), "--no-qemu")
+        self.assertEqual(code, FAILED, out + err)
+        lines = out.splitlines()
+        self.assertLessEqual(len(lines) - 1, 10)
+        self.assertRegex(lines[0], r"^finding 1: [a-z-]+ in VictimWeak\+0x")
+        self.assertIn("mmsim run", out)
+        self.assertIn("mmsim repro", out)
+        self.assertNotIn("libFuzzer", out + err)
+
+    def test_what_is_allowed_is_not_reported(self):
+        allowed = [word for name in ("fault", "refused-call", "budget") for word in ("--allow", name)]
+        code, out, err = self.fuzz("--image", self.image("VictimWeak"), *allowed, runs=2000)
+        self.assertEqual(code, PASSED, out + err)
+
+    def test_the_machine_of_a_scenario(self):
+        scenario = self.write("machine.toml", """
+schema = 1
+images = [{ driver = "VictimWeak" }, { driver = "Hello" }]
+[machine]
+fault_policy = "contain"
+[[step]]
+kind = "communicate"
+to = "Hello"
+text = "a seed"
+expect = { status = "NotFound" }
+[expect]
+events = [{ kind = "Halt" }]
+""")
+        code, out, err = self.fuzz("--scenario", scenario, "--to", "Victim", "--no-qemu", "--json")
+        self.assertEqual(code, FAILED, out + err)
+        finding = pathlib.Path(json.loads(out)["findings"][0]["scenario"])
+        text = finding.read_text(encoding="utf-8")
+        self.assertIn("a seed", text, "the steps of the scenario come first")
+        self.assertNotIn("NotFound", text, "and what it expected is left out")
+        code, out, err = self.mmsim("run", finding)
+        self.assertEqual(code, PASSED, out + err)
+
+    def test_nothing_is_found_where_nothing_is(self):
+        code, out, err = self.fuzz("--image", self.image("Hello"), runs=5000)
+        self.assertEqual(code, PASSED, out + err)
+        self.assertRegex(out, r"driver Hello: \d+ executions .* findings 0")
+
+    def test_bad_input_is_a_sentence(self):
+        weak = ("--image", self.image("VictimWeak"))
+        empty = self.folder / "empty"
+        empty.mkdir()
+        text = self.write("text.efi", "no image")
+        cases = (
+            ((), "--image, --fv or --scenario is missing"),
+            ((*weak, "--allow", "fualt"), "no such oracle; there are fault,"),
+            ((*weak, "--to", "Hello"), "no driver registered a handler for it; registered are"),
+            ((*weak, "--to", "Helo"), "Hello"),
+            ((*weak, "--seeds", empty), "no message in it"),
+            ((*weak, "--seeds", self.folder / "absent"), "no such file or folder"),
+            ((*weak, "--seeds", self.write("bad.jsonl", "{}\n")), "bad.jsonl:1"),
+            ((*weak, "--scenario", self.write("s.toml", "schema = 1\n")), "--scenario brings its own images"),
+            (("--image", text), "text.efi: refused"),
+            (("--image", self.folder / "absent.efi"), "absent.efi"),
+            (("--scenario", text), "text.efi:1"),
+            (("--image", self.image("Waiting")), "no driver registered a handler"),
+        )
+        for arguments, sentence in cases:
+            with self.subTest(arguments=arguments):
+                code, out, err = self.fuzz(*arguments, runs=10)
+                self.assertEqual(code, BAD_INPUT, out + err)
+                self.assertIn(sentence, err)
+                self.assertEqual(out, "")
+        code, _, err = self.mmsim("fuzz", "driver", *weak, "--findings", text)
+        self.assertEqual(code, BAD_INPUT, err)
+        self.assertIn("text.efi: not a folder that can be written", err)
 
 
 if __name__ == "__main__":

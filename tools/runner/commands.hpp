@@ -54,7 +54,7 @@ struct LearnOptions {
 int learn_command(LearnOptions const& options);
 
 /// The fuzz targets: fuzz/<name>.cpp.
-inline constexpr std::array kFuzzTargets{"communicate", "depex", "files",  "hob",     "image",
+inline constexpr std::array kFuzzTargets{"communicate", "depex", "driver", "files",   "hob",     "image",
                                          "messages",    "mmst",  "policy", "request", "scenario"};
 
 /// The libFuzzer program of `target`: of the sanitizer build, or of the fast one.

@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 
+#include "tools/lab/fuzzing/driver_case.hpp"
 #include "tools/lab/fuzzing/sequence.hpp"
 #include "tools/lab/judge/check.hpp"
 #include "tools/lab/run/backend.hpp"
@@ -37,6 +38,13 @@ struct ReproOptions {
   QemuOptions qemu;
 };
 
+/// The folder of the machine for which `mmsim fuzz driver` made the input; empty: none, our Hello is the machine.
+fs::path case_of(ReproOptions const& options) {
+  auto const folder = fs::absolute(options.file).parent_path();
+  bool const there = options.kind == "driver" && fs::is_regular_file(folder / lab::kCaseFile);
+  return there ? folder : fs::path{};
+}
+
 /// Runs the fuzz target, of this build or else of the sanitizer build, on the file: it knows what must hold.
 int run_target(ReproOptions const& options) {
   auto program = (images_folder() / "../fuzz" / ("fuzz_" + options.kind)).lexically_normal();
@@ -48,6 +56,7 @@ int run_target(ReproOptions const& options) {
     return kEnvironment;
   }
   ::setenv("MM_FUZZ_DEFECT", options.defect.c_str(), 1);
+  ::setenv("MM_FUZZ_CASE", case_of(options).c_str(), 1);
   std::array<std::string, 2> text{program.string(), options.file.string()};
   std::array<char*, 3> raw{text[0].data(), text[1].data(), nullptr};
   pid_t pid = 0;
@@ -88,9 +97,20 @@ std::expected<lab::MachineRun, std::string> show(lab::Prepared const& p, std::st
   return run;
 }
 
+/// The machine of the input, with its messages as steps.
+std::expected<lab::Prepared, std::string> prepare_input(ReproOptions const& options, lab::Bytes const& input) {
+  if (options.kind == "communicate") {
+    return lab::prepare_sequence(images_folder(), input, options.qemu.release);
+  }
+  auto const folder = case_of(options);
+  MM_TRY_ASSIGN(auto const session, lab::read_session(folder));
+  auto const messages = lab::split_messages(input, session.most_messages, session.most_bytes);
+  return lab::prepare_case(folder, images_folder(), session, messages);
+}
+
 /// Shows the messages on the machines; kFailed when two do not agree.
 int show_sequence(ReproOptions const& options, lab::Bytes const& input) {
-  auto prepared = lab::prepare_sequence(images_folder(), input, options.qemu.release);
+  auto prepared = prepare_input(options, input);
   if (!prepared) {
     std::cerr << "mmsim: " << prepared.error() << '\n';
     return kEnvironment;
@@ -138,9 +158,11 @@ int repro_command(ReproOptions const& given) {
     std::cerr << "mmsim: " << options.file.string() << ": say with --kind which fuzzer the input is for\n";
     return kBadInput;
   }
-  if (options.kind != "communicate" && options.target != "sim") {
-    std::cerr << fmt::format("mmsim: --target {}: inputs for {} do not run on a machine\n", options.target,
-                             options.kind);
+  bool const on_machine = options.kind == "communicate" || !case_of(options).empty();
+  if (!on_machine && options.target != "sim") {
+    std::cerr << fmt::format(
+        "mmsim: --target {}: inputs for {} {}\n", options.target, options.kind,
+        options.kind == "driver" ? "need machine.toml and session.json beside them" : "do not run on a machine");
     return kBadInput;
   }
   auto const input = lab::read_file(options.file);
@@ -148,7 +170,7 @@ int repro_command(ReproOptions const& given) {
     std::cerr << "mmsim: " << input.error() << '\n';
     return kBadInput;
   }
-  int const shown = options.kind == "communicate" ? show_sequence(options, *input) : int{kPassed};
+  int const shown = on_machine ? show_sequence(options, *input) : int{kPassed};
   if (shown == kEnvironment || options.target == "qemu") {
     return shown;
   }
@@ -163,8 +185,9 @@ Command add_repro_command(Arguments program) {
   auto repro = program.command("repro", "Run one input of a fuzzer again");
   repro.option("FILE", o->file, "The input").required().existing_file();
   repro.option("--kind", o->kind, "The fuzzer it is for; default: from the names of file and folder").one_of(targets);
-  auto const target = repro.option("--target", o->target, "Machine for communicate: sim, qemu, or both (and compare)")
-                          .one_of(std::vector<std::string>{"sim", "qemu", "both"});
+  auto const target =
+      repro.option("--target", o->target, "Machine for communicate and driver: sim, qemu, or both (and compare)")
+          .one_of(std::vector<std::string>{"sim", "qemu", "both"});
   add_qemu_options(repro, o->qemu);
   repro.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
   repro.footer(

@@ -13,19 +13,16 @@
 #include <thread>
 
 #include "tools/lab/judge/check.hpp"
-#include "tools/lab/policy/policy_source.hpp"
-#include "tools/lab/policy/xml.hpp"
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
-#include "tools/lab/scenario/driver_set.hpp"
-#include "tools/lab/scenario/hobs.hpp"
 #include "tools/lab/scenario/messages.hpp"
 #include "tools/lab/scenario/names.hpp"
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/machine_options.hpp"
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/send/stream.hpp"
 
@@ -38,15 +35,11 @@ using nlohmann::json;
 
 /// What `mmsim send` was asked to do.
 struct SendOptions {
-  std::vector<std::string> images;  ///< FILE.efi[:FILE.depex]
-  std::vector<std::filesystem::path> volumes;
-  std::vector<std::string> hobs;  ///< GUID:HEX or GUID:FILE
-  std::filesystem::path policy;   ///< empty: the default
-  std::string to;                 ///< name or GUID
+  MachineOptions machine;
+  std::string to;  ///< name or GUID
   std::string hex, text;
   std::filesystem::path file, messages;
   std::string channel;  ///< empty: user, but supervisor for the supervisor's own requests
-  u32 cpus = 1;
   std::string fault_policy = "contain";
   std::string target = "sim";
   QemuOptions qemu;
@@ -83,14 +76,6 @@ class Waiting {
 int complain(std::string const& what, int code = kBadInput) {
   std::cerr << "mmsim: " << what << '\n';
   return code;
-}
-
-std::expected<Bytes, std::string> load_policy(fs::path const& path) {
-  if (path.empty()) {
-    return policy_tools::compile_policy(policy_tools::default_policy_xml());
-  }
-  MM_TRY_ASSIGN(auto file, load_policy_file(path));
-  return std::move(file.blob);
 }
 
 std::expected<Message, std::string> one_message(SendOptions const& o) {
@@ -132,26 +117,6 @@ std::expected<std::vector<Message>, std::string> messages_of(SendOptions const& 
   return out;
 }
 
-std::expected<DriverSet, std::string> drivers_of(SendOptions const& o) {
-  DriverSet set;
-  for (auto const& image : o.images) {
-    MM_TRY(add_image(set, image));
-  }
-  for (auto const& path : o.volumes) {
-    MM_TRY(add_volume_file(set, path));
-  }
-  return set;
-}
-
-std::expected<Bytes, std::string> hobs_of(SendOptions const& o) {
-  std::vector<PlatformHob> out;
-  for (auto const& argument : o.hobs) {
-    MM_TRY_ASSIGN(auto hob, parse_hob(argument));
-    out.push_back(std::move(hob));
-  }
-  return encode_hobs(out);
-}
-
 /// Whether the messages go to the machine some at a time. With -v they do not: the transcript tells each with its
 /// events.
 bool streams(SendOptions const& o) { return !o.messages.empty() && o.target == "sim" && !o.verbose; }
@@ -162,7 +127,7 @@ Scenario scenario_of(SendOptions const& o, DriverSet const& set, std::vector<Mes
   s.file = "send";
   s.boot.ram_bytes = platform::kDefaultRamBytes;
   s.boot.tseg_bytes = platform::kDefaultTsegBytes;
-  s.boot.cpus = o.cpus;
+  s.boot.cpus = o.machine.cpus;
   s.boot.fault_policy =
       static_cast<u32>(o.fault_policy == "contain" ? abi::FaultPolicy::Contain : abi::FaultPolicy::FailStop);
   s.policy = std::move(policy);
@@ -317,18 +282,22 @@ int send_command(SendOptions const& o) {
   if (!messages) {
     return complain(messages.error());
   }
-  auto policy = load_policy(o.policy);
+  auto policy = policy_of(o.machine);
   if (!policy) {
     return complain(policy.error());
   }
-  auto const set = drivers_of(o);
+  auto const set = drivers_of(o.machine);
   if (!set) {
     return complain(set.error());
   }
   if (set->images.empty() && set->not_run.empty()) {
     std::cerr << "mmsim: send: no driver was given (--image, --fv): only the cores can answer\n";
   }
-  auto hobs = hobs_of(o);
+  auto const given = hobs_of(o.machine);
+  if (!given) {
+    return complain(given.error());
+  }
+  auto hobs = encode_hobs(*given);
   if (!hobs) {
     return complain(hobs.error());
   }
@@ -363,13 +332,7 @@ int send_command(SendOptions const& o) {
 Command add_send_command(Arguments program) {
   auto const o = std::make_shared<SendOptions>();
   auto send = program.command("send", "Boot drivers, send messages to them and print the replies");
-  send.option("--image", o->images, "FILE.efi or FILE.efi:FILE.depex; may be repeated");
-  send.option("--fv", o->volumes,
-              "Take the standalone MM drivers of this volume, flash image or .ffs file; may be repeated");
-  send.option(
-      "--hob", o->hobs,
-      "GUID:HEX or GUID:FILE (0x..., ./FILE where both fit): a GUID HOB for the drivers' HOB list; may be repeated");
-  send.option("--policy", o->policy, "Policy source (XML) or blob instead of the default");
+  add_machine_options(send, o->machine);
   send.option("--to", o->to, "Handler GUID, or a known name; with --messages for lines without one");
   auto data = send.at_most_one("message");
   data.option("--hex", o->hex, "Message as hexadecimal digits");
@@ -377,7 +340,6 @@ Command add_send_command(Arguments program) {
   data.option("--file", o->file, "Message is the content of this file");
   data.option("--messages", o->messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}");
   send.option("--channel", o->channel, "Communicate channel").one_of(std::vector<std::string>{"user", "supervisor"});
-  send.option("--cpus", o->cpus, "Number of CPUs").range(1, 8);
   send.option("--fault-policy", o->fault_policy, "What a fault of a driver does")
       .one_of(std::vector<std::string>{"contain", "fail-stop"});
   auto const target =

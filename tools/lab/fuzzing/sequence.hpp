@@ -11,7 +11,7 @@
 #include "tools/lab/run/prepare.hpp"
 
 /// The inputs of the fuzzer `communicate`: up to eight messages to one machine, each a head of six bytes and its bytes
-/// (format: fuzz/README.md). The fuzzer and `mmsim repro` decode them here.
+/// (format: fuzz/COMMUNICATE.md). The fuzzer and `mmsim repro` decode them here.
 namespace mm::lab {
 
 inline constexpr u64 kSequenceMessages = 8;

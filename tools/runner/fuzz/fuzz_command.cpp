@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <memory>
-#include <set>
 
+#include "tools/lab/fuzzing/driver_input.hpp"
 #include "tools/lab/text/bytes.hpp"
 #include "tools/runner/commands.hpp"
-#include "tools/runner/fuzz_status.hpp"
+#include "tools/runner/fuzz/options.hpp"
+#include "tools/runner/fuzz/process.hpp"
+#include "tools/runner/fuzz/status.hpp"
 
 namespace mm::runner {
 namespace {
@@ -25,55 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-struct FuzzOptions {
-  std::string target;
-  u32 seconds = 60;  ///< 0: no limit
-  u64 runs = 0;      ///< executions; 0: no limit
-  u32 seed = 0;      ///< 0: a new one each time
-  u32 jobs = 1;
-  bool fast = false;               ///< the program without sanitizers
-  bool keep_going = false;         ///< do not end at the first finding
-  std::filesystem::path corpus;    ///< empty: a folder below build/
-  std::filesystem::path findings;  ///< empty: a folder below build/
-  std::string defect;              ///< one that the target plants, for tests; empty: none
-};
+constexpr int kBadDefectCode = 2;  ///< fuzz/support/entry.cpp
 
 fs::path source_root() { return (images_folder() / "../../..").lexically_normal(); }
-
-constexpr int kInterruptedCode = 72;  ///< libFuzzer's exit code after SIGINT
-constexpr int kBadDefectCode = 2;     ///< fuzz/support/entry.cpp
-
-/// The fuzzer that is running, for the signal handler.
-sig_atomic_t volatile g_child = 0;
-sig_atomic_t volatile g_interrupted = 0;
-
-void forward(int) {
-  g_interrupted = 1;
-  if (g_child != 0) {
-    ::kill(g_child, SIGINT);
-  }
-}
-
-/// Hands SIGINT and SIGTERM on to the fuzzer, which ends after the input that it is running.
-class Interrupts {
- public:
-  Interrupts() {
-    struct sigaction action = {};
-    action.sa_handler = forward;
-    action.sa_flags = SA_RESTART;
-    ::sigaction(SIGINT, &action, &old_int_);
-    ::sigaction(SIGTERM, &action, &old_term_);
-  }
-  ~Interrupts() {
-    ::sigaction(SIGINT, &old_int_, nullptr);
-    ::sigaction(SIGTERM, &old_term_, nullptr);
-  }
-  Interrupts(Interrupts const&) = delete;
-  Interrupts& operator=(Interrupts const&) = delete;
-
- private:
-  struct sigaction old_int_ = {}, old_term_ = {};
-};
 
 /// Where one target keeps what it learns.
 struct Places {
@@ -84,7 +33,7 @@ struct Places {
 };
 
 std::expected<Places, std::string> make_places(FuzzOptions const& o) {
-  auto const home = source_root() / "build/fuzz" / o.target;
+  auto const home = fuzz_home() / o.target;
   Places p{.corpus = o.corpus.empty() ? home / "corpus" : o.corpus,
            .findings = o.findings.empty() ? home / "findings" : o.findings,
            .fresh = {},
@@ -99,65 +48,6 @@ std::expected<Places, std::string> make_places(FuzzOptions const& o) {
     }
   }
   return p;
-}
-
-struct Child {
-  pid_t pid = 0;
-  int messages = -1;  ///< what it writes to standard output and standard error
-};
-
-/// In a process group of its own: Ctrl-C reaches it once, through forward().
-std::expected<Child, std::string> start(std::vector<std::string> arguments, FuzzOptions const& options) {
-  std::vector<char*> raw;
-  for (auto& a : arguments) {
-    raw.push_back(a.data());
-  }
-  raw.push_back(nullptr);
-  ::setenv("MM_FUZZ_PROGRESS", "1", 1);
-  ::setenv("MM_FUZZ_DEFECT", options.defect.c_str(), 1);
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) {
-    return std::unexpected(std::string{"no pipe: "} + std::strerror(errno));
-  }
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-  ::posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-  Child child{.pid = 0, .messages = ends[0]};
-  int const error = ::posix_spawn(&child.pid, raw[0], &actions, &attributes, raw.data(), environ);
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::close(ends[1]);
-  if (error != 0) {
-    ::close(ends[0]);
-    return std::unexpected(fmt::format("{}: {}", arguments[0], std::strerror(error)));
-  }
-  g_child = child.pid;
-  return child;
-}
-
-/// Reads what the child says until it ends; gives its exit code, 128 + signal when it was killed.
-int follow(Child const& child, FuzzStatus& status, std::ostream& log) {
-  if (auto* const messages = ::fdopen(child.messages, "r"); messages != nullptr) {
-    char* text = nullptr;
-    std::size_t room = 0;
-    for (ssize_t n = 0; (n = ::getline(&text, &room, messages)) > 0;) {
-      std::string const line{text, static_cast<std::size_t>(text[n - 1] == '\n' ? n - 1 : n)};
-      log << line << '\n';
-      status.line(line);
-    }
-    std::free(text);
-    std::fclose(messages);
-  }
-  int code = 0;
-  while (::waitpid(child.pid, &code, 0) == -1 && errno == EINTR) {
-  }
-  g_child = 0;
-  return WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code);
 }
 
 /// Moves what was found to the findings, named after target and content. libFuzzer also reports inputs that are merely
@@ -220,16 +110,20 @@ Session fuzz(fs::path const& program, FuzzOptions const& o, Places const& places
   for (u32 round = 0;; ++round) {
     auto const passed = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - begin).count();
     u32 const left = o.seconds > passed ? o.seconds - static_cast<u32>(passed) : 0;
-    auto const child = start(command_line(program, o, places, left, round), o);
-    if (!child) {
-      session.error = child.error();
+    auto const ended = run_fuzzer(command_line(program, o, places, left, round),
+                                  {"MM_FUZZ_PROGRESS=1", "MM_FUZZ_DEFECT=" + o.defect}, [&](std::string_view line) {
+                                    log << line << '\n';
+                                    status.line(line);
+                                  });
+    if (!ended) {
+      session.error = ended.error();
       return session;
     }
-    int const code = follow(*child, status, log);
+    int const code = *ended;
     auto const kept = keep_findings(places, o.target);
     session.findings.insert(session.findings.end(), kept.begin(), kept.end());
     status.findings(session.findings.size());
-    if (code == kInterruptedCode || g_interrupted != 0) {
+    if (code == kInterruptedCode || interrupted()) {
       return session;
     }
     if (kept.empty() && code != 0) {
@@ -268,8 +162,27 @@ int fuzz_command(FuzzOptions const& options) {
     std::cerr << "mmsim: " << (session.bad_input ? status.last_words() : session.error) << '\n';
     return session.bad_input ? kBadInput : kEnvironment;
   }
-  std::cout << status.summary(g_interrupted != 0) << '\n';
+  std::cout << status.summary(interrupted()) << '\n';
   return session.findings.empty() ? kPassed : kFailed;
+}
+
+void add_driver_options(Arguments fuzz, DriverFuzzOptions& d) {
+  add_machine_options(fuzz, d.machine);
+  fuzz.option("--scenario", d.scenario,
+              "driver: the machine of this scenario; its steps run first, its messages are seeds")
+      .existing_file();
+  fuzz.option("--to", d.to, "driver: only this handler, GUID or name; may be repeated. Default: all that register");
+  fuzz.option("--seeds", d.seeds, "driver: a folder of messages, or a .jsonl file as for `mmsim send --messages`");
+  fuzz.option("--dict", d.dictionary, "driver: words for messages, as libFuzzer takes them").existing_file();
+  fuzz.option("--max-len", d.max_len, "driver: most bytes of a message")
+      .range(0, lab::kMostDriverBytes)
+      .shows_default();
+  fuzz.option("--max-messages", d.max_messages, "driver: most messages of an input")
+      .range(1, lab::kMostDriverMessages)
+      .shows_default();
+  fuzz.option("--allow", d.allow, "driver: do not report this; may be repeated");
+  fuzz.flag("--no-qemu", d.no_qemu, "driver: replay findings on the simulator only");
+  fuzz.flag("--json", d.json, "driver: one JSON object on standard output");
 }
 
 }  // namespace
@@ -299,13 +212,24 @@ Command add_fuzz_command(Arguments program) {
   fuzz.flag("--keep-going", o->keep_going, "Go on after a finding, until the time is over");
   fuzz.flag("--fast", o->fast, "The program without sanitizers");
   fuzz.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
+  auto const d = std::make_shared<DriverFuzzOptions>();
+  add_driver_options(fuzz, *d);
   fuzz.footer(
       "Exit code 1: something was found; each finding is a file that `mmsim repro FILE` runs again.\n"
       "Examples:\n"
       "  mmsim fuzz communicate --time 3600 --jobs 2\n"
-      "  mmsim fuzz image --runs 100000 --seed 1");
-  return {fuzz, [o, time] {
+      "  mmsim fuzz image --runs 100000 --seed 1\n"
+      "  mmsim fuzz driver --image My.efi:My.depex --time 300\n"
+      "  mmsim fuzz driver --scenario my.toml --to GUID --seeds messages.jsonl --allow refused-call");
+  return {fuzz, [o, d, time] {
             o->seconds = !time.given() && o->runs != 0 ? 0 : o->seconds;
+            if (o->target == "driver") {
+              return fuzz_driver_command(*o, *d);
+            }
+            if (*d != DriverFuzzOptions{}) {
+              std::cerr << fmt::format("mmsim: fuzz {}: options of `fuzz driver` say nothing here\n", o->target);
+              return int{kBadInput};
+            }
             return fuzz_command(*o);
           }};
 }

@@ -20,6 +20,8 @@ class FuzzStatus {
   /// One line of the fuzzer.
   void line(std::string_view text);
   void findings(std::size_t count);
+  /// So many findings were printed, and the same fuzzer goes on.
+  void told(std::size_t count);
   /// The last block or line; nothing is drawn over it any more.
   void end();
   /// One line for the end of the session.

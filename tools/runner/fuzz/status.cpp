@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "tools/runner/fuzz_status.hpp"
+#include "tools/runner/fuzz/status.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -82,6 +82,11 @@ void FuzzStatus::findings(std::size_t count) {
   earlier_ += executions_;
   executions_ = 0;
   reporting_ = false;
+}
+
+void FuzzStatus::told(std::size_t count) {
+  findings_ = count;
+  drawn_ = false;
 }
 
 std::string FuzzStatus::time_left() const {

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "tools/lab/fuzzing/minimise.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace mm::lab {
+namespace {
+
+class Minimiser {
+ public:
+  using Still = std::function<bool(std::span<DriverMessage const>)>;
+  Minimiser(std::vector<DriverMessage> messages, std::size_t budget, Still const& still)
+      : best_(std::move(messages)), budget_(budget), still_(still) {}
+
+  Minimised run() {
+    std::size_t before = 0;
+    do {
+      before = weight();
+      drop_messages();
+      for (std::size_t i = 0; i < best_.size(); ++i) {
+        drop_bytes(i);
+      }
+    } while (weight() < before && tries_ < budget_);
+    for (std::size_t i = 0; i < best_.size(); ++i) {
+      zero_bytes(i);
+    }
+    return {std::move(best_), tries_};
+  }
+
+ private:
+  std::size_t weight() const {
+    std::size_t sum = 0;
+    for (auto const& m : best_) {
+      sum += kDriverHeadBytes + m.data.size();
+    }
+    return sum;
+  }
+  /// Keeps `candidate` when it does the same.
+  bool take(std::vector<DriverMessage> candidate) {
+    if (tries_ >= budget_) {
+      return false;
+    }
+    ++tries_;
+    if (!still_(candidate)) {
+      return false;
+    }
+    best_ = std::move(candidate);
+    return true;
+  }
+  void drop_messages() {
+    for (std::size_t i = best_.size(); i-- > 0 && best_.size() > 1;) {
+      auto candidate = best_;
+      candidate.erase(candidate.begin() + static_cast<std::ptrdiff_t>(i));
+      take(std::move(candidate));
+    }
+  }
+  /// From the end to the front, in runs that become shorter by halves.
+  void drop_bytes(std::size_t message) {
+    for (std::size_t run = std::bit_floor(best_[message].data.size()); run != 0; run /= 2) {
+      for (std::size_t end = best_[message].data.size(); end >= run && tries_ < budget_;) {
+        auto candidate = best_;
+        auto& data = candidate[message].data;
+        auto const to = data.begin() + static_cast<std::ptrdiff_t>(end);
+        data.erase(to - static_cast<std::ptrdiff_t>(run), to);
+        take(std::move(candidate));
+        end -= run;
+      }
+    }
+  }
+  void zero_bytes(std::size_t message) {
+    for (std::size_t run = std::bit_floor(best_[message].data.size()); run != 0; run /= 2) {
+      for (std::size_t at = 0; at + run <= best_[message].data.size() && tries_ < budget_; at += run) {
+        auto candidate = best_;
+        auto const part = std::span{candidate[message].data}.subspan(at, run);
+        if (std::ranges::all_of(part, [](std::byte b) { return b == std::byte{0}; })) {
+          continue;
+        }
+        std::ranges::fill(part, std::byte{0});
+        take(std::move(candidate));
+      }
+    }
+  }
+
+  std::vector<DriverMessage> best_;
+  std::size_t budget_;
+  Still const& still_;
+  std::size_t tries_ = 0;
+};
+
+}  // namespace
+
+Minimised minimise(std::vector<DriverMessage> messages, std::size_t budget,
+                   std::function<bool(std::span<DriverMessage const>)> const& still) {
+  return Minimiser{std::move(messages), budget, still}.run();
+}
+
+}  // namespace mm::lab

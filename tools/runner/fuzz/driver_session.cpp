@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#include "tools/runner/fuzz/driver_session.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "tools/lab/fuzzing/driver_seeds.hpp"
+#include "tools/lab/run/backend.hpp"
+#include "tools/lab/scan/words.hpp"
+#include "tools/lab/scenario/names.hpp"
+#include "tools/lab/tell/driver_report.hpp"
+#include "tools/runner/commands.hpp"
+
+namespace mm::runner {
+namespace {
+
+namespace fs = std::filesystem;
+using Done = std::expected<void, std::string>;
+
+/// "Weak", "policy.toml" as "policy": of what is fuzzed.
+std::string machine_name(DriverFuzzOptions const& d) {
+  if (!d.scenario.empty()) {
+    return d.scenario.stem().string();
+  }
+  auto const& first = d.machine.images.empty() ? d.machine.volumes.front().string() : d.machine.images.front();
+  return fs::path{first.substr(0, first.rfind(':'))}.stem().string();
+}
+
+/// Inputs name handlers by number, so that a corpus is of one machine and one list of handlers.
+std::string home_name(std::string const& name, std::vector<Guid> const& handlers) {
+  return fmt::format("{}-{:08x}", name, lab::fnv1a(std::as_bytes(std::span{handlers})) & 0xFFFF'FFFF);
+}
+
+Done make_folder(fs::path const& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  bool const good = fs::is_directory(folder) && ::access(folder.c_str(), W_OK) == 0;
+  return good ? Done{} : std::unexpected(fmt::format("{}: not a folder that can be written", folder.string()));
+}
+
+/// A folder with nothing in it.
+Done make_empty(fs::path const& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  return make_folder(folder);
+}
+
+Done write_machine(fs::path const& folder, DriverFuzzOptions const& d, std::vector<std::string>& notes) {
+  if (!d.scenario.empty()) {
+    return lab::write_case(folder, d.scenario, images_folder());
+  }
+  lab::CaseSource source;
+  MM_TRY_ASSIGN(source.drivers, drivers_of(d.machine));
+  MM_TRY_ASSIGN(source.hobs, hobs_of(d.machine));
+  MM_TRY(lab::encode_hobs(source.hobs));  // what is wrong with them
+  if (!d.machine.policy.empty()) {
+    MM_TRY_ASSIGN(source.policy, policy_of(d.machine));
+  }
+  source.cpus = d.machine.cpus;
+  for (auto const& report : source.drivers.not_run) {
+    notes.push_back(fmt::format("{}: {} {}", report.name, report.state, report.detail));
+  }
+  if (source.drivers.images.empty()) {
+    return std::unexpected(std::string{"fuzz driver: no driver of ours to run among what was given"});
+  }
+  return lab::write_case(folder, source);
+}
+
+/// The handlers of a machine that has booted and run its steps.
+std::expected<std::vector<Guid>, std::string> find_handlers(lab::Prepared const& prepared,
+                                                            std::vector<std::string>& notes) {
+  auto const run = lab::simulator().run(prepared);
+  if (!run) {
+    return std::unexpected(run.error());
+  }
+  if (!run->complete) {
+    auto const why = run->halted ? "the machine halts: " + std::string{lab::halt_name(*run->halted)}
+                                 : std::string{run->boot_failed ? "the boot fails" : "the machine stops"};
+    return std::unexpected(fmt::format("fuzz driver: before the first message {}{}{}", why,
+                                       run->text.empty() ? "" : ": ", run->text.empty() ? "" : run->text.back()));
+  }
+  for (auto const& report : lab::report_drivers(prepared, *run)) {
+    if (report.state != "started") {
+      notes.push_back(fmt::format("{}: {} {}", report.name, report.state, report.detail));
+    }
+  }
+  return lab::registered_handlers(run->trace);
+}
+
+std::string listed(std::vector<Guid> const& handlers) {
+  std::string out;
+  for (auto const& guid : handlers) {
+    out += "\n  " + lab::named_guid(guid);
+  }
+  return out.empty() ? " none" : out;
+}
+
+std::expected<std::vector<Guid>, std::string> choose(std::vector<Guid> const& there,
+                                                     std::vector<std::string> const& to) {
+  constexpr std::size_t kMost = 256;
+  std::vector<Guid> out;
+  for (auto const& name : to) {
+    MM_TRY_ASSIGN(auto const guid, lab::find_guid(name));
+    if (std::ranges::find(there, guid) == there.end()) {
+      return std::unexpected(
+          fmt::format("--to {}: no driver registered a handler for it; registered are{}", name, listed(there)));
+    }
+    out.push_back(guid);
+  }
+  out = to.empty() ? there : out;
+  if (out.empty()) {
+    return std::unexpected(std::string{"fuzz driver: no driver registered a handler for messages"});
+  }
+  out.resize(std::min(out.size(), kMost));
+  return out;
+}
+
+Done write_inputs(fs::path const& folder, std::vector<lab::Bytes> const& inputs) {
+  for (auto const& input : inputs) {
+    MM_TRY(lab::write_file(folder / fmt::format("{:016x}", lab::fnv1a(input)), input));
+  }
+  return {};
+}
+
+Done write_seeds(PreparedSession const& s, DriverFuzzOptions const& d, lab::Scenario const& scenario) {
+  auto const& handlers = s.session.handlers;
+  MM_TRY(make_empty(s.places.seeds));
+  MM_TRY(write_inputs(s.places.seeds, lab::plain_seeds(handlers)));
+  MM_TRY(write_inputs(s.places.seeds, lab::seeds_of(scenario, handlers)));
+  if (!d.seeds.empty()) {
+    MM_TRY_ASSIGN(auto const inputs, lab::read_seeds(d.seeds, handlers));
+    MM_TRY(write_inputs(s.places.seeds, inputs));
+  }
+  return {};
+}
+
+/// What the images compare with, known GUIDs and texts in them, and the user's own words.
+Done write_dictionary(fs::path const& file, DriverFuzzOptions const& d, lab::Scenario const& scenario) {
+  std::string text;
+  for (auto const& image : scenario.images) {
+    if (!image.fv) {
+      MM_TRY_ASSIGN(auto const bytes, lab::read_file(image.file));
+      text += lab::dictionary_text(lab::words_of(bytes));
+    }
+  }
+  if (!d.dictionary.empty()) {
+    MM_TRY_ASSIGN(auto const own, lab::read_file(d.dictionary));
+    text.append(reinterpret_cast<char const*>(own.data()), own.size());
+  }
+  return lab::write_file(file, std::as_bytes(std::span{text}));
+}
+
+Done check(DriverFuzzOptions const& d) {
+  bool const machine = !d.machine.images.empty() || !d.machine.volumes.empty();
+  if (!machine && d.scenario.empty()) {
+    return std::unexpected(std::string{"fuzz driver: --image, --fv or --scenario is missing"});
+  }
+  if (!d.scenario.empty() && d.machine.any()) {
+    return std::unexpected(std::string{
+        "fuzz driver: --scenario brings its own images, HOBs and policy: no --image, --fv, --hob, --policy"});
+  }
+  for (auto const& file : {d.seeds, d.dictionary}) {
+    if (!file.empty() && !fs::exists(file)) {
+      return std::unexpected(file.string() + ": no such file or folder");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::filesystem::path fuzz_home() { return (images_folder() / "../../../build/fuzz").lexically_normal(); }
+
+std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& o, DriverFuzzOptions const& d) {
+  PreparedSession s;
+  MM_TRY_ASSIGN(s.session.allowed, lab::parse_oracles(d.allow));
+  MM_TRY(check(d));
+  s.session.most_messages = d.max_messages;
+  s.session.most_bytes = d.max_len;
+  s.name = machine_name(d);
+  auto const home = fuzz_home() / "driver";
+  // The handlers name the folder, and the machine tells them: it is written elsewhere first.
+  auto const first = o.findings.empty() ? home / (s.name + "-new") : o.findings;
+  MM_TRY(make_folder(first));
+  MM_TRY(write_machine(first, d, s.notes));
+  MM_TRY_ASSIGN(auto const prepared, lab::prepare_case(first, images_folder()));
+  MM_TRY_ASSIGN(auto const there, find_handlers(prepared, s.notes));
+  MM_TRY_ASSIGN(s.session.handlers, choose(there, d.to));
+  auto const folder = home / home_name(s.name, s.session.handlers);
+  s.places.corpus = o.corpus.empty() ? folder / "corpus" : o.corpus;
+  s.places.findings = o.findings.empty() ? folder / "findings" : o.findings;
+  s.places.fresh = s.places.findings / ".new";
+  s.places.seeds = s.places.findings / ".seeds";
+  s.places.dictionary = s.places.findings / ".words.dict";
+  MM_TRY(make_folder(s.places.corpus));
+  MM_TRY(make_folder(s.places.findings));
+  MM_TRY(make_empty(s.places.fresh));
+  if (first != s.places.findings) {
+    std::error_code error;
+    fs::copy(first, s.places.findings, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
+    if (error) {
+      return std::unexpected(fmt::format("{}: {}", s.places.findings.string(), error.message()));
+    }
+    fs::remove_all(first, error);
+  }
+  MM_TRY(write_seeds(s, d, prepared.scenario));
+  MM_TRY(write_dictionary(s.places.dictionary, d, prepared.scenario));
+  MM_TRY(lab::write_session(s.places.findings, s.session));
+  return s;
+}
+
+}  // namespace mm::runner
