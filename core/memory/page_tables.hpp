@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <array>
 #include <concepts>
+#include <span>
 
 #include "core/base/types.hpp"
 #include "core/memory/page_walk.hpp"
@@ -76,9 +78,8 @@ class PageTables {
         addr = stop;
         continue;
       }
-      for (; addr < stop; addr += kPageSize) {
-        store(table, pte::index(addr, 0), leaf_entry(addr, attr));
-      }
+      fill(table, {addr, stop - addr}, attr);
+      addr = stop;
     }
     return {};
   }
@@ -91,6 +92,12 @@ class PageTables {
     }
     auto const leaf = find_leaf(loads(), raw(root_), addr);
     return leaf ? Expected<PageAttr>(attributes(*leaf)) : std::unexpected(Status::NoMapping);
+  }
+
+  /// Whether no page of `range`, page aligned, is present. False for a range beyond the lower canonical half.
+  bool is_absent(Range range) noexcept {
+    return range.size == 0 ||
+           (valid(range) && memory::is_absent(loads(), raw(root_), range.base, range.base + range.size));
   }
 
   /// The one set of rights that every page touched by `range` has. NoMapping when one is absent or they differ;
@@ -156,6 +163,26 @@ class PageTables {
   }
   u64 load(u64 table, u64 i) noexcept { return hal::read_object<u64>(memory_, PhysAddr{table + i * 8}); }
   void store(u64 table, u64 i, u64 entry) noexcept { hal::write_object(memory_, PhysAddr{table + i * 8}, entry); }
+
+  /// Writes the entries of `pages`, which are in the one last table `table`, some at a time. Entries are whole aligned
+  /// words in every such copy, so another CPU that walks the table meets an old or a new one.
+  void fill(u64 table, Range pages, PageAttr attr) noexcept {
+    constexpr u64 kAtOnce = 64;
+    std::array<u64, kAtOnce> entries;
+    u64 const bits = leaf_entry(0, attr);
+    u64 const step = attr.present ? kPageSize : 0;
+    u64 entry = attr.present ? pages.base | bits : 0;
+    u64 i = pte::index(pages.base, 0);
+    for (u64 left = pages.size >> kPageShift; left != 0;) {
+      u64 const count = smaller(left, kAtOnce);
+      for (u64 n = 0; n < count; ++n, entry += step) {
+        entries[n] = entry;
+      }
+      memory_.write(PhysAddr{table + i * 8}, std::as_bytes(std::span(entries).first(count)));
+      i += count;
+      left -= count;
+    }
+  }
 
   /// The level-1 table of `addr`; 0 when there is none and `create` is false.
   template <PageSource Source>

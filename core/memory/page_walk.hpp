@@ -78,6 +78,34 @@ void visit(Load&& load, u64 root, F&& f) noexcept {
   detail::visit_table(load, root & pte::kAddress, TableEntry{.rights = pte::kFullRights}, pte::kRootLevel, f);
 }
 
+/// Whether no page of [first, end) is present; both page aligned. An absent entry of a table of tables answers for all
+/// that it would map, and the entries of one last table are looked at one after the other: a region without tables
+/// costs a few loads, whatever its size.
+template <typename Load>
+bool is_absent(Load&& load, u64 root, u64 first, u64 end) noexcept {
+  for (u64 address = first; address < end;) {
+    u64 table = root & pte::kAddress;
+    unsigned level = pte::kRootLevel;
+    u64 entry = load(table + pte::index(address, level) * sizeof(u64));
+    while ((entry & pte::kPresent) != 0) {
+      if (level == 0 || pte::is_large(entry, level)) {
+        return false;
+      }
+      table = entry & pte::kAddress;
+      --level;
+      entry = load(table + pte::index(address, level) * sizeof(u64));
+    }
+    address = (address | ((1ull << pte::shift(level)) - 1)) + 1;
+    // Behind an absent page its neighbours in the same table.
+    for (; level == 0 && pte::index(address, 0) != 0 && address < end; address += kPageSize) {
+      if ((load(table + pte::index(address, 0) * sizeof(u64)) & pte::kPresent) != 0) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 /// The leaf that maps `address`; nothing when it is not present.
 template <typename Load>
 std::optional<TableEntry> find_leaf(Load&& load, u64 root, u64 address) noexcept {

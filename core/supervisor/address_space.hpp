@@ -135,10 +135,8 @@ Expected<void> AddressSpace<M>::check_closed(Cpu& cpu, Range range) const noexce
     return std::unexpected(Status::SecurityViolation);
   }
   MM_TRY(precondition::can_be_opened(range, address_limit_));
-  for (u64 page = range.base; page < range.base + range.size; page += kPageSize) {
-    if (tables(cpu).query(page)) {
-      return std::unexpected(Status::SecurityViolation);
-    }
+  if (!tables(cpu).is_absent(range)) {
+    return std::unexpected(Status::SecurityViolation);
   }
   return {};
 }

@@ -27,6 +27,15 @@ struct PageTablesTest : testing::Test {
   test::FlatMemory memory{kRoot, 64 * kPageSize};
   Pages pages;
   PageTables<test::FlatMemory> tables{memory, PhysAddr{kRoot}};
+
+  /// The level-1 table on the way to `address`.
+  u64 level1_of(u64 address) {
+    u64 table = kRoot;
+    for (unsigned level = pte::kRootLevel; level > 1; --level) {
+      table = memory.get<u64>(table + 8 * pte::index(address, level)) & pte::kAddress;
+    }
+    return table;
+  }
 };
 
 TEST_F(PageTablesTest, LeafCarriesTheRightsAndTablesGrantAll) {
@@ -71,6 +80,70 @@ TEST_F(PageTablesTest, RefusesBadRanges) {
   EXPECT_EQ(tables.query_uniform({kAddressLimit - 1, 2}), std::unexpected(Status::NoMapping));
   EXPECT_TRUE(tables.set({kAddressLimit - 0x1000, 0x1000}, kUserData, pages));
   EXPECT_EQ(tables.query(kAddressLimit - 1), kUserData);
+}
+
+TEST_F(PageTablesTest, AbsentIsWhatNoQueryFinds) {
+  for (u64 const page : {0x20'0000ull, 0x3F'F000ull, 0x40'5000ull, 0x8000'0000ull, 0x7F'FFFF'F000ull}) {
+    ASSERT_TRUE(tables.set({page, 0x1000}, kUserReadOnly, pages));
+  }
+  ASSERT_TRUE(tables.set({0x40'6000, 0x3000}, {}, pages));
+  memory.put(level1_of(0x20'0000) + 8 * 7, 0x60'0000 | pte::kTable | pte::kLarge);  // 0xE0'0000, 2 MiB
+  auto const slowly = [&](u64 first, u64 end) {
+    for (u64 at = first; at < end; at += kPageSize) {
+      if (tables.query(at)) {
+        return false;
+      }
+    }
+    return true;
+  };
+  u64 absent = 0;
+  for (u64 first = 0x1F'E000; first < 0x103'0000; first += 0x1000) {
+    for (u64 const bytes : {0x1000ull, 0x2000ull, 0x7000ull, 0x20'0000ull}) {
+      bool const is = tables.is_absent({first, bytes});
+      EXPECT_EQ(is, slowly(first, first + bytes)) << std::hex << first << " " << bytes;
+      absent += is ? 1u : 0u;
+    }
+  }
+  EXPECT_GT(absent, 1000u);
+  EXPECT_TRUE(tables.is_absent({0x100'0000, 0x8000'0000 - 0x100'0000}));
+  EXPECT_FALSE(tables.is_absent({0x100'0000, 0x8000'1000 - 0x100'0000}));
+  EXPECT_TRUE(tables.is_absent({0x8000'1000, 0x7F'FFFF'F000 - 0x8000'1000}));
+  EXPECT_FALSE(tables.is_absent({0x8000'1000, kAddressLimit - 0x8000'1000}));
+  EXPECT_TRUE(tables.is_absent({0x80'0000'0000, kAddressLimit - 0x80'0000'0000}));
+  EXPECT_FALSE(tables.is_absent({kAddressLimit - 0x1000, 0x2000})) << "beyond the lower half";
+}
+
+TEST_F(PageTablesTest, AbsentTablesAreNotWalked) {
+  struct Counted {
+    test::FlatMemory& memory;
+    u64 reads = 0;
+    u64 operator()(u64 at) noexcept {
+      ++reads;
+      return memory.get<u64>(at);
+    }
+  } load{memory};
+  EXPECT_TRUE(is_absent(load, kRoot, 0, kAddressLimit));
+  EXPECT_EQ(load.reads, 256u) << "one for each entry of the root";
+  ASSERT_TRUE(tables.set({0x20'0000, 0x1000}, kUserData, pages));
+  load.reads = 0;
+  EXPECT_TRUE(is_absent(load, kRoot, 0x20'1000, 0x40'0000));
+  EXPECT_EQ(load.reads, 4u + 510u) << "one way down, then the table";
+}
+
+TEST_F(PageTablesTest, ManyPagesAreWrittenAsOneByOne) {
+  constexpr Range kRange{0x1F'A000, 0x45'0000};
+  ASSERT_TRUE(tables.set(kRange, kUserData, pages));
+  for (u64 at = kRange.base; at < kRange.end(); at += kPageSize) {
+    auto const leaf = find_leaf([this](u64 entry) { return memory.get<u64>(entry); }, kRoot, at);
+    ASSERT_TRUE(leaf);
+    EXPECT_EQ(leaf->value, leaf_entry(at, kUserData));
+  }
+  EXPECT_FALSE(tables.query(kRange.base - 1) || tables.query(kRange.end()));
+  EXPECT_LT(memory.writes, 32u) << "some entries at once";
+  ASSERT_TRUE(tables.set({kRange.base + 0x1000, kRange.size - 0x2000}, {}, pages));
+  EXPECT_EQ(tables.query(kRange.base), kUserData);
+  EXPECT_EQ(tables.query(kRange.end() - 1), kUserData);
+  EXPECT_TRUE(tables.is_absent({kRange.base + 0x1000, kRange.size - 0x2000}));
 }
 
 TEST_F(PageTablesTest, UpperLevelsRestrict) {
