@@ -2,6 +2,7 @@
 // What the compiler may call in a freestanding ring-3 image.
 
 #include <cstddef>
+#include <cstdint>
 
 // NOLINTBEGIN(readability-identifier-naming)
 extern "C" {
@@ -46,9 +47,19 @@ extern "C" {
   return to;
 }
 
+// A word decides by its first byte that differs, the highest in big-endian order. GUIDs are looked up by this.
 [[clang::no_builtin]] int memcmp(void const* a, void const* b, std::size_t bytes) {
   auto const* x = static_cast<unsigned char const*>(a);
   auto const* y = static_cast<unsigned char const*>(b);
+  for (; bytes >= 8; bytes -= 8, x += 8, y += 8) {
+    std::uint64_t left = 0;
+    std::uint64_t right = 0;
+    __builtin_memcpy(&left, x, 8);
+    __builtin_memcpy(&right, y, 8);
+    if (left != right) {
+      return __builtin_bswap64(left) < __builtin_bswap64(right) ? -1 : 1;
+    }
+  }
   for (std::size_t i = 0; i < bytes; ++i) {
     if (x[i] != y[i]) {
       return x[i] < y[i] ? -1 : 1;
