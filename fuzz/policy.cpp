@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // The secure policy: the first 16 bytes are a question, the rest is a blob, or an XML source when it starts with '<'.
 // Whatever validate() accepts can be asked anything, answers with one of three statuses, and gives the same answer
-// again from a copy of its declared bytes and from the source it decompiles to. A source that is read can be written
-// and read again without a difference.
+// again from a copy of its declared bytes, from its index, and from the source it decompiles to. A source that is read
+// can be written and read again without a difference.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "core/policy/index.hpp"
 #include "core/policy/policy.hpp"
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
@@ -99,4 +100,11 @@ void mm::fuzz::run(std::span<std::byte const> data) {
   std::vector<std::byte> const copy{blob.begin(), blob.begin() + view.size()};
   MM_FUZZ_CHECK(policy::validate(copy).problem == policy::Problem::None);
   MM_FUZZ_CHECK(ask(policy::View{copy}, question) == answers);
+  policy::Index index;
+  index.build(view);
+  MM_FUZZ_CHECK(index.msr(view, question.msr, question.access) == answers[0]);
+  MM_FUZZ_CHECK(index.msr(view, question.msr, policy::kRead) == answers[1]);
+  MM_FUZZ_CHECK(index.io(view, question.port, question.width, question.access) == answers[2]);
+  MM_FUZZ_CHECK(index.io(view, question.port & 0xFFFF, 1, policy::kRead) == answers[3]);
+  MM_FUZZ_CHECK(index.io(view, question.port & 0xFFFF, 4, policy::kWrite) == answers[4]);
 }

@@ -20,11 +20,18 @@ constexpr Status verdict(bool match, u8 access_attr) noexcept {
   return match == allow_list ? Status::Success : Status::AccessDenied;
 }
 
+template <Type kType>
+using DescriptorOf = std::conditional_t<kType == Type::Io, IoDescriptor, MsrDescriptor>;
+
 /// An allow list must contain the access in one descriptor; a deny list matches at any overlap; a strict one only
-/// exactly.
+/// exactly. What does not overlap the access never matches.
+constexpr bool matches(Span s, Span access, bool deny) noexcept {
+  return s.strict ? s.base == access.base && s.size == access.size : (deny ? overlaps(s, access) : contains(s, access));
+}
+
 template <Type kType>
 constexpr Status decide_span(View v, Span access, u16 wanted) noexcept {
-  using Descriptor = std::conditional_t<kType == Type::Io, IoDescriptor, MsrDescriptor>;
+  using Descriptor = DescriptorOf<kType>;
   u64 const at = find_root(v, kType);
   if (at == 0) {
     return Status::AccessDenied;
@@ -37,19 +44,24 @@ constexpr Status decide_span(View v, Span access, u16 wanted) noexcept {
     if ((v.get<Descriptor>(d).attributes & wanted) == 0) {
       continue;
     }
-    Span const s = span_of(v, kType, d);
-    match =
-        s.strict ? s.base == access.base && s.size == access.size : (deny ? overlaps(s, access) : contains(s, access));
+    match = matches(span_of(v, kType, d), access, deny);
   }
   return verdict(match, root.access_attr);
 }
 
 }  // namespace detail
 
+/// Whether these are accesses that a decision is about.
+constexpr bool is_msr_question(u16 access) noexcept { return access == kRead || access == kWrite; }
+constexpr bool is_io_question(u64 port, u64 width, u16 access) noexcept {
+  return (access == kRead || access == kWrite) && (width == 1 || width == 2 || width == 4) && port <= 0xFFFF &&
+         port + width <= 0x1'0000;
+}
+
 /// May ring 3 read (kRead) or write (kWrite) this MSR? InvalidParameter: another access. AccessDenied: no, or no MSR
 /// root.
 constexpr Status decide_msr(View v, u32 msr, u16 access) noexcept {
-  if (access != kRead && access != kWrite) {
+  if (!is_msr_question(access)) {
     return Status::InvalidParameter;
   }
   return detail::decide_span<Type::Msr>(v, {msr, 1, false}, access);
@@ -57,8 +69,7 @@ constexpr Status decide_msr(View v, u32 msr, u16 access) noexcept {
 
 /// Port access of `width` bytes. InvalidParameter: access, width not 1/2/4, port or its end beyond 64 KiB.
 constexpr Status decide_io(View v, u64 port, u64 width, u16 access) noexcept {
-  if ((access != kRead && access != kWrite) || (width != 1 && width != 2 && width != 4) || port > 0xFFFF ||
-      port + width > 0x1'0000) {
+  if (!is_io_question(port, width, access)) {
     return Status::InvalidParameter;
   }
   return detail::decide_span<Type::Io>(v, {port, width, false}, access);

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/policy/foundation.hpp"
+#include "core/policy/index.hpp"
 #include "core/policy/policy.hpp"
 #include "core/supervisor/here.hpp"
 
@@ -21,7 +22,11 @@ class Gate {
   policy::Finding adopt(Cpu& cpu, PhysAddr policy, u64 bytes) noexcept {
     bytes_ = bytes;
     cpu.read(policy, std::span(policy_).first(bytes));
-    return policy::validate(blob());
+    auto const finding = policy::validate(blob());
+    if (finding.problem == policy::Problem::None) {
+      index_.build(view());
+    }
+    return finding;
   }
   std::span<std::byte const> blob() const noexcept { return std::span(policy_).first(bytes_); }
   policy::View view() const noexcept { return policy::View(blob()); }
@@ -29,12 +34,12 @@ class Gate {
   /// AccessDenied: the core, or the policy. `access`: policy::kRead or kWrite.
   Status msr(Here<M> const& here, u32 msr, u16 access) const noexcept {
     return decide(here, {policy::Type::Msr, msr, access, 8}, policy::foundation_of_msr(msr, access),
-                  policy::decide_msr(view(), msr, access), Check::MsrPolicy);
+                  index_.msr(view(), msr, access), Check::MsrPolicy);
   }
   /// InvalidParameter: a port beyond 64 KiB. AccessDenied: the core, or the policy.
   Status io(Here<M> const& here, u64 port, abi::IoWidth width, u16 access) const noexcept {
     u64 const bytes = abi::bytes_of(width);
-    Status const verdict = policy::decide_io(view(), port, bytes, access);
+    Status const verdict = index_.io(view(), port, bytes, access);
     if (verdict == Status::InvalidParameter) {
       return verdict;
     }
@@ -84,6 +89,7 @@ class Gate {
 
   u64 bytes_ = 0;
   std::array<std::byte, policy::kMaxBytes> policy_{};
+  policy::Index index_;
 };
 
 }  // namespace mm::supervisor

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
+#include <random>
+
+#include "core/policy/index.hpp"
 #include "tests/support/policy_blob.hpp"
 
 namespace mm::test {
@@ -175,6 +178,68 @@ TEST(PolicyDecide, SaveStateDescriptorsThatContradictThemselves) {
     auto const deny = Blob::make({{5, 1, {Blob::save_state(0, attributes, condition)}}});
     EXPECT_EQ(policy::decide_save_state(view(allow), SaveStateField::Rax, IoTrap::Write) == Status::Success, allowed);
     EXPECT_EQ(policy::decide_save_state(view(deny), SaveStateField::Rax, IoTrap::Write), Status::AccessDenied);
+  }
+}
+
+/// Descriptors of one list that validate() takes, in no order, some of them strict and overlapping.
+std::vector<std::vector<u8>> some_descriptors(std::mt19937& dice, bool io, u32 count) {
+  std::vector<std::vector<u8>> out;
+  auto const number = [&dice](u32 most) { return std::uniform_int_distribution<u32>{0, most}(dice); };
+  for (u32 tries = 0; out.size() < count && tries < 40 * count; ++tries) {
+    u32 const first = number(3) == 0 ? 0xFFFF - number(40) : number(200);
+    u16 const length = static_cast<u16>(1 + number(number(3) == 0 ? 12 : 3));
+    u16 const attributes = static_cast<u16>(number(3) | (io && number(1) == 0 ? policy::kStrictWidth : 0));
+    out.push_back(io ? Blob::io(static_cast<u16>(first), length, attributes) : Blob::msr(first, length, attributes));
+    if (check(Blob::make({{io ? u32{2} : u32{3}, 0, out}})).problem != Problem::None) {
+      out.pop_back();
+    }
+  }
+  return out;
+}
+
+TEST(PolicyIndex, AnswersAsTheDescriptorsOneAfterTheOther) {
+  std::mt19937 dice{4711};
+  u64 allowed = 0;
+  for (int round = 0; round < 60; ++round) {
+    u8 const list = static_cast<u8>(round & 1);
+    std::vector<Blob::Root> roots;
+    if (round % 7 != 0) {
+      roots.push_back({2, list, some_descriptors(dice, true, static_cast<u32>(round))});
+    }
+    if (round % 5 != 0) {
+      roots.push_back({3, static_cast<u8>(1 - list), some_descriptors(dice, false, static_cast<u32>(round))});
+    }
+    auto const blob = Blob::make(roots);
+    ASSERT_EQ(check(blob), Finding{});
+    policy::Index index;
+    index.build(view(blob));
+    for (u32 number = 0; number < 0x1'0010; number += number == 220 ? 0xFFC0 - 220 : 1) {
+      for (u16 const access : {policy::kRead, policy::kWrite, u16{3}}) {
+        EXPECT_EQ(index.msr(view(blob), number, access), policy::decide_msr(view(blob), number, access)) << number;
+        for (u64 const width : {1u, 2u, 3u, 4u}) {
+          Status const status = policy::decide_io(view(blob), number, width, access);
+          allowed += status == Status::Success ? 1u : 0u;
+          EXPECT_EQ(index.io(view(blob), number, width, access), status) << number << " " << width << " " << access;
+        }
+      }
+    }
+  }
+  EXPECT_GT(allowed, 1000u);
+}
+
+TEST(PolicyIndex, MoreThanItHoldsAreAskedOneAfterTheOther) {
+  for (u32 const count : {policy::Index::kMost, policy::Index::kMost + 1}) {
+    std::vector<std::vector<u8>> ports;
+    for (u32 i = count; i-- != 0;) {
+      ports.push_back(Blob::io(static_cast<u16>(3 * i), 2, policy::kRead));
+    }
+    auto const blob = Blob::make({{2, 0, ports}, {3, 0, {}}});
+    policy::Index index;
+    index.build(view(blob));
+    for (u64 port = 0; port < 3 * count; ++port) {
+      EXPECT_EQ(index.io(view(blob), port, 1, policy::kRead), policy::decide_io(view(blob), port, 1, policy::kRead));
+      EXPECT_EQ(index.io(view(blob), port, 1, policy::kRead) == Status::Success, port % 3 != 2) << port;
+    }
   }
 }
 
