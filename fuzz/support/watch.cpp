@@ -268,7 +268,8 @@ void Watch::check_pages() {
   audited_ = machine_.protected_writes();
   u64 kept = 0;
   u64 const free = machine_.layout().used_end;
-  for (auto const& page : machine_.page_map()) {
+  machine_.page_map(pages_);
+  for (auto const& page : pages_) {
     MM_FUZZ_CHECK(!(page.attr.writable && page.attr.executable));
     u64 const number = page.addr >> kPageShift;
     u8 const before = number < rights_.size() ? rights_[number] : u8{0};

@@ -53,6 +53,7 @@ class Watch {
   Range mmram_;
   std::array<Channel, 2> channels_;     ///< by abi::Channel
   std::vector<u8> rights_;              ///< by page number, at the start; 0: not present
+  std::vector<sim::PageInfo> pages_;    ///< of check_pages(), kept for its memory
   std::set<u64> tables_;                ///< physical addresses of the page tables at the start
   std::vector<std::byte> mmram_bytes_;  ///< at the start
   u64 fixed_ = 0;                       ///< pages that are present at the start and can never be given back

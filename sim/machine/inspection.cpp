@@ -38,8 +38,14 @@ std::array<Range, 4> Simulator::comm_pages() const noexcept { return impl_->core
 
 std::vector<PageInfo> Simulator::page_map() const {
   std::vector<PageInfo> pages;
+  page_map(pages);
+  return pages;
+}
+
+void Simulator::page_map(std::vector<PageInfo>& pages) const {
+  pages.clear();
   if (impl_->placed.cr3 == 0) {
-    return pages;
+    return;
   }
   memory::PageTables<Ram> tables(impl_->machine.ram(), PhysAddr{impl_->placed.cr3});
   tables.for_each_leaf([&pages](Range range, memory::PageAttr attr) {
@@ -47,7 +53,6 @@ std::vector<PageInfo> Simulator::page_map() const {
       pages.push_back({at, attr});
     }
   });
-  return pages;
 }
 
 void Simulator::peek(PhysAddr at, std::span<std::byte> out) const noexcept { impl_->machine.ram().read(at, out); }

@@ -158,6 +158,7 @@ class Simulator {
 
   /// The live page tables, one entry per present 4 KiB page, ascending.
   std::vector<PageInfo> page_map() const;
+  void page_map(std::vector<PageInfo>& into) const;  ///< the same, in memory that is there already
   /// Memory as MM sees it, for inspection by tests and tools: no guard, no side effect.
   void peek(PhysAddr at, std::span<std::byte> out) const noexcept;
   /// Writes memory as MM sees it, for tests and fuzzers: no guard. Before snapshot(), or reset() brings it back.
