@@ -47,6 +47,7 @@ enum class UserNote : u64 {
   DriverNeeds = 7,      ///< after DriverWaiting: R8, R9 = GUID of a protocol that is missing, or of the file it follows
   HandlerRegistered = 8,  ///< R8, R9 = GUID that an MMI handler was registered for; zero: a root handler
   HandlerAt = 9,          ///< after HandlerRegistered: R8 = handler address, R9 = base of the image that owns it
+  DriverDefect = 10,      ///< R8 = DriverDefect (heap_guard.hpp), R9 = address, offset or size
 };
 inline constexpr std::array kUserNoteNames{
     Named{UserNote::DriverEntered, "DriverEntered"},
@@ -58,6 +59,7 @@ inline constexpr std::array kUserNoteNames{
     Named{UserNote::DriverNeeds, "DriverNeeds"},
     Named{UserNote::HandlerRegistered, "HandlerRegistered"},
     Named{UserNote::HandlerAt, "HandlerAt"},
+    Named{UserNote::DriverDefect, "DriverDefect"},
 };
 /// The name of a note; null for a value that is none.
 constexpr char const* name_of(UserNote note) noexcept { return name_in(kUserNoteNames, note); }

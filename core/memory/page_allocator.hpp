@@ -32,6 +32,10 @@ class PageAllocator {
   template <hal::Cpu C>
   Expected<void> adopt(C& cpu, PhysAddr root, PhysAddr descriptors, u64 count) noexcept;
 
+  /// From now on pages of ring 3 have a free page on either side, and freed ones are not given out again while there
+  /// are others: what ring 3 does beyond its memory faults.
+  constexpr void spread() noexcept { spread_ = true; }
+
   /// Maps and zeroes `pages` contiguous pages. NotReady, InvalidParameter (0 pages), OutOfResources.
   template <hal::Cpu C>
   Expected<PhysAddr> allocate(C& cpu, PhysAddr root, u64 pages, Owner owner) noexcept;
@@ -88,12 +92,12 @@ class PageAllocator {
       page += n;
     }
   }
-  /// First run of `pages` clear bits, from the hint; kNone when there is none.
+  /// First run of `pages` clear bits, from `start`; kNone when there is none.
   template <hal::Cpu C>
-  u64 find_run(C& cpu, u64 pages) noexcept {
+  u64 find_run(C& cpu, u64 pages, u64 start) noexcept {
     u64 const total = span_.size >> kPageShift;
     u64 run = 0;
-    for (u64 page = hint_; page < total;) {
+    for (u64 page = start; page < total;) {
       u64 const rest = word(cpu, allocated_, page / kWordBits) >> (page % kWordBits);
       if ((rest & 1) != 0) {
         run = 0;
@@ -112,6 +116,19 @@ class PageAllocator {
     return kNone;
   }
 
+  /// The same with a clear bit on either side, behind what was given out last; where there is no room for that, before
+  /// it, and at last without.
+  template <hal::Cpu C>
+  u64 find_spread(C& cpu, u64 pages) noexcept {
+    for (u64 const start : {rover_ > hint_ ? rover_ : hint_, hint_}) {
+      if (u64 const first = find_run(cpu, pages + 2, start); first != kNone) {
+        rover_ = first + 1 + pages;
+        return first + 1;
+      }
+    }
+    return find_run(cpu, pages, hint_);
+  }
+
   template <hal::Cpu C>
   Expected<void> check_regions(C& cpu, PhysAddr descriptors, u64 count) noexcept;
   template <hal::Cpu C>
@@ -123,8 +140,10 @@ class PageAllocator {
   u64 ours_ = 0;       ///< address of the bitmap of pages that allocate() gave out
   u64 pool_next_ = 0;
   u64 pool_end_ = 0;
-  u64 hint_ = 0;  ///< no free page below this one
+  u64 hint_ = 0;   ///< no free page below this one
+  u64 rover_ = 0;  ///< spread: behind the pages that were given out last
   bool ready_ = false;
+  bool spread_ = false;
 };
 
 template <hal::Cpu C>
@@ -207,7 +226,8 @@ Expected<PhysAddr> PageAllocator::allocate(C& cpu, PhysAddr root, u64 pages, Own
   if (pages > span_.size >> kPageShift) {
     return std::unexpected(Status::OutOfResources);
   }
-  u64 const first = find_run(cpu, pages);
+  bool const spread = spread_ && owner == Owner::User;
+  u64 const first = spread ? find_spread(cpu, pages) : find_run(cpu, pages, hint_);
   if (first == kNone) {
     return std::unexpected(Status::OutOfResources);
   }

@@ -39,6 +39,8 @@ class AddressSpace {
   Tables tables(Cpu& cpu) const noexcept { return Tables(cpu, PhysAddr{root_}); }
 
   // --- pages of MMRAM
+  /// Pages of ring 3 have free ones beside them from now on (PageAllocator::spread()).
+  void spread_user_pages() noexcept { allocator_.spread(); }
   /// Errors of PageAllocator::allocate().
   Expected<PhysAddr> allocate(Cpu& cpu, u64 pages, memory::Owner owner) noexcept {
     return allocator_.allocate(cpu, PhysAddr{root_}, pages, owner);

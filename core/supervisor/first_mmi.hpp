@@ -49,6 +49,9 @@ class FirstMmi {
     if (!space.adopt_mmram(cpu_, handover.mmram_descriptors, handover.mmram_count)) {
       return init_error(InitProblem::AllocatorMemory);
     }
+    if (handover.options.heap_guard) {
+      space.spread_user_pages();
+    }
     MM_TRY(allocate_internal(handover));
     MM_TRY(publish_user_hobs(handover));
     MM_TRY(adopt_regions());

@@ -42,6 +42,10 @@ Checked<void> read_guid_hob(Reading<Mem>& r, Hob const& hob) noexcept {
   if (hob.name == guids::gMmSupvUnblockRegionHobGuid) {
     return read_unblock(r, hob);
   }
+  if (hob.name == abi::kHeapGuardHobGuid) {
+    r.out.options.heap_guard = true;
+    return {};
+  }
   return hob.name == abi::kTestOptionsHobGuid ? read_options(r, hob) : Checked<void>{};
 }
 

@@ -106,7 +106,14 @@ class Events {
     u64 const address = reinterpret_cast<u64>(handler.function);
     u64 const caller = services_.enter_image(handler.owner);
     services_.note(abi::UserNote::HandlerEntered, address);
+    if (services_.guard().on()) {
+      HeapGuard<R>::fill_stack();
+    }
     Status const status = handler.function(handler.handle, context, buffer, size);
+    if (services_.guard().on()) {
+      services_.guard().for_each_overrun(
+          [this](u64 block) { services_.note_defect(abi::DriverDefect::Overrun, block); });
+    }
     services_.note(abi::UserNote::HandlerReturned, address, static_cast<u64>(status));
     services_.leave_image(caller);
     return status;

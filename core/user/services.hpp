@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "core/user/dispatcher.hpp"
+#include "core/user/heap_guard.hpp"
 #include "core/user/loaded_image.hpp"
 #include "core/user/mmi_database.hpp"
 #include "core/user/mmst.hpp"
@@ -25,6 +26,7 @@ class Services {
       : ring3_(ring3),
         pool_(ring3),
         pages_(pool_),
+        guard_(pool_),
         protocols_(pool_),
         mmis_(pool_),
         dispatcher_(pool_),
@@ -48,7 +50,7 @@ class Services {
     if (buffer == nullptr || (type != kRuntimeServicesCode && type != kRuntimeServicesData)) {
       return Status::InvalidParameter;
     }
-    auto const memory = pool_.allocate(size, current_image_);
+    auto const memory = guard_.on() ? guard_.allocate(size) : pool_.allocate(size, current_image_);
     if (!memory.has_value()) {
       return memory.error();
     }
@@ -56,13 +58,28 @@ class Services {
     return Status::Success;
   }
   Status free_pool(void* buffer) noexcept {
+    if (guard_.on()) {
+      auto const done = guard_.free(buffer);
+      note_defect(done.defect, address_of(buffer));
+      return done.status;
+    }
     auto const freed = pool_.free(buffer);
     return freed.has_value() ? Status::Success : freed.error();
   }
   Status allocate_pages(u32 type, u32 memory_type, u64 pages, u64* memory) noexcept {
-    return pages_.allocate(type, memory_type, pages, memory, current_image_);
+    Status const status = pages_.allocate(type, memory_type, pages, memory, current_image_);
+    if (guard_.on() && status == Status::Success) {
+      guard_.add_pages(*memory, pages);
+    }
+    return status;
   }
-  Status free_pages(u64 memory, u64 pages) noexcept { return pages_.free(memory, pages); }
+  Status free_pages(u64 memory, u64 pages) noexcept {
+    Status const status = pages_.free(memory, pages);
+    if (guard_.on() && status != Status::OutOfResources) {
+      note_defect(guard_.free_pages(memory, pages, status == Status::Success), memory);
+    }
+    return status;
+  }
 
   /// InvalidParameter: null GUID; NotFound: nothing to delete; OutOfResources.
   Status install_configuration_table(Guid const* guid, void* table) noexcept {
@@ -200,7 +217,15 @@ class Services {
   /// Asked once whether anybody listens: a system call for nothing is dear.
   void note(abi::UserNote kind, u64 a, u64 b = 0) noexcept { listened_ = listened_ && user::note(ring3_, kind, a, b); }
 
+  /// What the heap guard saw; nothing: nothing.
+  void note_defect(std::optional<abi::DriverDefect> defect, u64 where) noexcept {
+    if (defect) {
+      note(abi::UserNote::DriverDefect, static_cast<u64>(*defect), where);
+    }
+  }
+
   R& ring3() noexcept { return ring3_; }
+  HeapGuard<R>& guard() noexcept { return guard_; }
   MmSystemTable* mmst() noexcept { return mmst_; }
   Pool<R>& pool() noexcept { return pool_; }
   MmiDatabase<R>& mmis() noexcept { return mmis_; }
@@ -228,6 +253,7 @@ class Services {
   R& ring3_;
   Pool<R> pool_;
   PageLedger<R> pages_;
+  HeapGuard<R> guard_;
   ProtocolDatabase<R> protocols_;
   MmiDatabase<R> mmis_;
   Dispatcher<R> dispatcher_;

@@ -25,6 +25,7 @@ class UserCore {
       return Status::InvalidParameter;
     }
     buffer_.find(hob_list);
+    services_.guard().find(hob_list);
     if (!services_.dispatcher().discover(hob_list).has_value()) {
       return Status::OutOfResources;
     }
@@ -87,6 +88,10 @@ class UserCore {
       return Status::NotReady;
     }
     auto const record = load<abi::UserFaultRecord>(page + abi::kUserFaultOffset);
+    constexpr u64 kPageFault = 14;
+    if (services_.guard().on() && record.vector == kPageFault) {
+      services_.note_defect(services_.guard().defect_at(record.cr2), record.cr2);
+    }
     events_.contain_at(record.rip);
     services_.end_ap_procedure();  // START_AP_PROC may be what did not come back
     events_.abandon();
@@ -148,9 +153,36 @@ class UserCore {
     request_.header_bytes = message->header_bytes;
     request_.data_bytes = message->data_bytes;
     buffer_.clear_tail(message->header_bytes + message->data_bytes);
-    Status const status =
-        events_.manage(&message->type, nullptr, at<void>(comm.base + message->header_bytes), &request_.data_bytes);
+    Status const status = services_.guard().on() ? serve_guarded(message->type) : serve(message->type, data_at());
     answer(status == Status::Success ? Status::Success : Status::NotFound);
+  }
+
+  u64 data_at() const noexcept { return buffer_.range().base + request_.header_bytes; }
+  Status serve(Guid const& type, u64 data) noexcept {
+    return events_.manage(&type, nullptr, at<void>(data), &request_.data_bytes);
+  }
+
+  /// The same under the heap guard: the handlers have a copy of the message, behind which is nothing, and what they
+  /// answer is looked at.
+  Status serve_guarded(Guid const& type) noexcept {
+    HeapGuard<R>& guard = services_.guard();
+    u64 const room = request_.data_bytes;
+    guard.see_message(data_at(), room);
+    u64 const copy = guard.copies_messages() ? guard.copy_message(data_at(), room, buffer_.range().size) : 0;
+    Status const status = serve(type, copy != 0 ? copy : data_at());
+    if (copy != 0 && request_.data_bytes > room) {
+      services_.note_defect(abi::DriverDefect::ReplySize, request_.data_bytes);
+      request_.data_bytes = room;
+    }
+    u64 const capacity = buffer_.range().size - request_.header_bytes;
+    u64 const reply = request_.data_bytes < capacity ? request_.data_bytes : capacity;
+    if (copy != 0) {
+      __builtin_memcpy(at<void>(data_at()), at<void const>(copy), reply);
+    }
+    if (auto const where = guard.unwritten_in(data_at(), status == Status::Success ? reply : 0)) {
+      services_.note_defect(abi::DriverDefect::UnwrittenReply, *where);
+    }
+    return status;
   }
 
   void answer(Status status) noexcept {

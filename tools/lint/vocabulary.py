@@ -14,6 +14,7 @@ from common import code_only, cpp_files, is_under, read
 VOCABULARIES = (
     ("Syscall", "core/abi", "core/abi/ABI.md"),
     ("UserNote", "core/abi", "core/abi/ABI.md"),
+    ("DriverDefect", "core/abi", "core/abi/ABI.md"),
     ("SupervisorRequest", "core/abi", "core/abi/ABI.md"),
     ("HobType", "core/abi", "core/abi/ABI.md"),
     ("TraceKind", "hal/roles", "hal/roles/TRACE.md"),

@@ -5,6 +5,7 @@
 
 #include "core/abi/boot.hpp"
 #include "core/abi/comm.hpp"
+#include "core/abi/heap_guard.hpp"
 #include "core/abi/hob.hpp"
 #include "core/abi/platform.hpp"
 #include "core/memory/page_tables.hpp"
@@ -26,6 +27,11 @@ struct ChannelFacts {
   bool found = false;
 };
 
+/// What the boot asks for.
+struct HandoverOptions : abi::TestOptions {
+  bool heap_guard = false;  ///< pages of ring 3 are spread
+};
+
 /// What a checked hand-over says. Every range is where it must be, and mapped as it must be.
 struct Handover {
   u64 list_bytes = 0;  ///< end marker included
@@ -33,7 +39,7 @@ struct Handover {
   PhysAddr mmram_descriptors{};
   u64 mmram_count = 0;
   abi::PassDown pass_down;
-  abi::TestOptions options;
+  HandoverOptions options;
   u32 cpus = 0;
   std::array<u32, platform::kMaxCpus> apic_ids{};
   std::array<u64, platform::kMaxCpus> smbase{};

@@ -13,7 +13,7 @@ Checked<void> read_options(Reading<Mem>& r, Hob const& hob) noexcept {
     return init_error(InitProblem::TestOptionsLength, raw(hob.at));
   }
   r.seen.options = true;
-  r.out.options = get<abi::TestOptions>(r, hob.payload());
+  static_cast<abi::TestOptions&>(r.out.options) = get<abi::TestOptions>(r, hob.payload());
   return {};
 }
 

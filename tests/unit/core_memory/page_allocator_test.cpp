@@ -145,6 +145,34 @@ TEST_F(Allocator, RunsOutAndFindsHoles) {
   EXPECT_EQ(raw(*take(65)), hole);
 }
 
+TEST_F(Allocator, SpreadPagesHaveFreeOnesBesideThemAndDoNotComeAgain) {
+  ASSERT_TRUE(adopt_all());
+  pages.spread();
+  u64 last = 0;
+  for (u64 const count : {1ull, 3ull, 1ull}) {
+    auto const taken = take(count);
+    ASSERT_TRUE(taken);
+    EXPECT_GT(raw(*taken), last);
+    EXPECT_FALSE(query(raw(*taken) - kPageSize));
+    EXPECT_FALSE(query(raw(*taken) + count * kPageSize));
+    EXPECT_EQ(give(raw(*taken), count), Status::Success);
+    last = raw(*taken) + count * kPageSize;
+  }
+  u64 const ours = raw(*take(1, Owner::Supervisor));
+  EXPECT_LT(ours, last) << "the supervisor's own lie where they always do";
+}
+
+TEST_F(Allocator, SpreadPagesTakeWhatIsThereWhenThereIsNoOther) {
+  ASSERT_TRUE(adopt_all());
+  pages.spread();
+  u64 const all = kBytes / kPageSize - kBookkeeping;
+  u64 taken = 0;
+  while (take(1)) {
+    ++taken;
+  }
+  EXPECT_EQ(taken, all);
+}
+
 TEST_F(Allocator, AllocatedRegionsStayAsTheyAre) {
   ASSERT_TRUE(adopt({{kBase, 0, 0x20'0000, 0}, {kBase + 0x20'0000, 0, 0x20'0000, abi::kMmramAllocated}}));
   EXPECT_EQ(take(0x200).error(), Status::OutOfResources);

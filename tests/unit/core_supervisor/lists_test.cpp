@@ -79,8 +79,8 @@ TEST(SyscallList, ArgumentsAreTheRegistersInOrder) {
 
 TEST(SyscallList, NotesHaveNames) {
   EXPECT_STREQ(abi::name_of(abi::UserNote::DriverNeeds), "DriverNeeds");
-  EXPECT_STREQ(abi::name_of(abi::UserNote::HandlerAt), "HandlerAt");
-  EXPECT_EQ(abi::name_of(abi::UserNote{10}), nullptr);
+  EXPECT_STREQ(abi::name_of(abi::UserNote::DriverDefect), "DriverDefect");
+  EXPECT_EQ(abi::name_of(abi::UserNote{11}), nullptr);
 }
 
 TEST(EventList, PackingKeepsEveryField) {

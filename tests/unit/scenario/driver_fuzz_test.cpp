@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "core/abi/heap_guard.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/types.hpp"
 #include "tools/lab/fuzzing/driver_seeds.hpp"
@@ -93,6 +94,46 @@ TEST_F(JudgeTest, BudgetAndRefusedCalls) {
   trace.pop_back();
   add(event::Fault{supervisor::kVectorBudget, 0, kBase + 0x20, 0, 0, abi::UserCommand::UserRequest});
   EXPECT_EQ(judged()->key(), "budget-Weak-20");
+}
+
+TEST_F(JudgeTest, WhatTheHeapGuardSaw) {
+  struct Case {
+    abi::DriverDefect defect;
+    std::string_view key, words;
+  };
+  for (auto const& c : {Case{abi::DriverDefect::Overrun, "pool-overflow-Weak-1200", "beside the pool block at 0x40"},
+                        Case{abi::DriverDefect::InvalidFree, "invalid-free-Weak-1200", "is not allocated"},
+                        Case{abi::DriverDefect::DoubleFree, "invalid-free-Weak-1200", "a second time"},
+                        Case{abi::DriverDefect::UnwrittenReply, "uninitialised-reply-Weak-1200", "byte 64"},
+                        Case{abi::DriverDefect::ReplySize, "reply-size-Weak-1200", "64 bytes"}}) {
+    trace.clear();
+    enter();
+    add(event::UserNote{abi::UserNote::HandlerReturned, kHandler, 0});
+    add(event::UserNote{abi::UserNote::DriverDefect, static_cast<u64>(c.defect), 64});
+    ASSERT_TRUE(judged()) << c.key;
+    EXPECT_EQ(judged()->key(), c.key);
+    EXPECT_THAT(judged()->what, testing::HasSubstr(std::string{c.words}));
+    EXPECT_FALSE(judged()->aborted);
+    EXPECT_FALSE(judged(bit_of(judged()->oracle)));
+  }
+}
+
+TEST_F(JudgeTest, AFaultHasTheNameThatTheHeapGuardGivesIt) {
+  struct Case {
+    abi::DriverDefect defect;
+    std::string_view key;
+  };
+  for (auto const& c : {Case{abi::DriverDefect::BesideBlock, "pool-overflow-Weak-34"},
+                        Case{abi::DriverDefect::FreedMemory, "use-after-free-Weak-34"},
+                        Case{abi::DriverDefect::BeyondMessage, "message-bounds-Weak-34"}}) {
+    trace.clear();
+    enter();
+    add(event::Fault{14, 4, kBase + 0x34, 0x0F20'0000, 0, abi::UserCommand::UserRequest});
+    add(event::UserNote{abi::UserNote::DriverDefect, static_cast<u64>(c.defect), 0x0F20'0000});
+    ASSERT_TRUE(judged()) << c.key;
+    EXPECT_EQ(judged()->key(), c.key);
+    ASSERT_EQ(judged()->owed.size(), 2u) << "the fault, and its name";
+  }
 }
 
 TEST_F(JudgeTest, WhatGoesWellIsNoFinding) {

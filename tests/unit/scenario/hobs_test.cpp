@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/abi/guids.hpp"
+#include "core/abi/heap_guard.hpp"
 #include "core/abi/platform.hpp"
 
 namespace mm::lab {
@@ -18,6 +19,15 @@ TEST(Hobs, HeaderPayloadAndPadding) {
             "04 00 20 00 00 00 00 00 11 11 11 11 22 22 33 33 44 44 55 55 55 55 55 55 07 07 07 00 00 00 00 00 "
             "04 00 18 00 00 00 00 00 11 11 11 11 22 22 33 33 44 44 55 55 55 55 55 55");
   EXPECT_TRUE(encode_hobs({})->empty());
+}
+
+TEST(Hobs, ThatOfTheHeapGuard) {
+  for (bool const message : {false, true}) {
+    auto const hob = heap_guard_hob(message);
+    auto const same =
+        encode_hobs({{abi::kHeapGuardHobGuid, Bytes{std::byte{message ? u8{1} : u8{0}}, {}, {}, {}, {}, {}, {}, {}}}});
+    EXPECT_EQ(hob, *same);
+  }
 }
 
 TEST(Hobs, Limits) {

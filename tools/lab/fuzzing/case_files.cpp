@@ -104,6 +104,17 @@ std::expected<void, std::string> copy_map(fs::path const& folder, ImageSpec cons
   return {};
 }
 
+/// What the scenario says of the guard itself stays.
+void turn_on(toml::table& root, CaseGuard guard) {
+  if (!root.contains("machine")) {
+    root.insert("machine", toml::table{});
+  }
+  if (auto* const machine = root["machine"].as_table()) {
+    machine->insert("heap_guard", guard.heap);
+    machine->insert("message_guard", guard.messages);
+  }
+}
+
 /// Rewrites the tables of a scenario.
 class Rewriter {
  public:
@@ -164,7 +175,7 @@ class Rewriter {
 
 }  // namespace
 
-std::expected<void, std::string> write_case(fs::path const& folder, CaseSource const& source) {
+std::expected<void, std::string> write_case(fs::path const& folder, CaseSource const& source, CaseGuard guard) {
   MM_TRY(make_folder(folder));
   Copies copies{folder};
   toml::array images;
@@ -179,6 +190,7 @@ std::expected<void, std::string> write_case(fs::path const& folder, CaseSource c
   }
   toml::table root{{"schema", 1}, {"name", "a machine to fuzz"}};
   root.insert("machine", toml::table{{"cpus", source.cpus}, {"fault_policy", "contain"}});
+  turn_on(root, guard);
   if (!images.empty()) {
     root.insert("images", std::move(images));
   }
@@ -192,11 +204,13 @@ std::expected<void, std::string> write_case(fs::path const& folder, CaseSource c
   return save(folder, root);
 }
 
-std::expected<void, std::string> write_case(fs::path const& folder, fs::path const& scenario, fs::path const& images) {
+std::expected<void, std::string> write_case(fs::path const& folder, fs::path const& scenario, fs::path const& images,
+                                            CaseGuard guard) {
   MM_TRY(load_scenario(scenario, images));  // its problems with their lines
   MM_TRY(make_folder(folder));
   auto root = toml::parse_file(scenario.string());
   MM_TRY(Rewriter(folder, scenario, images).root(root));
+  turn_on(root, guard);
   return save(folder, root);
 }
 

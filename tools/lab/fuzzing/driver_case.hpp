@@ -19,6 +19,12 @@ namespace mm::lab {
 inline constexpr std::string_view kCaseFile = "machine.toml";
 inline constexpr std::string_view kSessionFile = "session.json";
 
+/// The heap guard of a machine (core/abi/ABI.md 1.2).
+struct CaseGuard {
+  bool heap = true;
+  bool messages = true;  ///< handlers get a copy that ends at a page that is not there
+};
+
 /// A machine that the command line describes.
 struct CaseSource {
   DriverSet drivers;
@@ -29,11 +35,12 @@ struct CaseSource {
 
 /// Writes kCaseFile and the files that it names into `folder`, which is made. Error: a sentence, a file cannot be read
 /// or written.
-std::expected<void, std::string> write_case(std::filesystem::path const& folder, CaseSource const& source);
+std::expected<void, std::string> write_case(std::filesystem::path const& folder, CaseSource const& source,
+                                            CaseGuard guard = {});
 /// The same of a scenario: what it expects is left out, the files that it names are copied. `images`: the folder of the
 /// built images. Error: a sentence; the file is no scenario.
 std::expected<void, std::string> write_case(std::filesystem::path const& folder, std::filesystem::path const& scenario,
-                                            std::filesystem::path const& images);
+                                            std::filesystem::path const& images, CaseGuard guard = {});
 
 /// What a session wants of the inputs.
 struct DriverSession {

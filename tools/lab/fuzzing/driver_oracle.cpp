@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/abi/heap_guard.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/types.hpp"
 #include "tools/lab/scenario/names.hpp"
@@ -57,7 +58,11 @@ class Judge {
   }
 
   std::optional<DriverFinding> note(event::UserNote const& n) {
+    if (n.note == abi::UserNote::DriverDefect) {
+      return defect(static_cast<abi::DriverDefect>(n.first), n.second);
+    }
     if (n.note == abi::UserNote::HandlerEntered) {
+      last_ = n.first;
       handlers_.push_back(n.first);
     } else if (n.note == abi::UserNote::HandlerReturned) {
       u64 const handler = n.first;
@@ -75,15 +80,95 @@ class Judge {
     return std::nullopt;
   }
 
+  /// What the heap guard saw without a fault; of a fault, fault() has told.
+  std::optional<DriverFinding> defect(abi::DriverDefect kind, u64 value) {
+    auto const oracle = oracle_of(kind);
+    if (!oracle || is_of_fault(kind)) {
+      return std::nullopt;
+    }
+    auto f = at_handler(*oracle);
+    f.what = defect_text(kind, value);
+    f.aborted = false;
+    f.owed = {owed(kind)};
+    return f;
+  }
+  static OwedEvent owed(abi::DriverDefect kind) {
+    return {hal::TraceKind::UserNote,
+            {{'a', static_cast<u64>(abi::UserNote::DriverDefect)}, {'b', static_cast<u64>(kind)}}};
+  }
+  static bool is_of_fault(abi::DriverDefect kind) {
+    using enum abi::DriverDefect;
+    return kind == BesideBlock || kind == FreedMemory || kind == BeyondMessage;
+  }
+  static std::optional<Oracle> oracle_of(abi::DriverDefect kind) {
+    switch (kind) {
+      case abi::DriverDefect::Overrun:
+      case abi::DriverDefect::BesideBlock:
+        return Oracle::PoolOverflow;
+      case abi::DriverDefect::FreedMemory:
+        return Oracle::UseAfterFree;
+      case abi::DriverDefect::InvalidFree:
+      case abi::DriverDefect::DoubleFree:
+        return Oracle::InvalidFree;
+      case abi::DriverDefect::UnwrittenReply:
+        return Oracle::UnwrittenReply;
+      case abi::DriverDefect::ReplySize:
+        return Oracle::ReplySize;
+      case abi::DriverDefect::BeyondMessage:
+        return Oracle::MessageBounds;
+    }
+    return std::nullopt;  // a newer core
+  }
+  static std::string defect_text(abi::DriverDefect kind, u64 value) {
+    switch (kind) {
+      case abi::DriverDefect::Overrun:
+        return fmt::format("bytes beside the pool block at {} were written", hex_number(value));
+      case abi::DriverDefect::InvalidFree:
+        return fmt::format("{} is given back, and is not allocated", hex_number(value));
+      case abi::DriverDefect::DoubleFree:
+        return fmt::format("{} is given back a second time", hex_number(value));
+      case abi::DriverDefect::UnwrittenReply:
+        return fmt::format("byte {} of the reply and those behind it are of memory that nobody wrote", value);
+      case abi::DriverDefect::ReplySize:
+        return fmt::format("the reply is said to have {} bytes, more than the message has", value);
+      case abi::DriverDefect::BesideBlock:
+        return "beside a pool block";
+      case abi::DriverDefect::FreedMemory:
+        return "freed";
+      case abi::DriverDefect::BeyondMessage:
+        return "behind the message";
+    }
+    return {};
+  }
+  /// What the user core said of the fault that is looked at.
+  std::optional<abi::DriverDefect> defect_of_fault() const {
+    for (auto const& e : events_.subspan(at_)) {
+      auto const kind = static_cast<abi::DriverDefect>(e.b);
+      if (e.kind == hal::TraceKind::UserNote && e.a == static_cast<u64>(abi::UserNote::DriverDefect) &&
+          is_of_fault(kind)) {
+        return kind;
+      }
+      if (e.kind == hal::TraceKind::MmiExit) {
+        break;
+      }
+    }
+    return std::nullopt;
+  }
+
   DriverFinding fault(event::Fault const& e) {
     bool const budget = e.vector == supervisor::kVectorBudget;
-    auto f = at_code(budget ? Oracle::Budget : Oracle::Fault, e.rip);
+    auto const guarded = defect_of_fault();
+    auto const oracle = guarded ? oracle_of(*guarded) : std::nullopt;
+    auto f = at_code(oracle.value_or(budget ? Oracle::Budget : Oracle::Fault), e.rip);
     f.what = budget ? "the handler does not come back: " + cause_text(e.vector, e.error, e.cr2, "")
                     : cause_text(e.vector, e.error, e.cr2, hex_number(e.cr2));
     if (e.vector == kPageFault) {
-      f.what += fmt::format(" ({})", class_of(e.cr2, e.error));
+      f.what += fmt::format(" ({})", guarded ? defect_text(*guarded, 0) : class_of(e.cr2, e.error));
     }
     f.owed = {{hal::TraceKind::Fault, {{'a', e.vector}, {'b', e.error}}}};
+    if (guarded) {
+      f.owed.push_back(owed(*guarded));
+    }
     return f;
   }
 
@@ -128,7 +213,7 @@ class Judge {
     return placed(oracle, image, address);
   }
   DriverFinding at_handler(Oracle oracle) const {
-    u64 const handler = handlers_.empty() ? 0 : handlers_.back();
+    u64 const handler = handlers_.empty() ? last_ : handlers_.back();
     return placed(oracle, image_at(handler), handler);
   }
   static DriverFinding placed(Oracle oracle, LoadedImage const* image, u64 address) {
@@ -144,6 +229,7 @@ class Judge {
   std::span<hal::TraceEvent const> events_;
   OracleSet allowed_;
   std::size_t at_ = 0;
+  u64 last_ = 0;  ///< handler that was entered last: what is wrong with its reply shows when it has returned
   std::vector<u64> handlers_;  ///< that were entered and have not returned
 };
 

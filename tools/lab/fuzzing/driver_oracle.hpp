@@ -18,11 +18,17 @@
 namespace mm::lab {
 
 enum class Oracle : u8 {
-  Fault,         ///< an exception, an access without right
-  RefusedCall,   ///< a system call that the supervisor refused
-  Budget,        ///< it does not come back
-  ReplyStatus,   ///< a handler gave what is no EFI_STATUS
-  Repeatability  ///< the same messages on the same machine did something else
+  Fault,           ///< an exception, an access without right
+  RefusedCall,     ///< a system call that the supervisor refused
+  Budget,          ///< it does not come back
+  PoolOverflow,    ///< it touched what is beside a block of the pool
+  UseAfterFree,    ///< it touched what it has given back
+  InvalidFree,     ///< it gave back what is not allocated
+  MessageBounds,   ///< it touched what is behind the message
+  UnwrittenReply,  ///< bytes of memory that nobody wrote are in a reply
+  ReplySize,       ///< a reply is longer than its message, which is all the room there is
+  ReplyStatus,     ///< a handler gave what is no EFI_STATUS
+  Repeatability    ///< the same messages on the same machine did something else
 };
 struct OracleName {
   Oracle oracle;
@@ -33,6 +39,12 @@ inline constexpr std::array kOracles{
     OracleName{Oracle::Fault, "fault", "an access without right, or another exception"},
     OracleName{Oracle::RefusedCall, "refused-call", "a system call that the supervisor refuses"},
     OracleName{Oracle::Budget, "budget", "a handler that does not come back"},
+    OracleName{Oracle::PoolOverflow, "pool-overflow", "an access beside a block of the pool"},
+    OracleName{Oracle::UseAfterFree, "use-after-free", "an access to memory that was given back"},
+    OracleName{Oracle::InvalidFree, "invalid-free", "memory is given back that is not allocated"},
+    OracleName{Oracle::MessageBounds, "message-bounds", "an access behind the message"},
+    OracleName{Oracle::UnwrittenReply, "uninitialised-reply", "a reply has bytes of memory that nobody wrote"},
+    OracleName{Oracle::ReplySize, "reply-size", "a reply is longer than its message"},
     OracleName{Oracle::ReplyStatus, "reply-status", "a handler returns what is no EFI_STATUS"},
     OracleName{Oracle::Repeatability, "repeatability", "the same messages do something else the second time"}};
 std::string_view oracle_name(Oracle oracle);

@@ -31,6 +31,12 @@ std::string_view halt_of(Oracle oracle) {
     case Oracle::RefusedCall:
       return "SyscallRefused";
     case Oracle::Fault:
+    case Oracle::PoolOverflow:
+    case Oracle::UseAfterFree:
+    case Oracle::InvalidFree:
+    case Oracle::MessageBounds:
+    case Oracle::UnwrittenReply:
+    case Oracle::ReplySize:
     case Oracle::ReplyStatus:
     case Oracle::Repeatability:
       break;

@@ -8,6 +8,7 @@
 
 #include "core/abi/boot.hpp"
 #include "core/abi/guids.hpp"
+#include "core/abi/heap_guard.hpp"
 #include "core/abi/hob.hpp"
 #include "core/abi/platform.hpp"
 
@@ -73,6 +74,16 @@ std::expected<Bytes, std::string> encode_hobs(std::vector<PlatformHob> const& ho
     return std::unexpected(
         fmt::format("the HOBs need {} bytes, the platform has {}", out.size(), platform::kExtraHobsLimit));
   }
+  return out;
+}
+
+Bytes heap_guard_hob(bool message) {
+  abi::HobGuid header;
+  header.header.length = sizeof header + sizeof(abi::HeapGuardOptions);
+  header.name = abi::kHeapGuardHobGuid;
+  Bytes out;
+  append_object(out, header);
+  append_object(out, abi::HeapGuardOptions{message ? 1u : 0u, 0});
   return out;
 }
 

@@ -24,4 +24,7 @@ std::expected<PlatformHob, std::string> parse_hob(std::string const& argument);
 /// or the loader makes itself.
 std::expected<Bytes, std::string> encode_hobs(std::vector<PlatformHob> const& hobs);
 
+/// The HOB that turns the heap guard on (core/abi/ABI.md 1.2); `message`: for messages, too.
+Bytes heap_guard_hob(bool message);
+
 }  // namespace mm::lab

@@ -8,6 +8,7 @@
 #include "tools/lab/policy/blob.hpp"
 #include "tools/lab/policy/xml.hpp"
 #include "tools/lab/scenario/driver_set.hpp"
+#include "tools/lab/scenario/hobs.hpp"
 #include "tools/lab/scenario/names.hpp"
 #include "tools/lab/scenario/toml_shape.hpp"
 #include "tools/lab/scenario/toml_steps.hpp"
@@ -108,7 +109,9 @@ class Reader : private TomlValues {
 
   // --- sections ---------------------------------------------------------------------------------------------------
   void read_machine(toml::table const& t, Scenario& s) const {
-    only(t, {"cpus", "ram", "tseg", "profile", "save_state", "fault_policy", "seed", "smap", "strict_rsm", "defects"},
+    only(t,
+         {"cpus", "ram", "tseg", "profile", "save_state", "fault_policy", "seed", "smap", "strict_rsm", "heap_guard",
+          "message_guard", "defects"},
          "[machine]");
     s.boot.cpus = static_cast<u32>(number(t, "cpus", 1, platform::kMaxCpus).value_or(1));
     s.boot.ram_bytes = number(t, "ram", 128, 2048).value_or(0) << 20;
@@ -126,6 +129,9 @@ class Reader : private TomlValues {
     s.seed = number(t, "seed").value_or(1);
     s.boot.smap = flag(t, "smap").value_or(false) ? 1 : 0;
     s.boot.strict_rsm = flag(t, "strict_rsm").value_or(false) ? 1 : 0;
+    if (flag(t, "heap_guard").value_or(false)) {
+      append_bytes(s.hobs, heap_guard_hob(flag(t, "message_guard").value_or(true)));
+    }
     for (auto const& node : array(t, "defects")) {
       s.defects |= supervisor::bit_of(one_of(node, "defects", kCheckNames));
     }

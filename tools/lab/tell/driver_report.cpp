@@ -227,6 +227,7 @@ class DriverTrack {
       case abi::UserNote::DriverNeeds:
       case abi::UserNote::HandlerRegistered:
       case abi::UserNote::HandlerAt:
+      case abi::UserNote::DriverDefect:
         break;
     }
   }

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "core/abi/guids.hpp"
+#include "core/abi/heap_guard.hpp"
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/init_problem.hpp"
 #include "tools/lab/tell/fault_text.hpp"
@@ -156,6 +157,9 @@ class Renderer {
   std::string text(event::UserNote const& e) const {
     if (e.note == abi::UserNote::DriverNeeds || e.note == abi::UserNote::HandlerRegistered) {
       return fmt::format("UserNote {} {}", name(e.note), guid_name(guid_of_words(e.first, e.second)));
+    }
+    if (e.note == abi::UserNote::DriverDefect) {
+      return fmt::format("UserNote DriverDefect {} {}", name(static_cast<abi::DriverDefect>(e.first)), at(e.second));
     }
     bool const status = e.note == abi::UserNote::DriverReturned || e.note == abi::UserNote::HandlerReturned;
     return fmt::format("UserNote {} {} {}", name(e.note), at(e.first), status ? status_text(e.second) : at(e.second));
