@@ -30,6 +30,9 @@ struct EngineExit {
   u64 cr2 = 0;
 };
 
+/// Told of a compare of ring 3: the address of its instruction, both operands, and their bytes.
+using CompareSink = void (*)(u64 at, u64 left, u64 right, u32 bytes) noexcept;
+
 struct EngineConfig {
   std::span<std::byte> ram{};     ///< physical memory from address 0, page aligned; must outlive the engine
   u64 budget_blocks = 5'000'000;  ///< per entry, and a few for each of its system calls
@@ -37,7 +40,9 @@ struct EngineConfig {
   u64 const* time_ns =
       nullptr;               ///< virtual time that RDTSC derives from (1 tick per ns plus blocks); null: blocks only
   std::span<u8> coverage{};  ///< edge counters, power-of-two size, or empty
-  u32 cpus = 1;              ///< of the machine, and which one this is: for CPUID
+  Range const* covered = nullptr;    ///< only blocks in it are counted, and it may change; null: all
+  CompareSink on_compare = nullptr;  ///< for a fuzzer; null: nobody listens, and nothing is slower
+  u32 cpus = 1;                      ///< of the machine, and which one this is: for CPUID
   u32 apic_id = 0;
 };
 

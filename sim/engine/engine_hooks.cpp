@@ -27,7 +27,8 @@ void on_block(uc_engine* uc, uint64_t address, uint32_t, void* user) {
     return;
   }
   ++e.blocks.count;
-  if (!e.config.coverage.empty()) {
+  Range const* const covered = e.config.covered;
+  if (!e.config.coverage.empty() && (covered == nullptr || address - covered->base < covered->size)) {
     u64 const here = (address >> 1) * 0x9E3779B97F4A7C15 >> 32;
     ++e.config.coverage[(here ^ e.blocks.previous) & (e.config.coverage.size() - 1)];
     e.blocks.previous = here >> 1;
@@ -113,6 +114,12 @@ int on_cpuid(uc_engine* uc, void* user) {
   return 1;
 }
 
+/// The operands are whole registers, whatever the width of the compare.
+void on_compare(uc_engine*, uint64_t address, uint64_t left, uint64_t right, uint32_t bits, void* user) {
+  u64 const mask = bits < 64 ? (u64{1} << bits) - 1 : UINT64_MAX;
+  static_cast<Impl*>(user)->config.on_compare(address, left & mask, right & mask, bits / 8);
+}
+
 template <typename F>
 void* erase(F* function) {
   return reinterpret_cast<void*>(function);
@@ -130,6 +137,10 @@ std::expected<void, std::string> Engine::Impl::add_hooks() {
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_out), this, 1, 0, UC_X86_INS_OUT));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_rdtsc), this, 1, 0, UC_X86_INS_RDTSC));
   MM_UC("hook", uc_hook_add(uc, &hook, UC_HOOK_INSN, erase(on_cpuid), this, 1, 0, UC_X86_INS_CPUID));
+  if (config.on_compare != nullptr) {
+    MM_UC("hook",
+          uc_hook_add(uc, &hook, UC_HOOK_TCG_OPCODE, erase(on_compare), this, 1, 0, UC_TCG_OP_SUB, UC_TCG_OP_FLAG_CMP));
+  }
   return {};
 }
 

@@ -51,6 +51,10 @@ struct MachineConfig {
   std::span<std::byte const> mmi_entry;      ///< MmiEntry.bin
   /// Optional edge counters of ring 3 for a fuzzer, incremented per executed block; power-of-two size.
   std::span<u8> coverage{};
+  /// Optional: only blocks in it are counted. It must live as long as the machine, and may change.
+  Range const* covered = nullptr;
+  /// Optional: told of each compare of ring 3 (address of the instruction, operands, their bytes), for a fuzzer.
+  void (*on_compare)(u64 at, u64 left, u64 right, u32 bytes) noexcept = nullptr;
 };
 
 /// One frame that the normal world emitted.

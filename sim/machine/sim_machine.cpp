@@ -39,6 +39,8 @@ std::expected<void, std::string> SimMachine::make_cpus(Handler handler) {
                                   .slice_blocks = config_.boot.cpus > 1 ? kSliceBlocks : 0,
                                   .time_ns = &state_.time_ns,
                                   .coverage = config_.coverage,
+                                  .covered = config_.covered,
+                                  .on_compare = config_.on_compare,
                                   .cpus = config_.boot.cpus,
                                   .apic_id = i});
     if (!engine.has_value()) {

@@ -3,9 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <vector>
-
+#include <array>
+#include <numeric>
 #include <stdexcept>
+#include <vector>
 
 #include "sim/engine/scratch_guest.hpp"
 
@@ -43,6 +44,53 @@ TEST(Engine, CodeOutsideItsRangeIsAMachineCheck) {
   EXPECT_EQ(run({G::kCode, 0x2000}).first, EngineStop::Syscall);
   EXPECT_EQ(run({G::kCode, 0x1000}), (std::pair{EngineStop::Fault, u64{18}}));
   EXPECT_EQ(run({}).first, EngineStop::Syscall);
+}
+
+TEST(Engine, TellsCompares) {
+  struct Told {
+    u64 at, left, right;
+    u32 bytes;
+    bool operator==(Told const&) const = default;
+  };
+  static std::vector<Told> told;
+  told.clear();
+  G guest;
+  guest.code({0x48, 0x39, 0xD8,        // cmp rax, rbx
+              0x81, 0xF8, 7, 0, 0, 0,  // cmp eax, 7
+              0x3C, 0x41,              // cmp al, 'A'
+              0x48, 0x29, 0xD8,        // sub rax, rbx: no compare
+              0x0F, 0x05});
+  auto engine = make(guest, {.on_compare = [](u64 at, u64 left, u64 right, u32 bytes) noexcept {
+                       told.push_back({at, left, right, bytes});
+                     }});
+  auto user = G::context();
+  user.rax = 0x1122'3344'5566'7788;
+  user.rbx = 0x99;
+  EXPECT_EQ(engine->run(user).stop, EngineStop::Syscall);
+  EXPECT_EQ(told, (std::vector<Told>{{G::kCode, 0x1122'3344'5566'7788, 0x99, 8},
+                                     {G::kCode + 3, 0x5566'7788, 7, 4},
+                                     {G::kCode + 9, 0x88, 0x41, 1}}));
+}
+
+TEST(Engine, CountsTheEdgesOfTheCodeThatIsCovered) {
+  std::array<u8, 64> counters{};
+  Range covered{G::kCode + 0x1000, kPageSize};
+  G guest;
+  guest.code({0xFF, 0xE0});  // jmp rax
+  guest.code({0x0F, 0x05}, G::kCode + 0x1000);
+  auto engine = make(guest, {.coverage = counters, .covered = &covered});
+  auto const counted = [&] {
+    counters = {};
+    auto user = G::context();
+    user.rax = G::kCode + 0x1000;
+    EXPECT_EQ(engine->run(user).stop, EngineStop::Syscall);
+    return std::accumulate(counters.begin(), counters.end(), 0);
+  };
+  EXPECT_EQ(counted(), 1);
+  covered = {G::kCode, 2 * kPageSize};
+  EXPECT_EQ(counted(), 2);
+  covered = {};
+  EXPECT_EQ(counted(), 0);
 }
 
 TEST(Engine, GateReturnKeepsTheStackAndGivesRax) {
