@@ -3,6 +3,7 @@
 // writes it (tools/lab/fuzzing/driver_case.hpp); without it the machine has our Hello. The machine goes back to its
 // start before each input. tools/lab/fuzzing/driver_oracle.hpp says what a driver must not do, fuzz/support/watch.hpp
 // what the supervisor must not.
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -11,7 +12,9 @@
 #include <set>
 #include <string>
 
+#include "core/abi/guids.hpp"
 #include "core/steps/runner.hpp"
+#include "fuzz/support/compares.hpp"
 #include "fuzz/support/driver_replies.hpp"
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/watch.hpp"
@@ -85,6 +88,7 @@ class Target {
       session_ = need(lab::read_session(folder));
       known_.insert(session_.known.begin(), session_.known.end());
     }
+    watch_code();
     watch_ = std::make_unique<fuzz::Watch>(*machine_);
   }
 
@@ -110,6 +114,8 @@ class Target {
     config.defects = prepared.defects;
     config.mmi_entry = prepared.mmi_entry;
     config.coverage = g_ring3_counters;
+    config.covered = &code_;
+    config.on_compare = fuzz::note_compare;
     machine_ = need(sim::Simulator::create(config));
     if (auto const booted = machine_->boot(prepared.fv, prepared.scenario.hobs); !booted) {
       give_up(booted.error());
@@ -120,8 +126,23 @@ class Target {
     }
   }
 
+  /// Coverage and compares of the drivers: what the user core does depends on sizes above all, and leads nowhere.
+  void watch_code() {
+    u64 first = UINT64_MAX;
+    u64 last = 0;
+    for (auto const& image : judged_.images) {
+      if (image.guid != guids::gMmSupervisorUserGuid && image.guid != guids::gMmSupervisorCoreGuid) {
+        first = std::min(first, image.base);
+        last = std::max(last, image.base + image.bytes);
+      }
+    }
+    code_ = {std::min(first, last), last - std::min(first, last)};
+    fuzz::watch_compares(code_);
+  }
+
   Outcome play(std::span<lab::DriverMessage const> messages) {
     watch_->reset();
+    fuzz::forget_compares();
     Outcome out;
     std::size_t events = 0;
     for (std::size_t i = 0; i < messages.size() && !machine_->stopped() && !out.finding; ++i) {
@@ -194,6 +215,7 @@ class Target {
   lab::DriverSession session_;
   std::set<std::string> known_;
   lab::SequenceMessage message_;
+  Range code_;  ///< of the drivers; empty while they start
   u64 inputs_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 
+#include "fuzz/support/compares.hpp"
 #include "fuzz/support/driver_replies.hpp"
 #include "tools/lab/fuzzing/driver_input.hpp"
 
@@ -40,13 +41,14 @@ class DriverMutator {
       messages_.push_back(fresh());
       return;
     }
-    auto const at = messages_.begin() + any();
-    switch (below(16)) {
+    bool const last = below(3) == 0;  // the way to it is known
+    auto const at = last ? messages_.end() - 1 : messages_.begin() + any();
+    switch (below(20)) {
       case 0:
         messages_.insert(at + 1, fresh());
         break;
       case 1:
-        messages_.push_back(messages_[below(messages_.size())]);
+        repeat_message(*at);
         break;
       case 2:
         if (messages_.size() > 1) {
@@ -72,6 +74,14 @@ class DriverMutator {
       case 9:
         put_number(at->data);
         break;
+      case 10:
+      case 11:
+        put_small_number(at->data);
+        break;
+      case 12:
+      case 13:
+        satisfy_compare(at->data);
+        break;
       default:
         change_bytes(at->data);
         break;
@@ -79,6 +89,16 @@ class DriverMutator {
     messages_.resize(std::min(messages_.size(), lab::kMostDriverMessages));
   }
 
+  /// The next step of a protocol often looks like the one before.
+  void repeat_message(DriverMessage message) {
+    if (below(3) != 0) {
+      put_small_number(message.data);
+    }
+    if (below(2) != 0) {
+      put_reply(message.data);
+    }
+    messages_.push_back(std::move(message));
+  }
   DriverMessage fresh() {
     DriverMessage m;
     m.handler = static_cast<u8>(random_() >> 8);
@@ -101,7 +121,13 @@ class DriverMutator {
       return change_bytes(data);
     }
     auto const& word = words[below(words.size())];
-    put(data, below(2) == 0 ? 4 : 8, std::span{word});
+    std::size_t const width = below(4) == 0 ? 8 : 4;
+    auto const value = std::span{word.bytes}.first(width);
+    if (below(3) == 0) {
+      return put(data, width, value);
+    }
+    data.resize(std::max(data.size(), word.offset + width));
+    std::ranges::copy(value, data.begin() + static_cast<std::ptrdiff_t>(word.offset));
   }
   /// A length, an index or an address at which something begins or ends.
   void put_number(Bytes& data) {
@@ -111,6 +137,33 @@ class DriverMutator {
     Bytes bytes;
     lab::append_int(bytes, value, width);
     put(data, width, bytes);
+  }
+  /// A command, a count, a type.
+  void put_small_number(Bytes& data) {
+    unsigned const width = 1u << below(4);
+    Bytes bytes;
+    lab::append_int(bytes, below(16), width);
+    put(data, width, bytes);
+  }
+  /// Where the message has one side of a compare, it gets the other, or what is just beside it.
+  void satisfy_compare(Bytes& data) {
+    auto const compares = recent_compares();
+    if (compares.empty()) {
+      return change_bytes(data);
+    }
+    Compare const one = compares[below(compares.size())];
+    bool const swap = below(2) == 0;
+    Bytes from, to;
+    lab::append_int(from, swap ? one.right : one.left, one.bytes);
+    lab::append_int(to, (swap ? one.left : one.right) + (below(4) == 0 ? below(3) - 1u : 0u), one.bytes);
+    std::vector<std::size_t> places;
+    for (auto at = data.begin(); (at = std::search(at, data.end(), from.begin(), from.end())) != data.end(); ++at) {
+      places.push_back(static_cast<std::size_t>(at - data.begin()));
+    }
+    if (places.empty()) {
+      return put(data, one.bytes, to);
+    }
+    std::ranges::copy(to, data.begin() + static_cast<std::ptrdiff_t>(places[below(places.size())]));
   }
   void put(Bytes& data, std::size_t width, std::span<std::byte const> value) {
     std::size_t const places = data.size() / std::max<std::size_t>(width, 4) + 1;

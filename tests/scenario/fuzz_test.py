@@ -7,6 +7,7 @@ import os
 import pathlib
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -218,7 +219,8 @@ class FuzzDriver(TestCase):
         self.assertNotIn("libFuzzer", out + err)
 
     def test_what_is_allowed_is_not_reported(self):
-        allowed = [word for name in ("fault", "refused-call", "budget") for word in ("--allow", name)]
+        allowed = [word for name in ("fault", "refused-call", "budget", "message-bounds")
+                   for word in ("--allow", name)]
         code, out, err = self.fuzz("--image", self.image("VictimWeak"), *allowed, runs=2000)
         self.assertEqual(code, PASSED, out + err)
 
@@ -245,10 +247,55 @@ events = [{ kind = "Halt" }]
         code, out, err = self.mmsim("run", finding)
         self.assertEqual(code, PASSED, out + err)
 
+    # Each is two drivers of scenarios/drivers/vulnerable; what the weak one must be found out by.
+    MISTAKES = {
+        "SizeUnderflow": "message-bounds",
+        "MmramPointer": "fault",
+        "PoolOverrun": "pool-overflow",
+        "UseAfterFree": "use-after-free",
+        "UnwrittenReply": "uninitialised-reply",
+        "IntegerWrap": "message-bounds",
+        "StateMachine": "use-after-free",
+        "Magic": "fault",
+        "OffByOne": "message-bounds",
+        "EndlessLoop": "budget",
+        "StalePointer": "invalid-free",
+        "Callout": "fault",
+    }
+
+    def test_each_mistake_is_found_from_nothing(self):
+        for mistake, oracle in self.MISTAKES.items():
+            with self.subTest(mistake=mistake):
+                shutil.rmtree(self.folder / "corpus", ignore_errors=True)
+                code, out, err = self.fuzz("--image", self.image("Weak" + mistake), "--json", "--no-qemu", runs=200_000)
+                self.assertEqual(code, FAILED, out + err)
+                found = json.loads(out)["findings"]
+                self.assertEqual([f["oracle"] for f in found], [oracle], out)
+                self.assertEqual(found[0]["image"], "Weak" + mistake)
+                self.assertEqual(found[0]["sim"], "shows it")
+                code, out, err = self.mmsim("run", found[0]["scenario"])
+                self.assertEqual(code, PASSED, out + err)
+
+    def test_nothing_is_found_in_the_sound_ones(self):
+        for mistake in self.MISTAKES:
+            with self.subTest(mistake=mistake):
+                shutil.rmtree(self.folder / "corpus", ignore_errors=True)
+                code, out, err = self.fuzz("--image", self.image("Sound" + mistake), runs=10_000)
+                self.assertEqual(code, PASSED, out + err)
+
     def test_nothing_is_found_where_nothing_is(self):
         code, out, err = self.fuzz("--image", self.image("Hello"), runs=5000)
         self.assertEqual(code, PASSED, out + err)
         self.assertRegex(out, r"driver Hello: \d+ executions .* findings 0")
+
+    def test_it_has_a_folder_of_its_own(self):
+        arguments = ("fuzz", "driver", "--image", self.image("WeakOffByOne"), "--no-qemu", "--runs", 100, "--json")
+        code, out, err = self.mmsim(*arguments)
+        self.assertEqual(code, FAILED, out + err)
+        finding = pathlib.Path(json.loads(out)["findings"][0]["scenario"])
+        self.assertTrue(finding.is_file())
+        self.assertTrue((finding.parent / ".words.dict").read_text(encoding="utf-8"))
+        self.addCleanup(shutil.rmtree, finding.parents[1])
 
     def test_bad_input_is_a_sentence(self):
         weak = ("--image", self.image("VictimWeak"))

@@ -47,9 +47,17 @@ Done make_empty(fs::path const& folder) {
   return make_folder(folder);
 }
 
-Done write_machine(fs::path const& folder, DriverFuzzOptions const& d, std::vector<std::string>& notes) {
+/// Where a driver may touch what is behind its message, or answers with more, messages are not guarded.
+lab::CaseGuard guard_of(DriverFuzzOptions const& d, lab::OracleSet allowed) {
+  auto const longer = lab::bit_of(lab::Oracle::MessageBounds) | lab::bit_of(lab::Oracle::ReplySize);
+  return {!d.no_heap_guard, (allowed & longer) == 0};
+}
+
+Done write_machine(fs::path const& folder, DriverFuzzOptions const& d, lab::OracleSet allowed,
+                   std::vector<std::string>& notes) {
+  auto const guard = guard_of(d, allowed);
   if (!d.scenario.empty()) {
-    return lab::write_case(folder, d.scenario, images_folder());
+    return lab::write_case(folder, d.scenario, images_folder(), guard);
   }
   lab::CaseSource source;
   MM_TRY_ASSIGN(source.drivers, drivers_of(d.machine));
@@ -65,7 +73,7 @@ Done write_machine(fs::path const& folder, DriverFuzzOptions const& d, std::vect
   if (source.drivers.images.empty()) {
     return std::unexpected(std::string{"fuzz driver: no driver of ours to run among what was given"});
   }
-  return lab::write_case(folder, source);
+  return lab::write_case(folder, source, guard);
 }
 
 /// The handlers of a machine that has booted and run its steps.
@@ -137,7 +145,7 @@ Done write_seeds(PreparedSession const& s, DriverFuzzOptions const& d, lab::Scen
 }
 
 /// What the images compare with, known GUIDs and texts in them, and the user's own words.
-Done write_dictionary(fs::path const& file, DriverFuzzOptions const& d, lab::Scenario const& scenario) {
+std::expected<std::string, std::string> dictionary_of(DriverFuzzOptions const& d, lab::Scenario const& scenario) {
   std::string text;
   for (auto const& image : scenario.images) {
     if (!image.fv) {
@@ -149,7 +157,7 @@ Done write_dictionary(fs::path const& file, DriverFuzzOptions const& d, lab::Sce
     MM_TRY_ASSIGN(auto const own, lab::read_file(d.dictionary));
     text.append(reinterpret_cast<char const*>(own.data()), own.size());
   }
-  return lab::write_file(file, std::as_bytes(std::span{text}));
+  return text;
 }
 
 Done check(DriverFuzzOptions const& d) {
@@ -182,12 +190,13 @@ std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& o
   s.name = machine_name(d);
   auto const home = fuzz_home() / "driver";
   // The handlers name the folder, and the machine tells them: it is written elsewhere first.
-  auto const first = o.findings.empty() ? home / (s.name + "-new") : o.findings;
+  auto const first = o.findings.empty() ? home / fmt::format("{}-{}", s.name, ::getpid()) : o.findings;
   MM_TRY(make_folder(first));
-  MM_TRY(write_machine(first, d, s.notes));
+  MM_TRY(write_machine(first, d, s.session.allowed, s.notes));
   MM_TRY_ASSIGN(auto const prepared, lab::prepare_case(first, images_folder()));
   MM_TRY_ASSIGN(auto const there, find_handlers(prepared, s.notes));
   MM_TRY_ASSIGN(s.session.handlers, choose(there, d.to));
+  MM_TRY_ASSIGN(auto const words, dictionary_of(d, prepared.scenario));
   auto const folder = home / home_name(s.name, s.session.handlers);
   s.places.corpus = o.corpus.empty() ? folder / "corpus" : o.corpus;
   s.places.findings = o.findings.empty() ? folder / "findings" : o.findings;
@@ -206,7 +215,7 @@ std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& o
     fs::remove_all(first, error);
   }
   MM_TRY(write_seeds(s, d, prepared.scenario));
-  MM_TRY(write_dictionary(s.places.dictionary, d, prepared.scenario));
+  MM_TRY(lab::write_file(s.places.dictionary, std::as_bytes(std::span{words})));
   MM_TRY(lab::write_session(s.places.findings, s.session));
   return s;
 }

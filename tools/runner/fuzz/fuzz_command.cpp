@@ -181,6 +181,7 @@ void add_driver_options(Arguments fuzz, DriverFuzzOptions& d) {
       .range(1, lab::kMostDriverMessages)
       .shows_default();
   fuzz.option("--allow", d.allow, "driver: do not report this; may be repeated");
+  fuzz.flag("--no-heap-guard", d.no_heap_guard, "driver: pool blocks and messages lie where they always do");
   fuzz.flag("--no-qemu", d.no_qemu, "driver: replay findings on the simulator only");
   fuzz.flag("--json", d.json, "driver: one JSON object on standard output");
 }

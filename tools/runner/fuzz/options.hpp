@@ -34,6 +34,7 @@ struct DriverFuzzOptions {
   u64 max_len = 4096;                ///< bytes of a message
   u64 max_messages = 8;              ///< of an input
   std::vector<std::string> allow;    ///< oracles that are off
+  bool no_heap_guard = false;
   bool no_qemu = false;
   bool json = false;
   friend bool operator==(DriverFuzzOptions const&, DriverFuzzOptions const&) = default;
