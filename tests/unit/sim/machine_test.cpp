@@ -284,6 +284,39 @@ TEST(SimMachine, TranslationsDoNotOutliveAnEditOfTheTablesIntoTheNextMmi) {
   EXPECT_EQ(w.get(kOther), kData);
 }
 
+// A CPU that was inside when another one edited the tables flushes before it enters ring 3, or is told of. The next MMI
+// loads CR3 and starts afresh.
+TEST(SimMachine, RingThreeWithATlbOlderThanTheTablesIsTold) {
+  for (bool const flushes : {true, false}) {
+    World w(2);
+    put_code(w, kStoreRax);
+    bool edited = false;
+    w.body = [&](SimMachine::Cpu& cpu) {
+      if (cpu.index() == 0) {
+        {
+          hal::WriteWindow window(cpu);
+          hal::write_object(cpu, PhysAddr{kReadOnly}, u64{1});
+        }
+        cpu.flush_tlb();
+        edited = true;
+        return;
+      }
+      while (!edited) {
+        cpu.pause();
+      }
+      if (flushes) {
+        cpu.flush_tlb();
+      }
+      EXPECT_EQ(store_at(cpu, kData), hal::UserExitKind::Syscall);
+    };
+    w.machine.deliver(3);
+    EXPECT_EQ(w.machine.stale_entries().size(), flushes ? 0u : 1u);
+    w.body = [](SimMachine::Cpu& cpu) { EXPECT_EQ(store_at(cpu, kData), hal::UserExitKind::Syscall); };
+    w.machine.deliver(3);
+    EXPECT_EQ(w.machine.stale_entries().size(), flushes ? 0u : 1u);
+  }
+}
+
 TEST(SimMachine, RsmInRingThreeReturnsToTheNormalWorldAtOnce) {
   World w(2);
   w.machine.ram().at(kCode)[0] = std::byte{0x0F};
