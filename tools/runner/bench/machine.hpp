@@ -14,7 +14,16 @@
 /// What the measurements of `mmsim bench` share: a machine on the simulator, and messages to it.
 namespace mm::runner::bench {
 
-using Clock = std::chrono::steady_clock;
+/// Time that this process has used of a CPU: what else runs on the host changes it little.
+struct CpuClock {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<CpuClock>;
+  static constexpr bool is_steady = true;
+  static time_point now() noexcept;
+};
+using Clock = CpuClock;
 /// Error: a sentence.
 template <typename T>
 using Result = std::expected<T, std::string>;
@@ -22,6 +31,7 @@ using Result = std::expected<T, std::string>;
 /// So often is each measurement repeated.
 inline constexpr u32 kRepeats = 5;
 
+/// CPU time.
 double seconds_since(Clock::time_point start);
 double median(std::vector<double> values);
 
