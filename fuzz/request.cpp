@@ -91,8 +91,9 @@ class Session {
     check_behind(status.return_buffer_size, message.size());
     for (auto const& e : world_.machine.of(hal::TraceKind::Unblocked)) {
       MM_FUZZ_CHECK(!refused);
-      if (e.c == 0) {
-        opened(e.a, e.b, message);
+      auto const region = hal::unpack<hal::event::Unblocked>(e);
+      if (region.status == Status::Success) {
+        opened(region.base, region.pages, message);
       }
     }
     if (!world_.machine.of(hal::TraceKind::Lock).empty()) {

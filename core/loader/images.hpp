@@ -54,22 +54,12 @@ class ImageLoader {
 
  private:
   void tell(Guid const& name, Result<Loaded> const& loaded, bool user) noexcept {
-    hal::TraceEvent event;
-    event.c = name.data1 | u64{name.data2} << 32 | u64{name.data3} << 48;
-    for (unsigned i = 0; i < 8; ++i) {
-      event.d |= u64{name.data4[i]} << (8 * i);
-    }
     if (loaded) {
-      event.kind = hal::TraceKind::ImageLoaded;
-      event.a = loaded->base;
-      event.b = loaded->bytes;
-      event.e = user ? 1 : 0;
+      trace_(hal::pack(hal::event::ImageLoaded{loaded->base, loaded->bytes, name, u64{user}}, 0, 0));
     } else {
-      event.kind = hal::TraceKind::ImageRefused;
-      event.a = static_cast<u64>(loaded.error().problem);
-      event.b = static_cast<u64>(loaded.error().status);
+      auto const& why = loaded.error();
+      trace_(hal::pack(hal::event::ImageRefused{static_cast<u64>(why.problem), why.status, name}, 0, 0));
     }
-    trace_(event);
   }
 
   Result<Loaded> place(image::FvFile const& file, bool user) noexcept {

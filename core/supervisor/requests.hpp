@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include "core/image/pe_headers.hpp"
 #include "core/policy/memory_policy.hpp"
 #include "core/request/request.hpp"
 #include "core/supervisor/address_space.hpp"
@@ -56,19 +57,22 @@ class Requests {
 
 template <hal::Machine M>
 void Requests<M>::read_version(Cpu& cpu, Range image) noexcept {
-  auto const u16_at = [&](u64 offset) noexcept { return hal::read_object<u16>(cpu, PhysAddr{image.base + offset}); };
-  if (image.size < 0x400 || u16_at(0) != 0x5A4D) {
+  constexpr u64 kLeastImage = 0x400, kLeastHeaders = 0x100;
+  if (image.size < kLeastImage || hal::read_object<u16>(cpu, PhysAddr{image.base}) != image::kDosMagic) {
     return;
   }
-  u64 const pe = hal::read_object<u32>(cpu, PhysAddr{image.base + 0x3C});
-  if (pe > image.size - 0x100 || hal::read_object<u32>(cpu, PhysAddr{image.base + pe}) != 0x4550 ||
-      u16_at(pe + 24) != 0x20B) {
+  u64 const at = hal::read_object<u32>(cpu, PhysAddr{image.base + image::kPeOffsetAt});
+  if (at > image.size - kLeastHeaders || hal::read_object<u32>(cpu, PhysAddr{image.base + at}) != image::kPeMagic) {
     return;
   }
-  u64 const optional = pe + 24;
+  auto const header =
+      hal::read_object<image::PeOptionalHeader>(cpu, PhysAddr{image.base + at + sizeof(image::PeFileHeader)});
+  if (header.magic != image::kPe32Plus) {
+    return;
+  }
   abi::VersionInfo info;
-  info.patch_level = static_cast<u32>(u16_at(optional + 44)) << 16 | u16_at(optional + 46);
-  info.version = static_cast<u32>(u16_at(optional + 48)) << 16 | u16_at(optional + 50);
+  info.patch_level = u32{header.image_major} << 16 | header.image_minor;
+  info.version = u32{header.subsystem_major} << 16 | header.subsystem_minor;
   version_ = info;
   has_version_ = true;
 }
@@ -227,17 +231,18 @@ Expected<u64> Requests<M>::fetch_policy(Here<M> const& here, AddressSpace<M> con
   if (payload.room < total) {
     return std::unexpected(Status::BufferTooSmall);
   }
-  auto const put = [&](u64 offset, auto value) noexcept {
-    hal::write_object(here.cpu, PhysAddr{payload.at + offset}, value);
-  };
+  policy::Header head = gate.view().header();
+  head.size = static_cast<u32>(total);
+  auto memory = gate.view().template get<policy::Root>(root);
+  memory.version = 1;
+  memory.bytes = static_cast<u32>(policy::kRootSize);
+  memory.offset = static_cast<u32>(blob);
+  memory.count = snapshot_.count();
+  memory.access_attr = static_cast<u8>(policy::AccessAttr::AllowList);
   here.cpu.write(PhysAddr{payload.at}, gate.blob().first(blob));
   here.cpu.write(PhysAddr{payload.at + blob}, std::as_bytes(snapshot_.descriptors()));
-  put(4, static_cast<u32>(total));
-  put(root + 0, u32{1});
-  put(root + 4, static_cast<u32>(policy::kRootSize));
-  put(root + 12, static_cast<u32>(blob));
-  put(root + 16, snapshot_.count());
-  put(root + 20, static_cast<u8>(policy::AccessAttr::AllowList));
+  hal::write_object(here.cpu, PhysAddr{payload.at}, head);
+  hal::write_object(here.cpu, PhysAddr{payload.at + root}, memory);
   return total;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <concepts>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <type_traits>
@@ -391,6 +392,12 @@ constexpr E unpack(TraceEvent const& event) noexcept {
     }
     return std::bit_cast<E>(words);
   }
+}
+
+/// The fields, when the event is of this kind.
+template <Event E>
+constexpr std::optional<E> as(TraceEvent const& event) noexcept {
+  return event.kind == E::kKind ? std::optional{unpack<E>(event)} : std::nullopt;
 }
 
 /// Every event, ascending.

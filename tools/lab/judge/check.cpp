@@ -126,7 +126,8 @@ bool loader_refused(Prepared const& p, MachineRun const& run, std::string const&
   auto const image = std::ranges::find(p.scenario.images, name, &ImageSpec::name);
   return run.boot_failed && image != p.scenario.images.end() &&
          std::ranges::any_of(run.trace, [&](hal::TraceEvent const& e) {
-           return e.kind == hal::TraceKind::ImageRefused && std::bit_cast<Guid>(std::array{e.c, e.d}) == image->guid;
+           auto const refused = hal::as<hal::event::ImageRefused>(e);
+           return refused && refused->guid == image->guid;
          });
 }
 
@@ -336,7 +337,8 @@ std::vector<Problem> all_problems(Prepared const& p, MachineRun const& run) {
     return problems;  // everything below is told by events
   }
   bool const start_fault = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
-    return e.kind == hal::TraceKind::Fault && e.f == static_cast<u64>(abi::UserCommand::StartUserCore);
+    auto const fault = hal::as<hal::event::Fault>(e);
+    return fault && fault->command == abi::UserCommand::StartUserCore;
   });
   if (start_fault && !expect.halted) {
     problems.push_back(whole("the user core faulted while it started"));

@@ -39,8 +39,8 @@ std::string under_way(Prepared const& p, MachineRun const& run) {
 }
 
 void add_event(MachineRun& run, hal::TraceEvent const& event) {
-  if (event.kind == hal::TraceKind::Halt) {
-    run.halted = static_cast<hal::HaltReason>(event.a);
+  if (auto const halt = hal::as<hal::event::Halt>(event)) {
+    run.halted = halt->reason;
   }
   if (run.trace.size() < RunLimits::kEvents || event.kind == hal::TraceKind::Halt) {
     run.trace.push_back(event);
@@ -73,15 +73,17 @@ void add_result_frame(MachineRun& run, std::span<std::byte const> payload, std::
 }
 
 void judge_ring0(MachineRun& run) {
-  using K = hal::TraceKind;
   auto const in_ring3_image = [&run](u64 address) {
     return std::ranges::any_of(run.trace, [address](hal::TraceEvent const& e) {
-      return e.kind == K::ImageLoaded && e.e == 1 && address - e.a < e.b;
+      auto const image = hal::as<hal::event::ImageLoaded>(e);
+      return image && image->user == 1 && Range{image->base, image->bytes}.contains({address, 1});
     });
   };
   for (auto const& e : run.trace) {
-    if (e.kind == K::SupervisorFault && in_ring3_image(e.c)) {
-      run.ring0.push_back(fmt::format("CPU {} ran code of a ring-3 image at {} as ring 0", e.cpu, hex_number(e.c)));
+    auto const fault = hal::as<hal::event::SupervisorFault>(e);
+    if (fault && in_ring3_image(fault->rip)) {
+      run.ring0.push_back(
+          fmt::format("CPU {} ran code of a ring-3 image at {} as ring 0", e.cpu, hex_number(fault->rip)));
     }
   }
 }

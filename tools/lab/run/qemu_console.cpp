@@ -40,8 +40,8 @@ MachineRun parse_console(std::span<std::byte const> console) {
     }
   }
   for (auto const& e : run.trace) {
-    if (e.kind == hal::TraceKind::Halt) {
-      run.halted = static_cast<hal::HaltReason>(e.a);
+    if (auto const halt = hal::as<hal::event::Halt>(e)) {
+      run.halted = halt->reason;
     }
   }
   judge_ring0(run);

@@ -18,8 +18,7 @@ using policy_tools::Access;
 
 struct Image {
   std::string name;
-  u64 base = 0;
-  u64 bytes = 0;
+  Range where;
 };
 
 /// Who runs on each CPU: the user core, or the innermost driver or handler that it has entered.
@@ -27,22 +26,21 @@ class Attribution {
  public:
   Attribution(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
     for (auto const& e : trace) {
-      if (e.kind == hal::TraceKind::ImageLoaded) {
-        images_.push_back({image_name(p, guid_of_words(e.c, e.d)), e.a, e.b});
+      if (auto const image = hal::as<hal::event::ImageLoaded>(e)) {
+        images_.push_back({image_name(p, image->guid), {image->base, image->bytes}});
       }
     }
   }
 
   void see(hal::TraceEvent const& e) {
     auto& stack = running_[e.cpu];
-    if (e.kind == hal::TraceKind::UserEnter) {
-      bool const procedure = e.a == static_cast<u64>(abi::UserCommand::UserApProcedure);
-      stack.assign(1, procedure ? name_at(e.b) : "the user core");
-    } else if (e.kind == hal::TraceKind::UserNote) {
-      auto const note = static_cast<abi::UserNote>(e.a);
-      if (note == abi::UserNote::DriverEntered || note == abi::UserNote::HandlerEntered) {
-        stack.push_back(name_at(e.b));
-      } else if ((note == abi::UserNote::DriverReturned || note == abi::UserNote::HandlerReturned) &&
+    if (auto const enter = hal::as<hal::event::UserEnter>(e)) {
+      bool const procedure = enter->command == abi::UserCommand::UserApProcedure;
+      stack.assign(1, procedure ? name_at(enter->argument) : "the user core");
+    } else if (auto const told = hal::as<hal::event::UserNote>(e)) {
+      if (told->note == abi::UserNote::DriverEntered || told->note == abi::UserNote::HandlerEntered) {
+        stack.push_back(name_at(told->first));
+      } else if ((told->note == abi::UserNote::DriverReturned || told->note == abi::UserNote::HandlerReturned) &&
                  stack.size() > 1) {
         stack.pop_back();
       }
@@ -55,7 +53,7 @@ class Attribution {
 
  private:
   std::string name_at(u64 address) const {
-    auto const at = std::ranges::find_if(images_, [&](Image const& i) { return address - i.base < i.bytes; });
+    auto const at = std::ranges::find_if(images_, [&](Image const& i) { return i.where.contains({address, 1}); });
     return at == images_.end() ? "an unknown image" : at->name;
   }
 
@@ -63,21 +61,23 @@ class Attribution {
   std::map<u16, std::vector<std::string>> running_;
 };
 
-std::optional<Access> port(hal::TraceEvent const& e, u16 access) {
-  if (e.c > static_cast<u64>(abi::IoWidth::Dword) || e.b > 0xFFFF) {
+using Call = hal::event::Syscall;
+
+std::optional<Access> port(Call const& call, u16 access) {
+  if (call.second > static_cast<u64>(abi::IoWidth::Dword) || call.first > 0xFFFF) {
     return std::nullopt;
   }
-  u64 const width = abi::bytes_of(static_cast<abi::IoWidth>(e.c));
-  if (width > 0x1'0000 - e.b) {
+  u64 const width = abi::bytes_of(static_cast<abi::IoWidth>(call.second));
+  if (width > 0x1'0000 - call.first) {
     return std::nullopt;
   }
-  return Access{.type = policy::Type::Io, .address = e.b, .width = width, .access = access};
+  return Access{.type = policy::Type::Io, .address = call.first, .width = width, .access = access};
 }
-std::optional<Access> msr(hal::TraceEvent const& e, u16 access) {
-  if (e.b > UINT32_MAX) {
+std::optional<Access> msr(Call const& call, u16 access) {
+  if (call.first > UINT32_MAX) {
     return std::nullopt;
   }
-  return Access{.type = policy::Type::Msr, .address = e.b, .access = access};
+  return Access{.type = policy::Type::Msr, .address = call.first, .access = access};
 }
 Access instruction(policy::Instruction which) {
   return {.type = policy::Type::Instruction, .address = static_cast<u64>(which), .access = policy::kExecute};
@@ -108,16 +108,16 @@ std::optional<Access> save_state(u64 reg) {
   return Access{.type = policy::Type::SaveState, .address = static_cast<u64>(field)};
 }
 
-std::optional<Access> access_of(hal::TraceEvent const& e) {
-  switch (static_cast<abi::Syscall>(e.a)) {
+std::optional<Access> access_of(Call const& call) {
+  switch (call.number) {
     case abi::Syscall::RdMsr:
-      return msr(e, policy::kRead);
+      return msr(call, policy::kRead);
     case abi::Syscall::WrMsr:
-      return msr(e, policy::kWrite);
+      return msr(call, policy::kWrite);
     case abi::Syscall::IoRead:
-      return port(e, policy::kRead);
+      return port(call, policy::kRead);
     case abi::Syscall::IoWrite:
-      return port(e, policy::kWrite);
+      return port(call, policy::kWrite);
     case abi::Syscall::Cli:
       return instruction(policy::Instruction::Cli);
     case abi::Syscall::Wbinvd:
@@ -125,7 +125,7 @@ std::optional<Access> access_of(hal::TraceEvent const& e) {
     case abi::Syscall::Hlt:
       return instruction(policy::Instruction::Hlt);
     case abi::Syscall::SaveStateRead:
-      return save_state(e.c);
+      return save_state(call.second);
     default:
       return std::nullopt;
   }
@@ -166,13 +166,11 @@ std::vector<policy_tools::Need> recorded_accesses(Prepared const& p, MachineRun 
   for (auto const& e : run.trace) {
     who.see(e);
     auto place = places.advance();
-    if (e.kind != hal::TraceKind::Syscall) {
-      continue;
-    }
-    if (auto const access = access_of(e)) {
+    auto const call = hal::as<Call>(e);
+    if (auto const access = call ? access_of(*call) : std::nullopt) {
       bool const refused = policy_tools::decide(p.scenario.policy, *access) != Status::Success;
       bool const save_state = access->type == policy::Type::SaveState;
-      out.push_back({*access, who.on(e.cpu), refused, save_state ? register_name(e.c) : "", std::move(place)});
+      out.push_back({*access, who.on(e.cpu), refused, save_state ? register_name(call->second) : "", std::move(place)});
     }
   }
   return out;

@@ -288,7 +288,8 @@ std::string advice(Prepared const& p, MachineRun const& run, Problem const& prob
   }
   if (problem.what == "status" && problem.actual.starts_with(status_text(static_cast<u64>(Status::NotFound)))) {
     bool const waiting = std::ranges::any_of(run.trace, [](hal::TraceEvent const& e) {
-      return e.kind == hal::TraceKind::UserNote && e.a == static_cast<u64>(abi::UserNote::DriverWaiting);
+      auto const told = hal::as<hal::event::UserNote>(e);
+      return told && told->note == abi::UserNote::DriverWaiting;
     });
     return waiting
                ? "a driver still waits for its dependency (DriverWaiting with -v)"
