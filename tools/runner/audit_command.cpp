@@ -11,6 +11,7 @@
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/text/json_text.hpp"
+#include "tools/lab/text/terminal.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
@@ -96,7 +97,7 @@ void print(Audited const& one) {
     return;
   }
   auto const broken = std::ranges::count_if(one.report->rules, [](auto const& r) { return !r.offences.empty(); });
-  fmt::print("{}\n{} of {} rules hold, {} MMIs audited\n", audit::text(*one.report, colour()),
+  fmt::print("{}\n{} of {} rules hold, {} MMIs audited\n", audit::text(*one.report, lab::is_coloured()),
              static_cast<std::ptrdiff_t>(one.report->rules.size()) - broken, one.report->rules.size(),
              one.report->audits);
   for (auto const& p : one.problems) {

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "tools/lab/text/markup.hpp"
+#include "tools/lab/text/terminal.hpp"
 
 namespace mm::runner {
 namespace {
@@ -22,7 +23,7 @@ using lab::Problem;
 enum class Colour : u8 { Red = 31, Green = 32, Yellow = 33, Dim = 2, Bold = 1 };
 
 std::string painted(std::string const& text, Colour colour) {
-  static bool const on = runner::colour();
+  static bool const on = lab::is_coloured();
   return on && !text.empty() ? fmt::format("\x1b[{}m{}\x1b[0m", static_cast<int>(colour), text) : text;
 }
 Colour colour_of(Outcome const& o) {
@@ -192,13 +193,8 @@ std::string escaped(std::string const& text) {
 
 }  // namespace
 
-bool colour() {
-  char const* const no = std::getenv("NO_COLOR");
-  return ::isatty(STDOUT_FILENO) == 1 && (no == nullptr || *no == 0);
-}
-
 Progress::Progress(std::size_t total, bool wanted)
-    : total_(total), on_(wanted && total > 1 && ::isatty(STDERR_FILENO) == 1) {}
+    : total_(total), on_(wanted && total > 1 && lab::is_terminal(STDERR_FILENO)) {}
 
 void Progress::show(std::size_t done, std::string const& now) {
   if (on_) {

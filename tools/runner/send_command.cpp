@@ -21,6 +21,7 @@
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/lab/text/json_text.hpp"
+#include "tools/lab/text/terminal.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/machine_options.hpp"
 #include "tools/runner/qemu_options.hpp"
@@ -52,7 +53,7 @@ struct SendOptions {
 class Waiting {
  public:
   explicit Waiting(u32 limit) {
-    if (::isatty(STDERR_FILENO) == 1) {
+    if (lab::is_terminal(STDERR_FILENO)) {
       thread_ = std::jthread{[limit](std::stop_token const& stop) { tell(stop, limit); }};
     }
   }

@@ -26,6 +26,16 @@ TEST(TomlReader, RefusesWrongTypesAndRanges) {
   EXPECT_NE(error_of("schema = 1\n[[step]]\nkind = \"io\"\nport = 0x10000\n"), "");
   EXPECT_NE(error_of("schema = 1\nx = \n"), "");
 }
+TEST(TomlReader, ANameOrTitleThatWouldCommandATerminalIsRefused) {
+  auto const problem = [](std::string const& key) {
+    return key + " holds a control character; people are shown this text";
+  };
+  EXPECT_EQ(error_of("schema = 1\nname = \"a\\u001b[31mb\"\n"), "x.toml:2: " + problem("name"));
+  EXPECT_EQ(error_of("schema = 1\nname = \"a\\u009bb\"\n"), "x.toml:2: " + problem("name"));
+  EXPECT_EQ(error_of("schema = 1\nname = \"a\\u007f\"\n"), "x.toml:2: " + problem("name"));
+  EXPECT_EQ(error_of("schema = 1\n[[step]]\nkind = \"mmi\"\ntitle = \"a\\rb\"\n"), "x.toml:4: " + problem("title"));
+  EXPECT_EQ(error_of("schema = 1\nname = \"Sm\u00f8rrebr\u00f8d \u00a0\"\n"), "");
+}
 TEST(TomlReader, BuildsTheHeaderAndTheProgram) {
   auto const s = parse_scenario(
       "schema = 1\ndispatch = false\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\ntext = \"abc\"\n"

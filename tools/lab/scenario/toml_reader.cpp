@@ -95,7 +95,7 @@ class Reader : private TomlValues {
   }
 
   void read_head(toml::table const& root, Scenario& s) const {
-    s.name = text(root, "name").value_or(file().stem().string());
+    s.name = line(root, "name").value_or(file().stem().string());
     s.dispatch = flag(root, "dispatch").value_or(true);
     s.release = flag(root, "release").value_or(true);
     for (auto const& t : array(root, "targets")) {

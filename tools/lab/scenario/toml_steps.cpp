@@ -46,7 +46,7 @@ class StepReader : private TomlValues {
       fail(t, "a step needs a kind");
     }
     step.kind = *text(t, "kind");
-    step.title = text(t, "title").value_or(step.kind);
+    step.title = line(t, "title").value_or(step.kind);
     (this->**build)(t, step);
     repeat(t, step);
     if (auto const* expect = table(t, "expect")) {

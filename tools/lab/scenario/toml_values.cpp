@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/lab/scenario/toml_values.hpp"
+#include "tools/lab/text/terminal.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -63,6 +64,14 @@ std::optional<std::string> TomlValues::text(toml::table const& t, std::string_vi
     fail(*node, fmt::format("{} must be a string", key));
   }
   return node->value<std::string>();
+}
+
+std::optional<std::string> TomlValues::line(toml::table const& t, std::string_view key) const {
+  auto const value = text(t, key);
+  if (value && has_control(*value)) {
+    fail(*find(t, key), fmt::format("{} holds a control character; people are shown this text", key));
+  }
+  return value;
 }
 
 std::optional<bool> TomlValues::flag(toml::table const& t, std::string_view key) const {

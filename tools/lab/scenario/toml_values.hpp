@@ -49,6 +49,8 @@ class TomlValues {
   static int line_of(toml::node const* node);
 
   std::optional<std::string> text(toml::table const& t, std::string_view key) const;
+  /// A text that people are shown: no control character but tab and line feed.
+  std::optional<std::string> line(toml::table const& t, std::string_view key) const;
   std::optional<bool> flag(toml::table const& t, std::string_view key) const;
   /// An integer, or a string: a hexadecimal (0x) or decimal number of 64 bits without leading zeros, or region+offset.
   std::optional<u64> number(toml::table const& t, std::string_view key, u64 low = 0, u64 high = UINT64_MAX) const;

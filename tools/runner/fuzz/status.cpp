@@ -9,16 +9,13 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "tools/lab/text/terminal.hpp"
+
 namespace mm::runner {
 namespace {
 
 constexpr std::string_view kProgress = "mm-progress: ";  // fuzz/support/entry.cpp
 constexpr int kBlockLines = 5;
-
-bool is_terminal() {
-  char const* const term = std::getenv("TERM");
-  return ::isatty(STDERR_FILENO) == 1 && term != nullptr && std::string_view{term} != "dumb";
-}
 
 /// The word after `key` in a status line of libFuzzer, "" when there is none.
 std::string_view after(std::string_view line, std::string_view key) {
@@ -42,7 +39,10 @@ bool starts_report(std::string_view line) {
 }  // namespace
 
 FuzzStatus::FuzzStatus(std::string target, u32 seconds, std::filesystem::path corpus)
-    : target_(std::move(target)), seconds_(seconds), corpus_(std::move(corpus)), terminal_(is_terminal()) {}
+    : target_(std::move(target)),
+      seconds_(seconds),
+      corpus_(std::move(corpus)),
+      terminal_(lab::is_terminal(STDERR_FILENO)) {}
 
 void FuzzStatus::line(std::string_view text) {
   if (text.starts_with(kProgress)) {

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <string_view>
+
+/// What may be written to whom: escape sequences only to a terminal that knows them.
+namespace mm::lab {
+
+/// Standard output or standard error, by its descriptor (1, 2), is a terminal that understands escape sequences: TERM
+/// is there and is not "dumb".
+bool is_terminal(int descriptor);
+/// Standard output may be coloured: a terminal, and NO_COLOR is not set (no-color.org).
+bool is_coloured();
+/// A control character other than tab and line feed (C0, DEL, or C1 in UTF-8) is in `text`: written to a terminal it
+/// could do more than be seen.
+bool has_control(std::string_view text);
+
+}  // namespace mm::lab
