@@ -10,9 +10,10 @@ import time
 import unittest
 import xml.etree.ElementTree as tree
 
-from support import BAD_INPUT, FAILED, MMSIM, PASSED, SMOKE, TestCase
+from support import BAD_INPUT, FAILED, IMAGES, MMSIM, PASSED, SMOKE, TestCase
 
 HELLO = (SMOKE / "hello.toml").read_text()
+HELLO_GUID = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0001"
 
 
 def run(*arguments):
@@ -127,6 +128,30 @@ class Suite(TestCase):
             self.assertEqual(self.emulators(), [])
             self.assertEqual(list(temporary.iterdir()), [])
             self.assertLess(int(tree.parse(report).getroot().get("tests")), 81)
+
+    @unittest.skipIf(shutil.which("qemu-system-x86_64") is None, "qemu-system-x86_64 is not installed")
+    def test_a_signal_ends_the_emulator_of_any_command(self):
+        messages = self.folder / "messages.jsonl"
+        messages.write_text(f'{{"to": "{HELLO_GUID}", "data_hex": "{"78" * 900}"}}\n' * 3000)
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        with subprocess.Popen([MMSIM, "send", "--image", IMAGES / "Hello.efi", "--messages", messages, "--target=qemu"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              env=os.environ | {"TMPDIR": str(temporary)}) as program:
+            deadline = time.monotonic() + 60
+            while not self.emulators() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            program.send_signal(signal.SIGTERM)
+            _, err = program.communicate(timeout=60)
+        self.assertEqual(program.returncode, 128 + signal.SIGTERM, err)
+        self.assertEqual(self.emulators(), [])
+        self.assertEqual(list(temporary.iterdir()), [])
+
+    def test_a_signal_ends_a_command_that_has_no_emulator_at_once(self):
+        with subprocess.Popen([MMSIM, "bench"], stdout=subprocess.DEVNULL) as program:
+            time.sleep(0.5)
+            program.send_signal(signal.SIGINT)
+            self.assertEqual(program.wait(timeout=60), 128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,59 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <map>
 #include <optional>
 
 #include "core/base/types.hpp"
 
 namespace mm::runner {
+namespace {
+
+/// What CLI11 keeps as text only: the words of one_of(), and which options take a path.
+std::map<CLI::Option const*, std::vector<std::string>> g_choices;
+std::map<CLI::Option const*, bool> g_paths;
+
+OptionText describe_option(CLI::Option const& option) {
+  OptionText out;
+  for (auto const& name : option.get_snames()) {
+    out.names.push_back("-" + name);
+  }
+  for (auto const& name : option.get_lnames()) {
+    out.names.push_back("--" + name);
+  }
+  out.positional = option.get_positional();
+  if (out.positional) {
+    out.names.push_back(option.get_name(true, false));
+  }
+  out.help = option.get_description();
+  out.takes_value = option.get_items_expected_max() > 0;
+  if (auto const choices = g_choices.find(&option); choices != g_choices.end()) {
+    out.choices = choices->second;
+  }
+  out.is_path = g_paths.contains(&option);
+  return out;
+}
+
+CommandText describe_app(CLI::App const& app) {
+  CommandText out{
+      .name = app.get_name(), .help = app.get_description(), .footer = app.get_footer(), .options = {}, .commands = {}};
+  for (auto const* option : app.get_options()) {
+    if (!option->get_group().empty()) {
+      out.options.push_back(describe_option(*option));
+    }
+  }
+  for (auto const* child : app.get_subcommands(nullptr)) {
+    auto text = describe_app(*child);
+    if (child->get_name().empty()) {  // a group of options
+      out.options.insert(out.options.end(), text.options.begin(), text.options.end());
+    } else {
+      out.commands.push_back(std::move(text));
+    }
+  }
+  return out;
+}
+
+}  // namespace
 
 Argument Argument::required() {
   option_->required();
@@ -15,10 +63,14 @@ Argument Argument::required() {
 }
 Argument Argument::one_of(std::vector<std::string> const& words) {
   option_->check(CLI::IsMember(words));
+  g_choices[option_] = words;
   return *this;
 }
 Argument Argument::one_of(std::vector<int> const& numbers) {
   option_->check(CLI::IsMember(numbers));
+  for (int const number : numbers) {
+    g_choices[option_].push_back(std::to_string(number));
+  }
   return *this;
 }
 Argument Argument::range(std::int64_t least, std::int64_t most) {
@@ -31,6 +83,7 @@ Argument Argument::not_negative() {
 }
 Argument Argument::existing_file() {
   option_->check(CLI::ExistingFile);
+  g_paths[option_] = true;
   return *this;
 }
 Argument Argument::excludes(Argument const& other) {
@@ -61,6 +114,13 @@ Arguments Arguments::at_most_one(std::string const& heading) {
 }
 void Arguments::require_command() { app_->require_subcommand(1); }
 void Arguments::footer(std::string const& text) { app_->footer(text); }
+void Arguments::version(std::function<std::string()> text) {
+  app_->add_flag_callback(
+          "--version", [text = std::move(text)] { throw CLI::CallForVersion(text(), 0); },
+          "Versions of program, engine and images")
+      ->configurable(false);
+}
+CommandText Arguments::describe() const { return describe_app(*app_); }
 bool Arguments::chosen() const { return app_->parsed(); }
 std::string Arguments::name() const { return app_->get_name(); }
 
@@ -82,7 +142,11 @@ Arguments program_arguments(std::string const& about) {
 
 template <typename T>
 Argument Arguments::option(std::string const& names, T& value, std::string const& help) {
-  return Argument{app_->add_option(names, value, help)};
+  auto* const option = app_->add_option(names, value, help);
+  if constexpr (std::is_same_v<T, std::filesystem::path> || std::is_same_v<T, std::vector<std::filesystem::path>>) {
+    g_paths[option] = true;
+  }
+  return Argument{option};
 }
 template Argument Arguments::option(std::string const&, std::string&, std::string const&);
 template Argument Arguments::option(std::string const&, std::filesystem::path&, std::string const&);

@@ -43,6 +43,24 @@ class Argument {
   CLI::Option* option_;
 };
 
+/// One option, flag or positional as --help shows it, for completions and the manual page.
+struct OptionText {
+  std::vector<std::string> names;    ///< "-j", "--jobs"; of a positional its name alone
+  std::string help;                  ///< one paragraph
+  std::vector<std::string> choices;  ///< the words that it takes, when these are all
+  bool takes_value = false;
+  bool positional = false;
+  bool is_path = false;  ///< what it takes is a file or a folder
+};
+/// A command with what it takes; hidden options are left out.
+struct CommandText {
+  std::string name;
+  std::string help;
+  std::string footer;
+  std::vector<OptionText> options;
+  std::vector<CommandText> commands;
+};
+
 /// What the program or a sub-command takes.
 class Arguments {
  public:
@@ -63,6 +81,10 @@ class Arguments {
   void require_command();
   /// What --help says at its end: examples, exit codes.
   void footer(std::string const& text);
+  /// --version prints what `text` gives.
+  void version(std::function<std::string()> text);
+  /// Everything that was added so far, sub-commands included.
+  CommandText describe() const;
   /// Whether this sub-command was chosen; after parse().
   bool chosen() const;
   std::string name() const;

@@ -24,6 +24,7 @@ struct Command {
 };
 Command add_audit_command(Arguments program);
 Command add_bench_command(Arguments program);
+Command add_completion_command(Arguments program);
 Command add_doctor_command(Arguments program);
 Command add_fuzz_command(Arguments program);
 Command add_images_command(Arguments program);
@@ -34,13 +35,12 @@ Command add_run_command(Arguments program);
 Command add_scan_command(Arguments program);
 Command add_send_command(Arguments program);
 
-/// MM_IMAGES, else ../../images beside the executable.
+/// MM_IMAGES; else, of an installed program, ../lib/mm-supervisor/images; else, of a build, ../../images.
 std::filesystem::path images_folder();
 /// The scenario files among `paths`, and those below the folders among them. The error is a sentence.
 std::expected<std::vector<std::filesystem::path>, std::string> scenario_files(
     std::vector<std::filesystem::path> const& paths);
 std::string qemu_version();               ///< first line of what `qemu-system-x86_64 --version` says, or nothing
-bool colour();                            ///< standard output is a terminal that may be coloured
 u32 defects_of(std::string const& name);  ///< bits of supervisor::Check; 0 for a name that is not one
 
 struct LearnOptions {

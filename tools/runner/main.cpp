@@ -7,8 +7,10 @@
 #include <iostream>
 #include <optional>
 
+#include "tools/lab/run/interruption.hpp"
 #include "tools/lab/text/bytes.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/shell/version.hpp"
 
 namespace mm::runner {
 namespace {
@@ -42,10 +44,11 @@ std::optional<std::string> unknown_command(std::vector<Command> const& commands,
 int run(int argc, char** argv) {
   Arguments program = program_arguments("mmsim - runs MMI scenarios on a simulated machine and on QEMU");
   program.require_command();
+  program.version([] { return version_text(images_folder()); });
   std::vector<Command> commands;
-  for (auto* const add :
-       {add_run_command, add_send_command, add_images_command, add_scan_command, add_audit_command, add_policy_command,
-        add_fuzz_command, add_repro_command, add_linux_command, add_bench_command, add_doctor_command}) {
+  for (auto* const add : {add_run_command, add_send_command, add_images_command, add_scan_command, add_audit_command,
+                          add_policy_command, add_fuzz_command, add_repro_command, add_linux_command, add_bench_command,
+                          add_doctor_command, add_completion_command}) {
     commands.push_back(add(program));
   }
   program.footer(kFooter);  // last: a sub-command would inherit it
@@ -56,7 +59,10 @@ int run(int argc, char** argv) {
   if (int code = 0; !program.parse(argc, argv, code)) {
     return code == 0 ? kPassed : kBadInput;
   }
-  return std::ranges::find_if(commands, [](Command const& c) { return c.arguments.chosen(); })->run();
+  lab::Interruption const interruption{lab::WithoutChildren::End};
+  int const code = std::ranges::find_if(commands, [](Command const& c) { return c.arguments.chosen(); })->run();
+  int const signal = lab::Interruption::signal();
+  return signal == 0 ? code : 128 + signal;
 }
 
 /// The exit code, unless what was printed did not arrive: 0 would say that it has.
@@ -77,7 +83,9 @@ std::filesystem::path images_folder() {
   }
   std::error_code error;
   auto const self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return (self.parent_path() / "../../images").lexically_normal();
+  auto const installed = (self.parent_path() / "../lib/mm-supervisor/images").lexically_normal();
+  return std::filesystem::is_directory(installed) ? installed
+                                                  : (self.parent_path() / "../../images").lexically_normal();
 }
 
 }  // namespace mm::runner

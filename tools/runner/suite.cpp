@@ -57,7 +57,7 @@ std::vector<Outcome> run_suite(std::vector<fs::path> const& files, SuiteOptions 
   Board board;
   board.outcomes.resize(files.size());
   Progress progress{files.size(), options.progress};
-  lab::Interruption const interruption;
+  lab::Interruption const interruption{lab::WithoutChildren::GoOn};
   std::vector<std::jthread> threads;
   for (u32 i = 0; i < threads_for(options.jobs, files.size()); ++i) {
     threads.emplace_back([&] { work(board, files, options.fail_fast, run); });
