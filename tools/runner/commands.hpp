@@ -35,6 +35,8 @@ Command add_run_command(Arguments program);
 Command add_scan_command(Arguments program);
 Command add_send_command(Arguments program);
 
+/// Program, engine, and the images of `images`: a line each (shell/version.cpp).
+std::string version_text(std::filesystem::path const& images);
 /// MM_IMAGES; else, of an installed program, ../lib/mm-supervisor/images; else, of a build, ../../images.
 std::filesystem::path images_folder();
 /// The scenario files among `paths`, and those below the folders among them. The error is a sentence.

@@ -10,7 +10,6 @@
 #include "tools/lab/run/interruption.hpp"
 #include "tools/lab/text/bytes.hpp"
 #include "tools/runner/commands.hpp"
-#include "tools/runner/shell/version.hpp"
 
 namespace mm::runner {
 namespace {

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include "core/image/pe_headers.hpp"
-#include "mm_version.hpp"  // written by tools/cmake/version.cmake
 #include "sim/engine/engine.hpp"
 #include "tools/lab/text/bytes.hpp"
+#include "tools/runner/commands.hpp"
 
 namespace mm::runner {
 namespace {
