@@ -155,7 +155,8 @@ class DriverMutator {
     bool const swap = below(2) == 0;
     Bytes from, to;
     lab::append_int(from, swap ? one.right : one.left, one.bytes);
-    lab::append_int(to, (swap ? one.left : one.right) + (below(4) == 0 ? below(3) - 1u : 0u), one.bytes);
+    u64 const beside = below(4) == 0 ? u64{below(3)} - 1 : 0;
+    lab::append_int(to, (swap ? one.left : one.right) + beside, one.bytes);
     std::vector<std::size_t> places;
     for (auto at = data.begin(); (at = std::search(at, data.end(), from.begin(), from.end())) != data.end(); ++at) {
       places.push_back(static_cast<std::size_t>(at - data.begin()));
