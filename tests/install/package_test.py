@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from support import MMSIM, PASSED, TestCase
+from support import ENVIRONMENT, FAILED, MMSIM, PASSED, TestCase
 
 BUILD = MMSIM.resolve().parents[2]
 
@@ -51,6 +51,17 @@ class Installed(TestCase):
         gone = subprocess.run([MMSIM, "--version"], capture_output=True, text=True, check=True,
                               env=os.environ | {"MM_IMAGES": str(self.folder)}).stdout
         self.assertIn(f"MmUserCore missing in {self.folder}", gone)
+
+    def test_it_fuzzes_a_driver(self):
+        images = self.prefix / "lib/mm-supervisor/images"
+        done = self.installed("fuzz", "driver", "--image", f"{images}/WeakPoolOverrun.efi:{images}/WeakPoolOverrun.depex",
+                              "--runs", 20000, "--seed", 1, "--no-qemu")
+        self.assertEqual(done.returncode, FAILED, done.stdout + done.stderr)
+        self.assertIn("pool-overflow in WeakPoolOverrun", done.stdout)
+        self.assertTrue((self.folder / "mm-fuzz").is_dir())
+        other = self.installed("fuzz", "image", "--runs", 1)
+        self.assertEqual(other.returncode, ENVIRONMENT)
+        self.assertIn("the package brings `mmsim fuzz driver`", other.stderr)
 
     def test_a_driver_is_built_against_it(self):
         shutil.copytree(self.prefix / "share/mm-supervisor/scenarios/drivers/sdk/template", self.folder / "mine")

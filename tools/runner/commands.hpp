@@ -39,6 +39,8 @@ Command add_send_command(Arguments program);
 std::string version_text(std::filesystem::path const& images);
 /// MM_IMAGES; else, of an installed program, ../lib/mm-supervisor/images; else, of a build, ../../images.
 std::filesystem::path images_folder();
+/// Whether images_folder() is that of an installed program and not of a build.
+bool is_installed();
 /// The scenario files among `paths`, and those below the folders among them. The error is a sentence.
 std::expected<std::vector<std::filesystem::path>, std::string> scenario_files(
     std::vector<std::filesystem::path> const& paths);
@@ -59,7 +61,7 @@ int learn_command(LearnOptions const& options);
 inline constexpr std::array kFuzzTargets{"communicate", "depex", "driver", "files",   "hob",     "image",
                                          "messages",    "mmst",  "policy", "request", "scenario"};
 
-/// The libFuzzer program of `target`: of the sanitizer build, or of the fast one.
+/// The libFuzzer program of `target`: of the sanitizer build, or of the fast one; an installed program brings one.
 std::filesystem::path fuzz_program_path(std::string const& target, bool fast);
 /// That it is not built, and how to build it.
 std::string fuzz_build_hint(std::string const& target, bool fast);

@@ -87,6 +87,8 @@ std::filesystem::path images_folder() {
                                                   : (self.parent_path() / "../../images").lexically_normal();
 }
 
+bool is_installed() { return images_folder().parent_path().filename() == "mm-supervisor"; }
+
 }  // namespace mm::runner
 
 int main(int argc, char** argv) {

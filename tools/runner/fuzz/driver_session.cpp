@@ -179,7 +179,10 @@ Done check(DriverFuzzOptions const& d) {
 
 }  // namespace
 
-std::filesystem::path fuzz_home() { return (images_folder() / "../../../build/fuzz").lexically_normal(); }
+std::filesystem::path fuzz_home() {
+  return is_installed() ? std::filesystem::absolute("mm-fuzz")
+                        : (images_folder() / "../../../build/fuzz").lexically_normal();
+}
 
 std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& o, DriverFuzzOptions const& d) {
   PreparedSession s;

@@ -189,11 +189,18 @@ void add_driver_options(Arguments fuzz, DriverFuzzOptions& d) {
 }  // namespace
 
 std::filesystem::path fuzz_program_path(std::string const& target, bool fast) {
+  if (is_installed()) {
+    return (images_folder() / "../fuzz" / ("fuzz_" + target)).lexically_normal();
+  }
   auto const* const preset = fast ? "host-release" : "host-debug";
   return (images_folder() / "../.." / preset / "fuzz" / ("fuzz_" + target)).lexically_normal();
 }
 
 std::string fuzz_build_hint(std::string const& target, bool fast) {
+  if (is_installed()) {
+    return fmt::format("{}: the package brings `mmsim fuzz driver`; other targets are run from the source tree",
+                       fuzz_program_path(target, fast).string());
+  }
   return fmt::format("{} is not built. Build it:\n  ninja -C build/{} fuzz_{} images",
                      fuzz_program_path(target, fast).string(), fast ? "host-release" : "host-debug", target);
 }
