@@ -14,6 +14,18 @@ namespace pte = memory::pte;
 
 constexpr u64 kSliceBlocks = 2000;  ///< of ring 3 while other CPUs wait
 
+/// Keeps the memory at the stack pointer, which the second of the four events has.
+void log_stack(hal::event::Registers const& told, std::size_t event, Ram const& ram, std::vector<Ring3Stack>& to) {
+  constexpr std::size_t kRsp = 2;
+  u64 const rsp = told.values[kRsp];
+  if (told.part != 1 || rsp >= ram.size() || to.size() >= Ring3Stack::kMostStacks) {
+    return;
+  }
+  auto& stack = to.emplace_back(Ring3Stack{event, rsp, {}});
+  stack.bytes.resize(std::min<u64>(Ring3Stack::kMostBytes, ram.size() - rsp));
+  ram.read(PhysAddr{rsp}, stack.bytes);
+}
+
 }  // namespace
 
 SimMachine::SimMachine(MachineConfig const& config)
@@ -76,6 +88,9 @@ void SimMachine::trace(hal::TraceEvent const& event) noexcept {
   }
   if (seen_.events.size() < config_.most_events || event.kind == hal::TraceKind::Halt) {
     seen_.events.push_back(event);
+    if (config_.stacks != nullptr && event.kind == hal::TraceKind::Registers) {
+      log_stack(hal::unpack<hal::event::Registers>(event), seen_.events.size() - 1, ram_, *config_.stacks);
+    }
   } else {
     ++seen_.dropped_events;
   }

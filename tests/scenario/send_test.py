@@ -320,12 +320,12 @@ class Hobs(Send):
 class Reports(Send):
     def test_fault_names_the_instruction(self):
         _, _, errors = send("--image", IMAGES / "FaultAtEntry.efi", "--to", HELLO)
-        self.assertRegex(errors, r"FaultAtEntry: faulted in its entry point: #PF, error 0x\d+, at image offset 0x\w+ "
+        self.assertRegex(errors, r"FaultAtEntry: faulted in its entry point: #PF, error 0x\d+, at image offset 0x\w+, mm_driver_main at \S+:\d+ "
                                  r"\(mov .*\), address 0x")
 
     def test_instruction_that_is_not_for_ring_3(self):
         _, _, errors = send("--image", IMAGES / "Attacker.efi", "--to", "Attacker", "--hex", RAW_IN)
-        self.assertRegex(errors, r"in a handler: #GP, error 0x0, at image offset 0x\w+ \(in .*: not for ring 3, "
+        self.assertRegex(errors, r"in a handler: #GP, error 0x0, at image offset 0x\w+, attack_in\+0x\w+ \(in .*: not for ring 3, "
                                  r"link the system-call libraries\)")
 
     def test_jump_out_of_the_image(self):

@@ -20,7 +20,7 @@ set(MM_GUEST_FLAGS
     -DBOOST_NO_EXCEPTIONS -DBOOST_DISABLE_ASSERTS -DBOOST_CONTAINER_USER_DEFINED_THROW_CALLBACKS
     -Wall -Wextra -Wconversion -Wshadow -Wold-style-cast -Wimplicit-fallthrough -Werror=global-constructors
     -Werror=exit-time-destructors -Wframe-larger-than=6144 -Werror
-    -ffile-prefix-map=${MM_ROOT}=. -I${MM_ROOT})
+    -ffile-compilation-dir=. -ffile-prefix-map=${MM_ROOT}=. -fmacro-prefix-map=${CMAKE_SOURCE_DIR}=. -I${MM_ROOT})
 if(EXISTS /usr/include/boost/version.hpp)
   # Boost is header-only here: only its own folder is put on the include path, never the host's C library headers.
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/guest-include)
@@ -58,9 +58,16 @@ function(mm_guest_objects out_var)
   set(${out_var} ${objects} PARENT_SCOPE)
 endfunction()
 
-# mm_add_image(name SOURCES ... RING 0|3 [ENTRY sym] [FLAGS ...]) -> ${MM_IMAGE_DIR}/<name>.efi, .debug.efi with DWARF, .map
+# mm_add_image(name SOURCES ... RING 0|3 [UNWIND] [ENTRY sym] [FLAGS ...]) -> ${MM_IMAGE_DIR}/<name>.efi, .debug.efi with
+# DWARF, .map. UNWIND: with unwind data (.pdata, in .rdata), so that a stack can be walked; lld-link keeps what the
+# objects of this target have of it with its rules for MinGW alone, which would export every symbol besides.
 function(mm_add_image name)
-  cmake_parse_arguments(ARG "" "RING;ENTRY" "SOURCES;FLAGS" ${ARGN})
+  cmake_parse_arguments(ARG "UNWIND" "RING;ENTRY" "SOURCES;FLAGS" ${ARGN})
+  set(unwind)
+  if(ARG_UNWIND)
+    list(PREPEND ARG_FLAGS -fasynchronous-unwind-tables)
+    set(unwind /lldmingw /exclude-all-symbols /merge:.buildid=.rdata /merge:.pdata=.rdata)
+  endif()
   if(NOT ARG_ENTRY)
     set(ARG_ENTRY _ModuleEntryPoint)
   endif()
@@ -73,7 +80,7 @@ function(mm_add_image name)
   set(image ${MM_IMAGE_DIR}/${name}.efi)
   add_custom_command(OUTPUT ${debug} ${image}
     COMMAND ${MM_GUEST_LINK} /nologo /driver /dll /noimplib /subsystem:efi_runtime_driver,23.1 /version:1.2 /machine:x64
-            /nodefaultlib /entry:${ARG_ENTRY} /align:4096 /filealign:4096 /dynamicbase /base:0 /opt:ref,icf /Brepro
+            /nodefaultlib /entry:${ARG_ENTRY} /align:4096 /filealign:4096 /dynamicbase /base:0 /opt:ref,icf /Brepro ${unwind}
             /debug:dwarf /map:${MM_IMAGE_DIR}/${name}.map /out:${debug} ${objects}
     COMMAND ${MM_GUEST_OBJCOPY} --strip-debug ${debug} ${image}
     DEPENDS ${objects} COMMENT "image ${name}.efi" VERBATIM)

@@ -8,8 +8,10 @@
 #include <optional>
 
 #include "tools/lab/run/interruption.hpp"
+#include "tools/lab/symbols/symbolizer.hpp"
 #include "tools/lab/text/bytes.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/symbol_options.hpp"
 
 namespace mm::runner {
 namespace {
@@ -58,10 +60,23 @@ int run(int argc, char** argv) {
   if (int code = 0; !program.parse(argc, argv, code)) {
     return code == 0 ? kPassed : kBadInput;
   }
+  if (auto const used = use_symbol_options(); !used) {
+    std::cerr << "mmsim: " << used.error() << '\n';
+    return kBadInput;
+  }
   lab::Interruption const interruption{lab::WithoutChildren::End};
   int const code = std::ranges::find_if(commands, [](Command const& c) { return c.arguments.chosen(); })->run();
   int const signal = lab::Interruption::signal();
   return signal == 0 ? code : 128 + signal;
+}
+
+/// Once, whatever was told without symbols.
+void print_trouble_with_symbols() {
+  if (auto const trouble = lab::symbolizer().trouble(); !trouble.empty()) {
+    std::cout.flush();
+    std::fflush(stdout);
+    std::cerr << "mmsim: note: " << trouble << '\n';
+  }
 }
 
 /// The exit code, unless what was printed did not arrive: 0 would say that it has.
@@ -93,7 +108,9 @@ bool is_installed() { return images_folder().parent_path().filename() == "mm-sup
 
 int main(int argc, char** argv) {
   try {
-    return mm::runner::unless_output_was_lost(mm::runner::run(argc, argv));
+    int const code = mm::runner::run(argc, argv);
+    mm::runner::print_trouble_with_symbols();
+    return mm::runner::unless_output_was_lost(code);
   } catch (std::exception const& e) {
     std::cerr << "mmsim: " << e.what() << '\n';
     return mm::runner::kEnvironment;

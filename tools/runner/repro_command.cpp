@@ -22,6 +22,7 @@
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/qemu_options.hpp"
+#include "tools/runner/symbol_options.hpp"
 
 extern char** environ;
 
@@ -190,6 +191,7 @@ Command add_repro_command(Arguments program) {
           .one_of(std::vector<std::string>{"sim", "qemu", "both"});
   add_qemu_options(repro, o->qemu);
   repro.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
+  add_symbol_options(repro);
   repro.footer(
       "Exit code 1: what must hold does not, or the machines differ.\n"
       "Example: mmsim repro communicate-1f2e3d4c --target=both");

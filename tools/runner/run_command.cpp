@@ -19,6 +19,7 @@
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/report.hpp"
 #include "tools/runner/suite.hpp"
+#include "tools/runner/symbol_options.hpp"
 
 namespace mm::runner {
 namespace {
@@ -324,6 +325,7 @@ Command add_run_command(Arguments program) {
   run.option("--junit", o->junit, "Write a JUnit report to this file");
   run.option("--transcript", o->transcript, "Write every event to this file");
   run.flag("-v,--verbose", o->verbose, "Print every event and every step's result");
+  add_symbol_options(run);
   run.footer(
       "Examples:\n"
       "  mmsim run scenarios/smoke                       every scenario of a folder, on the simulator\n"

@@ -10,8 +10,11 @@
 #include "tools/lab/firmware/depex_file.hpp"
 #include "tools/lab/firmware/volume_listing.hpp"
 #include "tools/lab/scan/scan.hpp"
+#include "tools/lab/symbols/pe_view.hpp"
+#include "tools/lab/symbols/symbolizer.hpp"
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/symbol_options.hpp"
 
 namespace mm::runner {
 namespace {
@@ -93,6 +96,19 @@ std::string_view level_name(ScanLevel level) {
   return kNames[static_cast<std::size_t>(level)];
 }
 
+/// Function and line of what a finding is about; empty: no code, or nothing is known of it.
+std::string place_of(ScanReport const& report, ScanFinding const& finding) {
+  std::error_code error;
+  if (!finding.offset || !fs::is_regular_file(report.name, error)) {
+    return {};
+  }
+  ImageFile const image{report.name, nullptr};
+  auto const bytes = image.bytes();
+  PeView const view{*bytes};
+  auto const rva = view.loaded_at(*finding.offset);
+  return rva && view.is_code(*rva) ? frames_text(symbolizer().frames(image, *rva), *rva) : std::string{};
+}
+
 void print(ScanReport const& report) {
   fmt::print("{}: {} ({})\n", report.name, report.module_type, report.subsystem);
   ScanRule const* last = nullptr;
@@ -101,7 +117,9 @@ void print(ScanReport const& report) {
       fmt::print("  {} [{}] {}. {}\n", level_name(f.rule->level), f.rule->id, f.rule->title, f.rule->advice);
       last = f.rule;
     }
-    fmt::print("    {}{}\n", f.text, f.offset ? fmt::format(" (file offset {:#x})", *f.offset) : "");
+    auto const place = place_of(report, f);
+    fmt::print("    {}{}{}\n", f.text, f.offset ? fmt::format(" (file offset {:#x})", *f.offset) : "",
+               place.empty() ? "" : " in " + place);
   }
   fmt::print("  {}\n", report.verdict());
 }
@@ -114,6 +132,7 @@ json to_json(ScanReport const& report) {
                         {"text", f.text},
                         {"offset", f.offset ? json(*f.offset) : json(nullptr)},
                         {"bytes", f.bytes},
+                        {"place", place_of(report, f)},
                         {"advice", f.rule->advice}});
   }
   return {{"image", report.name},
@@ -184,6 +203,7 @@ Command add_scan_command(Arguments program) {
   scan.option("IMAGE", o->images, "FILE.efi, FILE.efi:FILE.depex, or a volume with MM drivers").required();
   scan.flag("--json", o->json, "One JSON object on standard output instead of text");
   scan.option("--sarif", o->sarif, "Write SARIF 2.1.0 to this file");
+  add_symbol_options(scan);
   scan.footer(
       "Exit codes: 0 nothing of level error, 1 something, 2 a file that is no image, or a damaged volume.\n"
       "Example: mmsim scan Traditional.efi        scenarios/drivers/port tells a whole port");

@@ -26,6 +26,7 @@
 #include "tools/runner/machine_options.hpp"
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/send/stream.hpp"
+#include "tools/runner/symbol_options.hpp"
 
 namespace mm::runner {
 namespace {
@@ -173,6 +174,7 @@ json to_json(std::vector<DriverReport> const& reports) {
                    {"state", r.state},
                    {"detail", r.detail},
                    {"order", r.order},
+                   {"callers", r.callers},
                    {"needs", std::move(needs)}});
   }
   return out;
@@ -181,6 +183,9 @@ json to_json(std::vector<DriverReport> const& reports) {
 void print_drivers(std::vector<DriverReport> const& reports) {
   for (auto const& r : reports) {
     fmt::print(stderr, "{}: {}{}{}\n", r.name, r.state, r.detail.empty() ? "" : " ", r.detail);
+    for (auto const& caller : r.callers) {
+      fmt::print(stderr, "  {}\n", caller);
+    }
   }
   fmt::print(stderr, "{}\n", describe_dispatch(reports).front());
 }
@@ -349,6 +354,7 @@ Command add_send_command(Arguments program) {
   send.option("--seconds", o->seconds, "Stop QEMU after so many seconds").range(1, 3600).shows_default();
   send.flag("--json", o->json, "One JSON object on standard output instead of text");
   send.flag("-v,--verbose", o->verbose, "Print what the drivers write to the serial port, and every event");
+  add_symbol_options(send);
   send.footer(
       "Exit codes: 0 every message was answered, with whatever status; 1 the machine halted or did not boot; 2 bad "
       "input.\n"

@@ -20,7 +20,7 @@ function(mm_add_driver name)
                         "GUID, DEPEX, SOURCES and FLAGS can be given (${ARG_UNPARSED_ARGUMENTS})")
   endif()
   set(sdk ${MM_SDK_ROOT}/scenarios/drivers/sdk)
-  mm_add_image(${name} RING 3 FLAGS ${ARG_FLAGS} SOURCES ${ARG_SOURCES}
+  mm_add_image(${name} RING 3 UNWIND FLAGS ${ARG_FLAGS} SOURCES ${ARG_SOURCES}
     ${sdk}/entry_${ARG_FLAVOUR}.nasm ${sdk}/syscall.nasm ${MM_SDK_ROOT}/core/user/image/memory.cpp)
   file(WRITE ${MM_IMAGE_DIR}/${name}.guid "${ARG_GUID}\n")
   if(DEFINED ARG_DEPEX)  # "FALSE" is an expression

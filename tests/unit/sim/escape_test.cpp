@@ -6,7 +6,7 @@
 
 #include "tests/unit/sim/booted.hpp"
 #include "tools/lab/audit/rules.hpp"
-#include "tools/lab/tell/symbols.hpp"
+#include "tools/lab/text/bytes.hpp"
 
 namespace mm::sim {
 namespace {

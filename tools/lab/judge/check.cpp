@@ -280,7 +280,7 @@ void add_ring0(MachineRun const& run, std::vector<Problem>& problems) {
 
 /// No scenario may expect this either.
 void add_stale(MachineRun const& run, std::vector<Problem>& problems) {
-  for (auto const& how : run.stale) {
+  for (auto const& how : run.witness.stale) {
     problems.push_back(
         whole("StaleTranslation: " + how, 0, "StaleTranslation", "the TLB holds what the tables say", how));
   }

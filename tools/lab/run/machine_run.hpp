@@ -11,6 +11,7 @@
 #include "hal/roles/trace.hpp"
 #include "tools/lab/audit/rules.hpp"
 #include "tools/lab/run/prepare.hpp"
+#include "tools/lab/run/witness.hpp"
 
 /// What one run on one machine left behind, whatever the machine was.
 namespace mm::lab {
@@ -49,7 +50,7 @@ struct MachineRun {
   std::optional<hal::HaltReason> halted;
   std::optional<RunEnd> ended;
   std::vector<u32> outside;        ///< CPUs that the halt of the release core left outside MM
-  std::vector<std::string> stale;  ///< ring 3 was entered with a TLB older than the tables; simulator
+  Witness witness;                 ///< what only the simulator sees
   std::vector<std::string> ring0;  ///< how ring 3 reached ring 0: no scenario may expect it
   u64 dropped_events = 0;          ///< beyond RunLimits
   u64 result_bytes = 0;            ///< of data in `results`

@@ -21,7 +21,9 @@ void audit_mmis(sim::Simulator& machine, Prepared const& p, audit::Report& repor
   machine.observe_mmis(look);
 }
 
-std::expected<std::unique_ptr<sim::Simulator>, std::string> make(Prepared const& p) {
+/// `stacks` gets those of faults.
+std::expected<std::unique_ptr<sim::Simulator>, std::string> make(Prepared const& p,
+                                                                 std::vector<sim::Ring3Stack>& stacks) {
   sim::MachineConfig config;
   config.boot = p.scenario.boot;
   config.profile = p.scenario.reference_profile ? sim::Profile::Reference : sim::Profile::Q35Tcg;
@@ -29,11 +31,19 @@ std::expected<std::unique_ptr<sim::Simulator>, std::string> make(Prepared const&
   config.seed = p.scenario.seed;
   config.defects = p.defects;
   config.mmi_entry = p.mmi_entry;
+  config.stacks = &stacks;
   return sim::Simulator::create(config);
 }
 
-/// Adds to `run` what the machine recorded of events and double fetches, and takes it from the machine.
-void take_events(sim::Simulator& machine, MachineRun& run) {
+/// Adds to `run` what the machine recorded of events, stacks and double fetches, and takes it from the machine.
+void take_events(sim::Simulator& machine, std::vector<sim::Ring3Stack>& stacks, MachineRun& run) {
+  for (auto& stack : stacks) {
+    stack.event += run.trace.size();
+    if (run.witness.stacks.size() < sim::Ring3Stack::kMostStacks) {
+      run.witness.stacks.push_back(std::move(stack));
+    }
+  }
+  stacks.clear();
   for (auto const& event : machine.trace()) {
     add_event(run, event);
   }
@@ -58,7 +68,7 @@ void take_results(sim::Simulator& machine, MachineRun& run) {
 }
 
 /// Runs the programs of `stream`. Their events are added to `run`, their results go back to the stream.
-void follow(sim::Simulator& machine, Stream const& stream, MachineRun& run) {
+void follow(sim::Simulator& machine, Stream const& stream, std::vector<sim::Ring3Stack>& stacks, MachineRun& run) {
   MachineRun part;
   while (!machine.stopped()) {
     auto const program = stream.next();
@@ -66,7 +76,7 @@ void follow(sim::Simulator& machine, Stream const& stream, MachineRun& run) {
       return;
     }
     steps::run_steps(machine, *program);
-    take_events(machine, run);
+    take_events(machine, stacks, run);
     take_results(machine, part);
     stream.take_over(part.results);
     run.dropped_bytes += std::exchange(part.dropped_bytes, 0);
@@ -78,7 +88,7 @@ void follow(sim::Simulator& machine, Stream const& stream, MachineRun& run) {
 /// How the machine ended.
 void tell_end(sim::Simulator const& machine, MachineRun& run) {
   judge_ring0(run);
-  run.stale = machine.stale_entries();
+  run.witness.stale = machine.stale_entries();
   run.serial = machine.serial_output();
   run.halted = machine.halted();
   if (machine.was_reset()) {
@@ -94,7 +104,8 @@ void tell_end(sim::Simulator const& machine, MachineRun& run) {
 }
 
 std::expected<MachineRun, std::string> run_all(Prepared const& p, Stream const* stream) {
-  auto const machine = make(p);
+  std::vector<sim::Ring3Stack> stacks;
+  auto const machine = make(p, stacks);
   if (!machine) {
     return std::unexpected(machine.error());
   }
@@ -110,10 +121,10 @@ std::expected<MachineRun, std::string> run_all(Prepared const& p, Stream const* 
     run.boot_failed = true;
     run.text.push_back(booted.error());
   }
-  take_events(m, run);
+  take_events(m, stacks, run);
   take_results(m, run);
   if (booted && stream != nullptr) {
-    follow(m, *stream, run);
+    follow(m, *stream, stacks, run);
   }
   run.complete = booted && !m.stopped();
   tell_end(m, run);

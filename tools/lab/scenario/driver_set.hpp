@@ -17,9 +17,10 @@ struct DriverReport {
   Guid guid;
   std::string
       state;  ///< "started", "error", "faulted", "waiting", "refused", "not run", "replaced by ours", "not loaded"
-  std::string detail;         ///< status, fault, missing GUIDs, reason
-  u32 order = 0;              ///< place in the dispatch order from 1; 0: its entry point was not called
-  std::vector<Guid> needs{};  ///< of a waiting driver: protocols that are missing, or the file it names
+  std::string detail;                  ///< status, fault, missing GUIDs, reason
+  u32 order = 0;                       ///< place in the dispatch order from 1; 0: its entry point was not called
+  std::vector<Guid> needs{};           ///< of a waiting driver: protocols that are missing, or the file it names
+  std::vector<std::string> callers{};  ///< of a faulted driver: who called the code that faulted, innermost first
 };
 
 /// Drivers to be run, and those that are not.

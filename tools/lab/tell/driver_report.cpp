@@ -15,6 +15,7 @@
 #include "tools/lab/scenario/names.hpp"
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/fault_text.hpp"
+#include "tools/lab/tell/places.hpp"
 #include "tools/lab/tell/refusal_text.hpp"
 
 namespace mm::lab {
@@ -22,23 +23,6 @@ namespace {
 
 constexpr u64 kPageFault = 14;
 constexpr u64 kFetch = 0x10;  ///< in the error code of a page fault
-
-/// An image of the run, the cores included.
-struct LoadedImage {
-  std::string name;
-  Range where;
-};
-
-std::vector<LoadedImage> loaded_images(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
-  std::vector<LoadedImage> out;
-  for (auto const& e : trace) {
-    if (e.kind != hal::TraceKind::ImageLoaded) {
-      continue;
-    }
-    out.push_back({image_name(p, guid_of_words(e.c, e.d)), {e.a, e.b}});
-  }
-  return out;
-}
 
 /// What ring 3 prints by system call to COM1 and the debug console, by lines.
 class PrintedText {
@@ -78,7 +62,8 @@ class PrintedText {
 /// Follows one driver through the trace.
 class DriverTrack {
  public:
-  DriverTrack(ImageSpec const& spec, std::vector<LoadedImage> const& images) : spec_(spec), images_(images) {
+  DriverTrack(ImageSpec const& spec, CodePlaces const& places, MachineRun const& run)
+      : spec_(spec), places_(places), run_(run) {
     report_ = {spec.name, spec.guid, "not loaded", {}};
   }
 
@@ -99,7 +84,9 @@ class DriverTrack {
     }
   }
 
-  void see(hal::TraceEvent const& e) {
+  /// Event `at` of the run.
+  void see(std::size_t at) {
+    auto const& e = run_.trace[at];
     if (!loaded_) {
       return;
     }
@@ -108,6 +95,7 @@ class DriverTrack {
       user_note(e);
     } else if (e.kind == hal::TraceKind::Fault) {
       last_ = e;
+      stopped_ = at;
       if (running_ || image_.contains({e.c, 1})) {
         fault(e);
       }
@@ -117,6 +105,7 @@ class DriverTrack {
       policy_.reset();
     } else if (e.kind == hal::TraceKind::Syscall) {
       last_ = e;
+      stopped_ = at;
       why_ = std::exchange(policy_, std::nullopt);
       if (running_) {
         report_.detail = where() + refusal();
@@ -131,6 +120,9 @@ class DriverTrack {
     if (report_.state == "running") {
       report_.detail += last_words();
     }
+    if (report_.state == "faulted") {
+      report_.callers = places_.callers(run_, fault_);
+    }
     return std::move(report_);
   }
 
@@ -144,13 +136,13 @@ class DriverTrack {
   }
 
   std::string place(u64 rip) const {
-    for (auto const& i : images_) {
-      if (i.where.contains({rip, 1})) {
-        return fmt::format("at {} offset {}", i.where.base == image_.base ? "image" : i.name,
-                           hex_number(rip - i.where.base));
-      }
+    auto const* const image = places_.image_at(rip);
+    if (image == nullptr) {
+      return fmt::format("at {}, outside every image", hex_number(rip));
     }
-    return fmt::format("at {}, outside every image", hex_number(rip));
+    auto const names = places_.names(rip);
+    return fmt::format("at {} offset {}{}{}", image->where.base == image_.base ? "image" : image->name,
+                       hex_number(rip - image->where.base), names.empty() ? "" : ", ", names);
   }
 
   /// The instruction, and what to do when ring 3 may not execute it.
@@ -169,6 +161,7 @@ class DriverTrack {
 
   void fault(hal::TraceEvent const& e) {
     report_.state = "faulted";
+    fault_ = stopped_;
     bool const fetch = e.a == kPageFault && (e.b & kFetch) != 0;
     auto const what = e.a == supervisor::kVectorBudget ? "it ran longer than its budget"
                                                        : fmt::format("{}, error {}", vector_text(e.a), hex_number(e.b));
@@ -239,6 +232,7 @@ class DriverTrack {
         fault(*last_);
       } else {
         report_.detail = where() + refusal();
+        fault_ = stopped_;
       }
     }
     report_.state = "faulted";
@@ -259,13 +253,16 @@ class DriverTrack {
   }
 
   ImageSpec const& spec_;
-  std::vector<LoadedImage> const& images_;
+  CodePlaces const& places_;
+  MachineRun const& run_;
   Range image_;
   bool loaded_ = false, running_ = false;
   bool waits_ = false;  ///< the notes that follow are about what it needs
   u32 entered_ = 0;
   PrintedText printed_;
   std::optional<hal::TraceEvent> last_;    ///< the last fault of ring 3, or system call that ring 0 refused
+  std::size_t stopped_ = 0;                ///< index of `last_`
+  std::size_t fault_ = 0;                  ///< of what ended this driver
   std::optional<hal::TraceEvent> policy_;  ///< a PolicyRefusal whose system call has not been told yet
   std::optional<hal::TraceEvent> why_;     ///< the PolicyRefusal of `last_`
   DriverReport report_;
@@ -274,14 +271,14 @@ class DriverTrack {
 }  // namespace
 
 std::vector<DriverReport> report_drivers(Prepared const& p, MachineRun const& run) {
-  auto const images = loaded_images(p, run.trace);
+  CodePlaces const places{p, run.trace};
   std::vector<bool> used(run.trace.size());
   std::vector<DriverReport> out;
   for (auto const& spec : p.scenario.images) {
-    DriverTrack track{spec, images};
+    DriverTrack track{spec, places, run};
     track.load(run.trace, used);
-    for (auto const& e : run.trace) {
-      track.see(e);
+    for (std::size_t i = 0; i < run.trace.size(); ++i) {
+      track.see(i);
     }
     out.push_back(std::move(track).take());
   }
@@ -307,6 +304,9 @@ std::vector<std::string> describe_dispatch(std::vector<DriverReport> const& repo
       lines.push_back(fmt::format("{} waits {}", r.name, r.detail));
     } else if (r.state != "started") {
       lines.push_back(fmt::format("{}: {} {}", r.name, r.state, r.detail));
+    }
+    for (auto const& caller : r.callers) {
+      lines.push_back("  " + caller);
     }
   }
   return lines;

@@ -228,8 +228,8 @@ std::string advice_on_halt(MachineRun const& run) {
   }
   switch (run.halted.value_or(hal::HaltReason::InitFailed)) {
     case hal::HaltReason::UserFault:
-      return "the Fault event names image+offset: llvm-symbolizer --obj=IMAGE.debug.efi OFFSET finds the line; "
-             "fault_policy = \"contain\" lets the other drivers go on";
+      return "the lines of the drivers above have place and callers; fault_policy = \"contain\" lets the other drivers "
+             "go on";
     case hal::HaltReason::SyscallRefused:
       return advice_on_refused_call(run);
     case hal::HaltReason::PolicyInvalid:

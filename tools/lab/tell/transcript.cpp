@@ -12,7 +12,7 @@
 #include "core/abi/syscalls.hpp"
 #include "core/supervisor/init_problem.hpp"
 #include "tools/lab/tell/fault_text.hpp"
-#include "tools/lab/tell/symbols.hpp"
+#include "tools/lab/tell/places.hpp"
 
 namespace mm::lab {
 namespace {
@@ -23,17 +23,16 @@ struct Region {
   std::string name;
   u64 base = 0;
   u64 bytes = 0;
-  std::filesystem::path map{};  ///< the linker's, of an image
 };
 
 /// Renders events; addresses as region+offset.
 class Renderer {
  public:
-  Renderer(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
+  Renderer(Prepared const& p, std::vector<hal::TraceEvent> const& trace) : code_(p, trace) {
     for (auto const& e : trace) {
       if (e.kind == hal::TraceKind::ImageLoaded) {
         auto const loaded = hal::unpack<event::ImageLoaded>(e);
-        regions_.push_back({image_name(p, loaded.guid), loaded.base, loaded.bytes, map_of(p, loaded.guid)});
+        regions_.push_back({image_name(p, loaded.guid), loaded.base, loaded.bytes});
       }
     }
     auto const& boot = p.scenario.boot;
@@ -46,25 +45,10 @@ class Renderer {
   std::string line(hal::TraceEvent const& e) const { return fmt::format("mmi {} cpu {} {}", e.mmi, e.cpu, body(e)); }
 
  private:
-  /// The linker's map of an image that was loaded under this GUID.
-  static std::filesystem::path map_of(Prepared const& p, Guid const& guid) {
-    for (auto const& image : p.scenario.images) {
-      if (image.guid == guid) {
-        return std::filesystem::path{image.file}.replace_extension(".map");
-      }
-    }
-    bool const user = guid == guids::gMmSupervisorUserGuid;
-    return p.images / (user ? "MmUserCore.map" : "MmSupervisorCore.map");
-  }
-  /// An address of code: with the function that holds it, where a map is there.
+  /// An address of code: with function and line, where they are known.
   std::string code(u64 address) const {
-    for (auto const& r : regions_) {
-      if (address - r.base < r.bytes) {
-        auto const symbol = Symbols::load(r.map).at(address - r.base);
-        return symbol ? fmt::format("{} ({})", at(address), *symbol) : at(address);
-      }
-    }
-    return at(address);
+    auto const names = code_.names(address);
+    return names.empty() ? at(address) : fmt::format("{} ({})", at(address), names);
   }
   std::string at(u64 address) const {
     for (auto const& r : regions_) {
@@ -210,6 +194,7 @@ class Renderer {
     return out;
   }
 
+  CodePlaces code_;
   std::vector<Region> regions_;
 };
 

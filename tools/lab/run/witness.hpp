@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/machine/stack_log.hpp"
+
+namespace mm::lab {
+
+/// What only the simulator sees of a run.
+struct Witness {
+  std::vector<std::string> stale;       ///< ring 3 was entered with a TLB older than the tables
+  std::vector<sim::Ring3Stack> stacks;  ///< at faults, in the order of the trace
+};
+
+}  // namespace mm::lab
