@@ -9,6 +9,7 @@
 
 #include "core/base/types.hpp"
 #include "hal/roles/machine.hpp"
+#include "sim/engine/block_log.hpp"
 
 namespace mm::sim {
 
@@ -42,6 +43,7 @@ struct EngineConfig {
   std::span<u8> coverage{};  ///< edge counters, power-of-two size, or empty
   Range const* covered = nullptr;    ///< only blocks in it are counted, and it may change; null: all
   CompareSink on_compare = nullptr;  ///< for a fuzzer; null: nobody listens, and nothing is slower
+  BlockLog* block_log = nullptr;     ///< counts the blocks that run; null: nobody does
   u32 cpus = 1;                      ///< of the machine, and which one this is: for CPUID
   u32 apic_id = 0;
 };

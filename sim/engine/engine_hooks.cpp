@@ -12,7 +12,7 @@ namespace {
 
 using Impl = Engine::Impl;
 
-void on_block(uc_engine* uc, uint64_t address, uint32_t, void* user) {
+void on_block(uc_engine* uc, uint64_t address, uint32_t bytes, void* user) {
   auto& e = *static_cast<Impl*>(user);
   if (e.blocks.count >= e.blocks.limit) {
     if (e.stop.reason == Impl::Reason::None) {
@@ -27,6 +27,9 @@ void on_block(uc_engine* uc, uint64_t address, uint32_t, void* user) {
     return;
   }
   ++e.blocks.count;
+  if (e.config.block_log != nullptr) {
+    e.config.block_log->ran(address, bytes);
+  }
   Range const* const covered = e.config.covered;
   if (!e.config.coverage.empty() && (covered == nullptr || address - covered->base < covered->size)) {
     u64 const here = (address >> 1) * 0x9E3779B97F4A7C15 >> 32;

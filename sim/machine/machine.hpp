@@ -21,6 +21,7 @@
 #include "core/memory/page_tables.hpp"
 #include "core/steps/cpu_state.hpp"
 #include "hal/roles/trace.hpp"
+#include "sim/engine/block_log.hpp"
 #include "sim/machine/stack_log.hpp"
 
 namespace mm::loader {
@@ -56,6 +57,7 @@ struct MachineConfig {
   Range const* covered = nullptr;
   /// Optional: told of each compare of ring 3 (address of the instruction, operands, their bytes), for a fuzzer.
   void (*on_compare)(u64 at, u64 left, u64 right, u32 bytes) noexcept = nullptr;
+  BlockLog* block_log = nullptr;              ///< counts the blocks of ring 3; null: nobody does
   std::vector<Ring3Stack>* stacks = nullptr;  ///< where the stacks of faults go; null: nowhere
 };
 

@@ -53,6 +53,7 @@ std::expected<void, std::string> SimMachine::make_cpus(Handler handler) {
                                   .coverage = config_.coverage,
                                   .covered = config_.covered,
                                   .on_compare = config_.on_compare,
+                                  .block_log = config_.block_log,
                                   .cpus = config_.boot.cpus,
                                   .apic_id = i});
     if (!engine.has_value()) {

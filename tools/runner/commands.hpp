@@ -25,6 +25,7 @@ struct Command {
 Command add_audit_command(Arguments program);
 Command add_bench_command(Arguments program);
 Command add_completion_command(Arguments program);
+Command add_coverage_command(Arguments program);
 Command add_doctor_command(Arguments program);
 Command add_fuzz_command(Arguments program);
 Command add_images_command(Arguments program);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tools/lab/coverage/collector.hpp"
 #include "tools/lab/judge/check.hpp"
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/interruption.hpp"
@@ -41,6 +42,7 @@ struct RunOptions {
   std::string pattern;  ///< part of the paths that are run; empty: all
   SuiteOptions suite;
   std::filesystem::path junit;
+  std::shared_ptr<CoverageCollector> coverage = std::make_shared<CoverageCollector>();
   std::filesystem::path transcript;
 };
 
@@ -69,7 +71,8 @@ void keep(Prepared const& p, MachineRun const& run, Outcome& o) {
   }
 }
 
-std::optional<MachineRun> execute(Prepared const& p, std::string const& target, Outcome& o) {
+std::optional<MachineRun> execute(Prepared const& p, std::string const& target, CoverageCollector& coverage,
+                                  Outcome& o) {
   std::vector<std::string> owed;
   auto run = target == "qemu" ? run_and_repeat(p, owed) : simulator().run(p);
   o.repeated += owed.size();
@@ -79,6 +82,7 @@ std::optional<MachineRun> execute(Prepared const& p, std::string const& target, 
     return std::nullopt;
   }
   keep(p, *run, o);
+  coverage.add(p, *run);
   o.ended = run->ended ? end_name(*run->ended) : run->halted ? halt_name(*run->halted) : "";
   if (run->dropped_events != 0) {
     o.notes.push_back(fmt::format("{}: {} events were not kept: the first {} are, and the halt", target,
@@ -108,12 +112,12 @@ bool refused(Prepared const& p, Outcome& o) {
   return false;
 }
 
-void run_both(Prepared const& p, Outcome& o) {
-  auto const sim = execute(p, "sim", o);
+void run_both(Prepared const& p, CoverageCollector& coverage, Outcome& o) {
+  auto const sim = execute(p, "sim", coverage, o);
   if (!sim || o.code != kPassed) {
     return;
   }
-  auto const qemu = execute(p, "qemu", o);
+  auto const qemu = execute(p, "qemu", coverage, o);
   if (!qemu || o.code != kPassed) {
     return;
   }
@@ -156,6 +160,7 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
   o.name = prepared->scenario.name;
   prepared->defects |= defects_of(options.defect);
   prepared->audit |= options.audit;
+  prepared->coverage = options.coverage->wanted();
   if ((prepared->defects & supervisor::bit_of(supervisor::Check::RsmPrecheck)) != 0) {
     prepared->refused.reset();
   }
@@ -166,9 +171,9 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
   } else if (!refused(*prepared, o)) {
     auto const start = std::chrono::steady_clock::now();
     if (o.target == "both") {
-      run_both(*prepared, o);
+      run_both(*prepared, *options.coverage, o);
     } else {
-      execute(*prepared, o.target, o);
+      execute(*prepared, o.target, *options.coverage, o);
     }
     o.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
@@ -197,13 +202,25 @@ bool write_report(fs::path const& file, std::string const& text) {
   return done.has_value();
 }
 
+/// False: it could not be written.
+bool write_coverage_of(RunOptions const& options) {
+  auto const written = options.coverage->write();
+  if (written && *written && !options.json) {
+    std::cout << **written << '\n';
+  } else if (written && !*written) {
+    std::cerr << "mmsim: " << written->error() << '\n';
+  }
+  return !written || *written;
+}
+
 int run_command(RunOptions const& options) {
   if (!options.defect.empty() && (defects_of(options.defect) == 0 || options.target != "sim")) {
     std::cerr << fmt::format("mmsim: --defect {}: no such check, or not on this target\n", options.defect);
     return kBadInput;
   }
-  if (options.audit && options.target == "qemu") {
-    std::cerr << "mmsim: --audit looks into the simulator: use --target sim or both\n";
+  if ((options.audit || options.coverage->wanted()) && options.target == "qemu") {
+    std::cerr << fmt::format("mmsim: {} looks into the simulator: use --target sim or both\n",
+                             options.audit ? "--audit" : "--coverage");
     return kBadInput;
   }
   auto const files = scenario_files(options.paths);
@@ -239,7 +256,8 @@ int run_command(RunOptions const& options) {
     }
     std::cout << json_text({{"schema", 1}, {"results", results}});
   }
-  if (!write_report(options.junit, junit(outcomes)) || !write_report(options.transcript, transcripts(outcomes))) {
+  if (!write_coverage_of(options) || !write_report(options.junit, junit(outcomes)) ||
+      !write_report(options.transcript, transcripts(outcomes))) {
     return kBadInput;
   }
   if (int const signal = Interruption::signal(); signal != 0) {
@@ -322,6 +340,8 @@ Command add_run_command(Arguments program) {
   run.option("-k", o->pattern, "Only scenarios with this in their path");
   run.flag("--fail-fast", o->suite.fail_fast, "Start none behind the first that fails");
   run.flag("-q,--quiet", o->quiet, "Print what failed, and the summary");
+  run.option("--coverage", o->coverage->folder(),
+             "Count the code of drivers that runs; write drcov, lcov and a page to this folder");
   run.option("--junit", o->junit, "Write a JUnit report to this file");
   run.option("--transcript", o->transcript, "Write every event to this file");
   run.flag("-v,--verbose", o->verbose, "Print every event and every step's result");

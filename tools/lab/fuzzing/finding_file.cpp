@@ -7,7 +7,7 @@
 
 #include "core/supervisor/types.hpp"
 #include "tools/lab/scenario/names.hpp"
-#include "tools/lab/tell/symbols.hpp"
+#include "tools/lab/symbols/symbolizer.hpp"
 
 namespace mm::lab {
 namespace {
@@ -118,8 +118,8 @@ std::string place_text(Prepared const& prepared, DriverFinding const& finding) {
   if (image == prepared.scenario.images.end()) {
     return at;
   }
-  auto const symbol = Symbols::load(std::filesystem::path{image->file}.replace_extension(".map")).at(finding.offset);
-  return symbol ? fmt::format("{} ({})", at, *symbol) : at;
+  auto const names = frames_text(symbolizer().frames({image->file, nullptr}, finding.offset), finding.offset);
+  return names.empty() ? at : fmt::format("{} ({})", at, names);
 }
 
 }  // namespace mm::lab

@@ -39,9 +39,10 @@ struct Prepared {
   std::string refused_image;
   std::vector<std::string> warnings;
   QemuSettings qemu;
-  u32 defects = 0;       ///< supervisor::Check bits, simulator only
-  bool audit = false;    ///< audit the page tables after every MMI, simulator only
-  bool release = false;  ///< the core tells no events: it is judged by results and by where its CPUs are
+  u32 defects = 0;        ///< supervisor::Check bits, simulator only
+  bool audit = false;     ///< audit the page tables after every MMI, simulator only
+  bool coverage = false;  ///< count the blocks of ring 3, simulator only
+  bool release = false;   ///< the core tells no events: it is judged by results and by where its CPUs are
 };
 
 /// Puts the release core in the supervisor's place; before prepare(). Error: a sentence, the scenario brings its own.

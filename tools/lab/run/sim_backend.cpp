@@ -21,9 +21,10 @@ void audit_mmis(sim::Simulator& machine, Prepared const& p, audit::Report& repor
   machine.observe_mmis(look);
 }
 
-/// `stacks` gets those of faults.
+/// `stacks` gets those of faults, `blocks` what ring 3 runs when that is asked for.
 std::expected<std::unique_ptr<sim::Simulator>, std::string> make(Prepared const& p,
-                                                                 std::vector<sim::Ring3Stack>& stacks) {
+                                                                 std::vector<sim::Ring3Stack>& stacks,
+                                                                 sim::BlockLog& blocks) {
   sim::MachineConfig config;
   config.boot = p.scenario.boot;
   config.profile = p.scenario.reference_profile ? sim::Profile::Reference : sim::Profile::Q35Tcg;
@@ -32,6 +33,7 @@ std::expected<std::unique_ptr<sim::Simulator>, std::string> make(Prepared const&
   config.defects = p.defects;
   config.mmi_entry = p.mmi_entry;
   config.stacks = &stacks;
+  config.block_log = p.coverage ? &blocks : nullptr;
   return sim::Simulator::create(config);
 }
 
@@ -105,7 +107,8 @@ void tell_end(sim::Simulator const& machine, MachineRun& run) {
 
 std::expected<MachineRun, std::string> run_all(Prepared const& p, Stream const* stream) {
   std::vector<sim::Ring3Stack> stacks;
-  auto const machine = make(p, stacks);
+  sim::BlockLog blocks;
+  auto const machine = make(p, stacks, blocks);
   if (!machine) {
     return std::unexpected(machine.error());
   }
@@ -128,6 +131,7 @@ std::expected<MachineRun, std::string> run_all(Prepared const& p, Stream const* 
   }
   run.complete = booted && !m.stopped();
   tell_end(m, run);
+  run.witness.blocks = blocks.blocks();
   return run;
 }
 

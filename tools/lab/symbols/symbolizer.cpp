@@ -152,6 +152,7 @@ std::vector<CodeFrame> Symbolizer::by_map(Known const& image, u64 offset) const 
 
 std::vector<std::vector<CodeFrame>> Symbolizer::frames(ImageFile const& image, std::span<u64 const> offsets) {
   std::scoped_lock const lock{mutex_};
+  bool const alone = offsets.size() == 1;  // for a whole image it would be asked a hundred times as much
   Known& about = known(image);
   std::vector<u64> missing;
   for (u64 const offset : offsets) {
@@ -162,7 +163,7 @@ std::vector<std::vector<CodeFrame>> Symbolizer::frames(ImageFile const& image, s
   auto answers = about.debug ? ask(*about.debug, missing) : std::vector<Frames>(missing.size());
   for (std::size_t i = 0; i < missing.size(); ++i) {
     Frames& found = answers[i];
-    if (about.debug) {
+    if (about.debug && alone) {
       mend_line(*about.debug, missing[i], found);
     }
     if (found.empty()) {
@@ -176,6 +177,9 @@ std::vector<std::vector<CodeFrame>> Symbolizer::frames(ImageFile const& image, s
   std::vector<Frames> out;
   for (u64 const offset : offsets) {
     out.push_back(about.frames[offset]);
+  }
+  if (!alone) {
+    about.frames.clear();
   }
   return out;
 }

@@ -65,7 +65,11 @@ CodePlaces::CodePlaces(Prepared const& p, std::vector<hal::TraceEvent> const& tr
   for (auto const& e : trace) {
     if (e.kind == hal::TraceKind::ImageLoaded) {
       auto const loaded = hal::unpack<event::ImageLoaded>(e);
-      images_.push_back({image_name(p, loaded.guid), {loaded.base, loaded.bytes}, file_of(p, loaded.guid)});
+      images_.push_back({image_name(p, loaded.guid),
+                         {loaded.base, loaded.bytes},
+                         file_of(p, loaded.guid),
+                         loaded.user == 1,
+                         loaded.guid == guids::gMmSupervisorUserGuid || loaded.user != 1});
     }
   }
 }

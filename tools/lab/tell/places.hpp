@@ -15,6 +15,8 @@ struct PlacedImage {
   std::string name;
   Range where;
   ImageFile file;
+  bool user = false;  ///< of ring 3
+  bool core = false;  ///< not one of the scenario's drivers
 };
 
 /// Where code of a run is: image and offset, function and line of addresses, and who called whom at a fault. Points
