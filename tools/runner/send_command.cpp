@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "tools/lab/coverage/collector.hpp"
 #include "tools/lab/judge/check.hpp"
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/machine_run.hpp"
@@ -48,6 +49,7 @@ struct SendOptions {
   u32 seconds = 60;  ///< that QEMU may run
   bool json = false;
   bool verbose = false;
+  std::shared_ptr<CoverageCollector> coverage = std::make_shared<CoverageCollector>();
 };
 
 /// Tells a terminal each second how long QEMU has run, from the second one on; gone when it ends.
@@ -269,6 +271,19 @@ std::expected<MachineRun, std::string> run_on(SendOptions const& o, Prepared& p)
   return run;
 }
 
+/// The exit code, once coverage is written when it is wanted.
+int with_coverage(SendOptions const& o, Prepared const& p, MachineRun const& run, int code) {
+  o.coverage->add(p, run);
+  auto const written = o.coverage->write();
+  if (written && !*written) {
+    return complain(written->error());
+  }
+  if (written) {
+    fmt::print(stderr, "{}\n", **written);
+  }
+  return code;
+}
+
 /// The messages of a file, sent some at a time.
 int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> const& messages, DriverSet const& set) {
   auto const stream = send_stream(p, messages);
@@ -279,7 +294,7 @@ int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> cons
   auto drivers = report_drivers(p, stream->run);
   drivers.insert(drivers.end(), set.not_run.begin(), set.not_run.end());
   print_about(o, p, stream->run, where_it_stopped(*stream, p, messages), drivers, set.losses);
-  return stream->run.complete ? kPassed : kFailed;
+  return with_coverage(o, p, stream->run, stream->run.complete ? kPassed : kFailed);
 }
 
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
@@ -316,6 +331,7 @@ int send_command(SendOptions const& o) {
   if (!prepared) {
     return complain(prepared.error());
   }
+  prepared->coverage = o.coverage->wanted();
   if (streams(o)) {
     return send_many(o, *prepared, *messages, *set);
   }
@@ -330,7 +346,7 @@ int send_command(SendOptions const& o) {
   }
   print_results(o, *prepared, *run, drivers, set->losses);
   std::cout.flush();
-  return run->complete ? kPassed : kFailed;
+  return with_coverage(o, *prepared, *run, run->complete ? kPassed : kFailed);
 }
 
 }  // namespace
@@ -354,6 +370,8 @@ Command add_send_command(Arguments program) {
   send.option("--seconds", o->seconds, "Stop QEMU after so many seconds").range(1, 3600).shows_default();
   send.flag("--json", o->json, "One JSON object on standard output instead of text");
   send.flag("-v,--verbose", o->verbose, "Print what the drivers write to the serial port, and every event");
+  send.option("--coverage", o->coverage->folder(),
+              "Count the code of drivers that runs; write drcov, lcov and a page to this folder");
   add_symbol_options(send);
   send.footer(
       "Exit codes: 0 every message was answered, with whatever status; 1 the machine halted or did not boot; 2 bad "
@@ -367,6 +385,9 @@ Command add_send_command(Arguments program) {
               return complain(on.error());
             }
             o->target = *on;
+            if (o->coverage->wanted() && o->target != "sim") {
+              return complain("--coverage looks into the simulator: use --target sim");
+            }
             return send_command(*o);
           }};
 }

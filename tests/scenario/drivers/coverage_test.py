@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from support import BAD_INPUT, MMSIM, PASSED, ROOT, TestCase
+from support import BAD_INPUT, IMAGES, MMSIM, PASSED, ROOT, TestCase
 
 HELLO = ROOT / "scenarios/smoke/hello.toml"
 
@@ -112,6 +112,14 @@ class Coverage(TestCase):
             self.assertEqual(code, BAD_INPUT, bad)
             self.assertIn("bad.json: ", errors)
         self.assertEqual(mmsim("coverage", "merge", self.folder / "sum", self.folder / "no")[0], BAD_INPUT)
+
+    def test_send_counts_too(self):
+        folder = self.folder / "sent"
+        code, _, errors = mmsim("send", "--image", IMAGES / "Hello.efi", "--to", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0001",
+                                "--text", "Hello", "--coverage", folder)
+        self.assertEqual(code, PASSED, errors)
+        self.assertIn("of 1 driver ran", errors)
+        self.assertEqual(self.lcov(folder)[1], {"on_message": 1, "mm_driver_main": 1})
 
     def test_only_the_simulator_counts(self):
         code, _, errors = mmsim("run", HELLO, "--target=qemu", "--coverage", self.folder / "cov")
