@@ -127,9 +127,36 @@ Status tell(u8* buffer, u64* size) noexcept {
   return Status::Success;
 }
 
+/// Bytes that the handler of a class reads or writes, whatever they hold.
+u64 least_bytes(Attack attack) noexcept {
+  switch (attack) {
+    case Attack::Late:
+      return 8;
+    case Attack::Size:
+    case Attack::TwoFetches:
+    case Attack::OtherCpu:
+    case Attack::Device:
+    case Attack::Stack:
+    case Attack::Privilege:
+    case Attack::Code:
+    case Attack::Index:
+    case Attack::Leak:
+      return 16;
+    case Attack::Pointer:
+    case Attack::Callout:
+      return 24;
+    case Attack::SaveState:
+      return 32;
+  }
+  return 0;
+}
+
 }  // namespace
 
 Status handle(Attack attack, u8* buffer, u64* size) noexcept {
+  if (*size < least_bytes(attack)) {
+    return Status::InvalidParameter;
+  }
   switch (attack) {
     case Attack::Size:
       return keep(buffer, *size);
