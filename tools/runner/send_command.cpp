@@ -284,6 +284,13 @@ int with_coverage(SendOptions const& o, Prepared const& p, MachineRun const& run
   return code;
 }
 
+/// kFailed: the machine stopped, a driver that was given faulted, or none of them was dispatched.
+int exit_code(MachineRun const& run, std::vector<DriverReport> const& drivers, std::size_t given, bool told) {
+  bool const faulted = std::ranges::find(drivers, "faulted", &DriverReport::state) != drivers.end();
+  bool const idle = told && given != 0 && std::ranges::all_of(drivers, [](auto const& d) { return d.order == 0; });
+  return run.complete && !faulted && !idle ? kPassed : kFailed;
+}
+
 /// The messages of a file, sent some at a time.
 int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> const& messages, DriverSet const& set) {
   auto const stream = send_stream(p, messages);
@@ -294,7 +301,7 @@ int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> cons
   auto drivers = report_drivers(p, stream->run);
   drivers.insert(drivers.end(), set.not_run.begin(), set.not_run.end());
   print_about(o, p, stream->run, where_it_stopped(*stream, p, messages), drivers, set.losses);
-  return with_coverage(o, p, stream->run, stream->run.complete ? kPassed : kFailed);
+  return with_coverage(o, p, stream->run, exit_code(stream->run, drivers, set.images.size(), !p.release));
 }
 
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
@@ -346,7 +353,7 @@ int send_command(SendOptions const& o) {
   }
   print_results(o, *prepared, *run, drivers, set->losses);
   std::cout.flush();
-  return with_coverage(o, *prepared, *run, run->complete ? kPassed : kFailed);
+  return with_coverage(o, *prepared, *run, exit_code(*run, drivers, set->images.size(), !prepared->release));
 }
 
 }  // namespace
@@ -374,8 +381,8 @@ Command add_send_command(Arguments program) {
               "Count the code of drivers that runs; write drcov, lcov and a page to this folder");
   add_symbol_options(send);
   send.footer(
-      "Exit codes: 0 every message was answered, with whatever status; 1 the machine halted or did not boot; 2 bad "
-      "input.\n"
+      "Exit codes: 0 every message was answered, with whatever status; 1 the machine halted or did not boot, a driver "
+      "faulted, or none was dispatched; 2 bad input.\n"
       "Examples:\n"
       "  mmsim send --image My.efi:My.depex --to GUID --hex \"01 00 00 00\"\n"
       "  mmsim send --fv MMFV.fv --messages requests.jsonl --policy policy.xml");

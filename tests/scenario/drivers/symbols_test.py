@@ -188,6 +188,17 @@ class Symbols(TestCase):
         self.assertIn("called from MyDriver+0x", said)
         self.assertNotIn("note", said)
 
+    def test_a_fault_of_a_driver_ends_with_1(self):
+        done = subprocess.run([MMSIM, "send", "--image", str(IMAGES / "FaultAtEntry.efi"), "--to", HANDLER, "--text", "x"],
+                              capture_output=True, text=True, timeout=600, check=False)
+        self.assertEqual(done.returncode, FAILED, done.stderr)
+
+    def test_drivers_that_all_wait_end_with_1(self):
+        done = subprocess.run([MMSIM, "send", "--image", f"{IMAGES / 'Waiting.efi'}:{IMAGES / 'Waiting.depex'}", "--to", HANDLER,
+                               "--text", "x"], capture_output=True, text=True, timeout=600, check=False)
+        self.assertEqual(done.returncode, FAILED, done.stderr)
+        self.assertIn("nothing was dispatched", done.stderr)
+
     def test_source_map_needs_an_equals_sign(self):
         done = subprocess.run([MMSIM, "run", "--source-map", "here", str(ROOT / "scenarios/smoke/hello.toml")],
                               capture_output=True, text=True, timeout=600, check=False)
