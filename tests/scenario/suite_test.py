@@ -97,6 +97,16 @@ class Suite(TestCase):
         self.assertIn("no scenario in this folder", err)
         self.assertEqual(run(only / "settings.toml")[0], BAD_INPUT, "named alone it is looked at")
 
+    def wait_for_handler(self, pid: int, number: int):
+        """Until the process catches the signal; before, it is ignored or ends the process, as whoever started it had it."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            caught = next(line for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in line)
+            if int(caught.split()[1], 16) >> (number - 1) & 1:
+                return
+            time.sleep(0.01)
+        self.fail("the signal is not caught")
+
     def emulators(self) -> list[int]:
         """Processes of QEMU that run out of this test's temporary folder."""
         found = []
@@ -149,7 +159,7 @@ class Suite(TestCase):
 
     def test_a_signal_ends_a_command_that_has_no_emulator_at_once(self):
         with subprocess.Popen([MMSIM, "bench"], stdout=subprocess.DEVNULL) as program:
-            time.sleep(0.5)
+            self.wait_for_handler(program.pid, signal.SIGINT)
             program.send_signal(signal.SIGINT)
             self.assertEqual(program.wait(timeout=60), 128 + signal.SIGINT)
 
