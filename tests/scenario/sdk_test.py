@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from support import BAD_INPUT, PASSED, ROOT, TestCase, run
+from support import BAD_INPUT, MMSIM, PASSED, ROOT, TestCase, run
 
 SDK = ROOT / "scenarios" / "drivers" / "sdk"
 
@@ -54,6 +54,16 @@ class Sdk(TestCase):
         self.edit("CMakeLists.txt", "SOURCES my_driver.c", "SOURCES my_driver.cpp")
         self.build()
         self.passes()
+
+    def test_what_it_uses_to_start_is_listed(self):
+        self.edit("CMakeLists.txt", "FLAVOUR standard", "FLAVOUR supervised")
+        self.edit("my_driver.c", "  (void)ImageHandle;\n  return", "  (void)ImageHandle;\n  IoRead8(0x71);\n  IoRead8(0x71);\n"
+                  "  AsmReadMsr64(0x1B);\n  return")
+        self.build()
+        done = subprocess.run([MMSIM, "send", "--image", self.project / "build/images/MyDriver.efi", "--list"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual([line for line in done.stdout.splitlines() if "uses" in line],
+                         ["  uses      IO 0x71 read, 1 byte", "  uses      MSR 0x1B read"], done.stdout + done.stderr)
 
     def test_what_is_missing_is_said(self):
         self.assertIn("-DMM_SUPERVISOR", self.cmake("-B", "build", "-DMM_SUPERVISOR=/nonexistent", good=False))

@@ -148,6 +148,50 @@ class Depex(Send):
                      "Driver.depex", "neither a dependency expression", "0x54")
 
 
+class List(Send):
+    """What drivers answer to, and messages by the name of a driver."""
+
+    DRIVERS = ("--image", IMAGES / "Hello.efi", "--image", IMAGES / "VariableStore.efi", "--image",
+               f"{IMAGES / 'DepexB.efi'}:{IMAGES / 'DepexB.depex'}")
+
+    def test_handlers_and_what_is_missing(self):
+        code, out, errors = send(*self.DRIVERS, "--list")
+        self.assertEqual(code, PASSED, errors)
+        for line in (f"  answers   Hello ({HELLO})",
+                     "  answers   gEfiSmmVariableProtocolGuid (ED32D533-99E6-4209-9CC0-2D72CDD998A7)",
+                     "  waits for 5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4EA001"):
+            self.assertIn(line, out.splitlines())
+        self.assertEqual(send(*self.DRIVERS)[1], out, "nothing was asked for: the same")
+        done = subprocess.run([MMSIM, "images", "--handlers", IMAGES / "Hello.efi", IMAGES / "VariableStore.efi",
+                               f"{IMAGES / 'DepexB.efi'}:{IMAGES / 'DepexB.depex'}"], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (PASSED, out))
+
+    def test_as_json(self):
+        code, out, errors = send(*self.DRIVERS, "--list", "--json")
+        self.assertEqual(code, PASSED, errors)
+        drivers = {d["name"]: d for d in json.loads(out)["drivers"]}
+        self.assertEqual(drivers["Hello"]["handlers"], [{"guid": HELLO, "name": "Hello"}])
+        self.assertEqual(len(drivers["VariableStore"]["handlers"]), 2)
+        self.assertEqual(drivers["DepexB"]["state"], "waiting")
+
+    def test_a_driver_that_faults_answers_nothing(self):
+        code, out, _ = send("--image", IMAGES / "FaultAtEntry.efi", "--list")
+        self.assertEqual(code, FAILED)
+        self.assertIn("faulted", out)
+        self.assertNotIn("answers", out)
+
+    def test_a_message_by_the_name_of_a_driver(self):
+        code, out, errors = send("--image", IMAGES / "WeakMagic.efi", "--to", "weakmagic", "--hex", "00")
+        self.assertEqual(code, PASSED, errors)
+        self.assertIn("1 byte", out)
+
+    def test_a_name_that_does_not_say_where_to(self):
+        several = send(*self.DRIVERS, "--to", "VariableStore", "--hex", "00")
+        self.refused(several, "it has 2 handlers for messages; say which by its GUID", "gEfiSmmVariableProtocolGuid")
+        self.refused(send(*self.DRIVERS, "--to", "Hallo", "--hex", "00"), "no driver of that name", "did you mean 'Hello'?")
+        self.refused(send(*self.DRIVERS, "--hex", "00"), "send: --to is missing")
+
+
 class Messages(Send):
     def many(self, lines, *options):
         """Exit code, standard output and standard error of `lines` sent to Hello and Attacker."""

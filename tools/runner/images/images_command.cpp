@@ -9,6 +9,7 @@
 #include "tools/lab/firmware/volume_listing.hpp"
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/send/list.hpp"
 
 namespace mm::runner {
 namespace {
@@ -229,11 +230,31 @@ bool is_malformed(Listing const& l) {
 
 struct ImagesOptions {
   std::vector<std::filesystem::path> files;
-  bool mm_only = false;  ///< of a volume list the MM modules alone
+  bool mm_only = false;
+  bool handlers = false;  ///< of a volume list the MM modules alone
   bool json = false;
 };
 
 /// Lists what is in volumes, flash images and PE images.
+/// Boots the drivers of all files together, and tells what they answer to. An image may be FILE.efi:FILE.depex.
+int handlers_command(ImagesOptions const& o) {
+  MachineOptions machine;
+  for (auto const& path : o.files) {
+    auto const text = path.string();
+    if (text.ends_with(".efi") || text.find(".efi:") != std::string::npos) {
+      machine.images.push_back(text);
+    } else {
+      machine.volumes.push_back(path);
+    }
+  }
+  auto const found = find_interfaces(machine);
+  if (!found) {
+    std::cerr << "mmsim: " << found.error() << '\n';
+    return kBadInput;
+  }
+  return print_interfaces(*found, o.json);
+}
+
 int images_command(ImagesOptions const& o) {
   int code = kPassed;
   json results = json::array();
@@ -266,6 +287,8 @@ Command add_images_command(Arguments program) {
   images.option("FILE", o->files, "Volumes (.fv), flash images (.fd), files of a volume (.ffs), images (.efi)")
       .required();
   images.flag("--mm", o->mm_only, "Of volumes only the MM modules: drivers and cores, traditional and standalone");
+  images.flag("--handlers", o->handlers,
+              "Boot them in the simulator: which MMI handlers each driver registers, what it waits for and uses");
   images.flag("--json", o->json, "One JSON object on standard output instead of text");
   images.footer(
       "Exit code 2: a file is malformed; what and where is in the list (problem:). What is not opened (note:) is no\n"
@@ -274,7 +297,7 @@ Command add_images_command(Arguments program) {
       "Examples:\n"
       "  mmsim images /usr/share/OVMF/OVMF_CODE_4M.secboot.fd         everything, nested and compressed volumes too\n"
       "  mmsim images --mm /usr/share/OVMF/OVMF_CODE_4M.secboot.fd    its MM modules");
-  return {images, [o] { return images_command(*o); }};
+  return {images, [o] { return o->handlers ? handlers_command(*o) : images_command(*o); }};
 }
 
 }  // namespace mm::runner

@@ -26,6 +26,7 @@
 #include "tools/runner/commands.hpp"
 #include "tools/runner/machine_options.hpp"
 #include "tools/runner/qemu_options.hpp"
+#include "tools/runner/send/list.hpp"
 #include "tools/runner/send/stream.hpp"
 #include "tools/runner/symbol_options.hpp"
 
@@ -39,7 +40,8 @@ using nlohmann::json;
 /// What `mmsim send` was asked to do.
 struct SendOptions {
   MachineOptions machine;
-  std::string to;  ///< name or GUID
+  std::string to;  ///< name or GUID of a handler, or name of a driver
+  bool list = false;
   std::string hex, text;
   std::filesystem::path file, messages;
   std::string channel;  ///< empty: user, but supervisor for the supervisor's own requests
@@ -106,8 +108,6 @@ std::expected<std::vector<Message>, std::string> messages_of(SendOptions const& 
     }
     MM_TRY_ASSIGN(out, parse_messages({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, o.messages.string(),
                                       otherwise));
-  } else if (o.to.empty()) {
-    return std::unexpected(std::string{"send: --to (with --hex, --text or --file) or --messages is missing"});
   } else {
     MM_TRY_ASSIGN(auto message, one_message(o));
     out.push_back(std::move(message));
@@ -304,6 +304,38 @@ int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> cons
   return with_coverage(o, p, stream->run, exit_code(stream->run, drivers, set.images.size(), !p.release));
 }
 
+/// Whether a message was given, be it an empty one.
+bool has_message(SendOptions const& o) { return !(o.hex + o.text).empty() || !o.file.empty() || !o.messages.empty(); }
+
+/// What the drivers answer to, when that was asked for or has to be known before a message can be sent; nothing: go on.
+std::optional<int> list_command(SendOptions& o) {
+  bool const a_driver = !o.to.empty() && !find_guid(o.to);
+  bool const nobody = o.to.empty() && o.messages.empty();
+  if (!o.list && !a_driver && !nobody) {
+    return std::nullopt;
+  }
+  if (nobody && o.machine.images.empty() && o.machine.volumes.empty()) {
+    return complain("send: --image or --fv, --to (with --hex, --text or --file) or --messages is missing");
+  }
+  auto const found = find_interfaces(o.machine);
+  if (!found) {
+    return complain(found.error());
+  }
+  if (o.list || (nobody && !has_message(o))) {
+    return print_interfaces(*found, o.json);
+  }
+  if (nobody) {
+    print_interfaces(*found, false);
+    return complain("send: --to is missing: the GUID of a handler above, or the name of a driver that has one");
+  }
+  auto const handler = only_handler(found->drivers, o.to);
+  if (!handler) {
+    return complain(fmt::format("{} ({})", handler.error(), find_guid(o.to).error()));
+  }
+  o.to = format_guid(*handler);
+  return std::nullopt;
+}
+
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
 int send_command(SendOptions const& o) {
   auto const messages = messages_of(o);
@@ -362,7 +394,10 @@ Command add_send_command(Arguments program) {
   auto const o = std::make_shared<SendOptions>();
   auto send = program.command("send", "Boot drivers, send messages to them and print the replies");
   add_machine_options(send, o->machine);
-  send.option("--to", o->to, "Handler GUID, or a known name; with --messages for lines without one");
+  send.option(
+      "--to", o->to,
+      "Handler GUID, a known name, or the name of a driver with one handler; with --messages for lines without one");
+  send.flag("--list", o->list, "Send nothing: say what the drivers answer to, wait for, and used to start");
   auto data = send.at_most_one("message");
   data.option("--hex", o->hex, "Message as hexadecimal digits");
   data.option("--text", o->text, "Message as text");
@@ -384,6 +419,7 @@ Command add_send_command(Arguments program) {
       "Exit codes: 0 every message was answered, with whatever status; 1 the machine halted or did not boot, a driver "
       "faulted, or none was dispatched; 2 bad input.\n"
       "Examples:\n"
+      "  mmsim send --image My.efi:My.depex --list                       what does it answer to?\n"
       "  mmsim send --image My.efi:My.depex --to GUID --hex \"01 00 00 00\"\n"
       "  mmsim send --fv MMFV.fv --messages requests.jsonl --policy policy.xml");
   return {send, [o, target] {
@@ -394,6 +430,9 @@ Command add_send_command(Arguments program) {
             o->target = *on;
             if (o->coverage->wanted() && o->target != "sim") {
               return complain("--coverage looks into the simulator: use --target sim");
+            }
+            if (auto const code = list_command(*o)) {
+              return *code;
             }
             return send_command(*o);
           }};

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause-Patent
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/lab/policy_advice/learn.hpp"
+#include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/run/prepare.hpp"
+#include "tools/lab/scenario/driver_set.hpp"
+
+/// What drivers answer to, and what they used to get there.
+namespace mm::lab {
+
+struct DriverInterface {
+  DriverReport report;
+  std::vector<Guid> handlers;                  ///< of MMIs, in the order of registration; zero: a root handler
+  std::vector<policy_tools::Access> accesses;  ///< of its entry point and before the first message, each once
+};
+
+/// The drivers of a run with a trace, in the order of the scenario. What was registered and is gone with a driver that
+/// faulted does not count. Raw instructions are not among the accesses: they fault.
+std::vector<DriverInterface> driver_interfaces(Prepared const& prepared, MachineRun const& run);
+
+/// For people: a head line, and one for each thing that is known.
+std::vector<std::string> describe(DriverInterface const& driver);
+
+/// The one handler of the driver of this name, in any case. Error: a sentence; there is no such driver, or it has none
+/// or several, which are named.
+std::expected<Guid, std::string> only_handler(std::vector<DriverInterface> const& drivers, std::string const& name);
+
+}  // namespace mm::lab
