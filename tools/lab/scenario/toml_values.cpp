@@ -68,10 +68,7 @@ std::optional<std::string> TomlValues::text(toml::table const& t, std::string_vi
 
 std::optional<std::string> TomlValues::line(toml::table const& t, std::string_view key) const {
   auto const value = text(t, key);
-  if (value && has_control(*value)) {
-    fail(*find(t, key), fmt::format("{} holds a control character; people are shown this text", key));
-  }
-  return value;
+  return value ? std::optional{without_controls(*value)} : std::nullopt;
 }
 
 std::optional<bool> TomlValues::flag(toml::table const& t, std::string_view key) const {

@@ -49,7 +49,7 @@ class TomlValues {
   static int line_of(toml::node const* node);
 
   std::optional<std::string> text(toml::table const& t, std::string_view key) const;
-  /// A text that people are shown: no control character but tab and line feed.
+  /// A text that people are shown: '?' for each control character but tab and line feed.
   std::optional<std::string> line(toml::table const& t, std::string_view key) const;
   std::optional<bool> flag(toml::table const& t, std::string_view key) const;
   /// An integer, or a string: a hexadecimal (0x) or decimal number of 64 bits without leading zeros, or region+offset.

@@ -17,16 +17,16 @@ bool is_coloured() {
   return is_terminal(STDOUT_FILENO) && (no == nullptr || *no == 0);
 }
 
-bool has_control(std::string_view text) {
+std::string without_controls(std::string_view text) {
+  std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     auto const byte = static_cast<unsigned char>(text[i]);
-    bool const c1 = byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
     bool const c0 = byte < 0x20 && byte != '\t' && byte != '\n';
-    if (c0 || byte == 0x7F || c1) {
-      return true;
-    }
+    bool const c1 = byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    out += c0 || c1 || byte == 0x7F ? '?' : text[i];
+    i += c1 ? 1 : 0;
   }
-  return false;
+  return out;
 }
 
 }  // namespace mm::lab

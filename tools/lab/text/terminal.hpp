@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <string>
 #include <string_view>
 
 /// What may be written to whom: escape sequences only to a terminal that knows them.
@@ -11,8 +12,8 @@ namespace mm::lab {
 bool is_terminal(int descriptor);
 /// Standard output may be coloured: a terminal, and NO_COLOR is not set (no-color.org).
 bool is_coloured();
-/// A control character other than tab and line feed (C0, DEL, or C1 in UTF-8) is in `text`: written to a terminal it
-/// could do more than be seen.
-bool has_control(std::string_view text);
+/// `text` with '?' for each control character but tab and line feed (C0, DEL, or C1 in UTF-8): written to a terminal
+/// those could do more than be seen.
+std::string without_controls(std::string_view text);
 
 }  // namespace mm::lab
