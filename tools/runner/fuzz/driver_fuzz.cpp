@@ -133,6 +133,8 @@ class Fuzzers {
       error_ = told.error();
       return;
     }
+    std::error_code gone;
+    fs::remove(said.input, gone);  // tell_finding() has put it among the findings
     if (!driver_.json) {
       std::cout << finding_text(*told, findings_.size() + 1) << std::flush;
     }
