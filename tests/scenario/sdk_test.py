@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from support import BAD_INPUT, MMSIM, PASSED, ROOT, TestCase, run
+from support import BAD_INPUT, FAILED, MMSIM, PASSED, ROOT, TestCase, run
 
 SDK = ROOT / "scenarios" / "drivers" / "sdk"
 
@@ -54,6 +54,59 @@ class Sdk(TestCase):
         self.edit("CMakeLists.txt", "SOURCES my_driver.c", "SOURCES my_driver.cpp")
         self.build()
         self.passes()
+
+    EDK2 = r"""
+#include "scenarios/drivers/sdk/mm_edk2.h"
+MM_DRIVER_ENTRY (CounterEntryPoint)
+STATIC CONST EFI_GUID mGuid = { 0x11111111, 0x2222, 0x3333, { 0x44, 0x44, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55 } };
+STATIC UINT64 *mLast = NULL;
+
+STATIC EFI_STATUS EFIAPI
+OnMessage (IN EFI_HANDLE DispatchHandle, IN CONST VOID *Context OPTIONAL, IN OUT VOID *CommBuffer OPTIONAL,
+           IN OUT UINTN *CommBufferSize OPTIONAL)
+{
+  UINT64 Number;
+  int unused_by_intent = CompareGuid (&mGuid, &mGuid) == FALSE;   // a warning of ours, not an error of theirs
+  if (CommBuffer == NULL || CommBufferSize == NULL || *CommBufferSize != sizeof (UINT64)) {
+    return EFI_INVALID_PARAMETER;
+  }
+  CopyMem (&Number, CommBuffer, sizeof (Number));
+  ASSERT (Number % 2 != 0);
+  *mLast = Number + 1;
+  CopyMem (CommBuffer, mLast, sizeof (Number));
+  DEBUG ((DEBUG_INFO, "%a: %d %u 0x%04x %lX [%g] %r 100%% %c\n", __func__, -3, 7, 0x2A, *mLast, &mGuid,
+          EFI_BUFFER_TOO_SMALL, 'z'));
+  return EFI_SUCCESS;
+}
+
+EFI_STATUS EFIAPI
+CounterEntryPoint (IN EFI_HANDLE ImageHandle, IN EFI_MM_SYSTEM_TABLE *MmSystemTable)
+{
+  EFI_HANDLE Handle = NULL;
+  mLast = AllocateZeroPool (sizeof (UINT64));
+  ASSERT (mLast != NULL);
+  return gMmst->MmiHandlerRegister (OnMessage, &mGuid, &Handle);
+}
+"""
+
+    def test_a_driver_as_edk2_writes_it(self):
+        (self.project / "my_driver.c").write_text(self.EDK2, encoding="utf-8")
+        self.build()
+        self.passes()
+        image = self.project / "build/images/MyDriver.efi"
+
+        def send(number):
+            done = subprocess.run([MMSIM, "send", "--image", image, "--to", "MyDriver", "--hex", number, "-v"],
+                                  capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout + done.stderr
+
+        code, text = send("2900000000000000")
+        self.assertEqual(code, PASSED, text)
+        self.assertIn("OnMessage: -3 7 0x002A 2A [11111111-2222-3333-4444-555555555555] Buffer Too Small 100% z", text)
+        code, text = send("2800000000000000")
+        self.assertEqual(code, FAILED, text)
+        self.assertRegex(text, r"ASSERT my_driver\.c\(\d+\): Number % 2 != 0")
+        self.assertIn("#UD", text)
 
     def test_what_it_uses_to_start_is_listed(self):
         self.edit("CMakeLists.txt", "FLAVOUR standard", "FLAVOUR supervised")

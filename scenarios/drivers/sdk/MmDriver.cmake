@@ -20,6 +20,9 @@ function(mm_add_driver name)
                         "GUID, DEPEX, SOURCES and FLAGS can be given (${ARG_UNPARSED_ARGUMENTS})")
   endif()
   set(sdk ${MM_SDK_ROOT}/scenarios/drivers/sdk)
+  if("${ARG_SOURCES}" MATCHES "\\.c(;|$)")
+    list(APPEND ARG_SOURCES ${sdk}/debug_print.c)  # of mm_edk2.h
+  endif()
   mm_add_image(${name} RING 3 UNWIND FLAGS ${ARG_FLAGS} SOURCES ${ARG_SOURCES}
     ${sdk}/entry_${ARG_FLAVOUR}.nasm ${sdk}/syscall.nasm ${MM_SDK_ROOT}/core/user/image/memory.cpp)
   file(WRITE ${MM_IMAGE_DIR}/${name}.guid "${ARG_GUID}\n")
