@@ -192,6 +192,30 @@ class List(Send):
         self.refused(send(*self.DRIVERS, "--hex", "00"), "send: --to is missing")
 
 
+class Expect(Send):
+    """--expect, of one message and of many."""
+
+    def test_one_message(self):
+        one = ("--image", IMAGES / "Hello.efi", "--to", "Hello", "--text", "x")
+        for status in "Success", "EFI_SUCCESS", "SUCCESS", "0":
+            self.assertEqual(send(*one, "--expect", status)[0], PASSED)
+        for status in "NotFound", "EFI_NOT_FOUND", "0x800000000000000e":
+            code, _, errors = send(*one, "--expect", status)
+            self.assertEqual(code, FAILED)
+            self.assertIn("message 1 of 1: SUCCESS, expected NOT_FOUND", errors)
+        self.refused(send(*one, "--expect", "Sucess"), "--expect Sucess: neither a status")
+
+    def test_which_of_many(self):
+        lines = [{"to": HELLO, "data_hex": "61"}] * 5
+        lines[2] = lines[4] = {"to": "11111111-0000-0000-0000-000000000000", "data_hex": "61"}
+        file = self.write("m.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        for more in (), ("-v",):
+            code, out, errors = send("--image", IMAGES / "Hello.efi", "--messages", file, "--expect", "Success", *more)
+            self.assertEqual(code, FAILED)
+            self.assertIn("message 3 of 5: NOT_FOUND, expected SUCCESS; 2 of them have another status", errors)
+            self.assertEqual(len(out.splitlines()), 5)
+
+
 class Messages(Send):
     def many(self, lines, *options):
         """Exit code, standard output and standard error of `lines` sent to Hello and Attacker."""

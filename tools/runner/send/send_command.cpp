@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <iostream>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "tools/lab/coverage/collector.hpp"
 #include "tools/lab/judge/check.hpp"
@@ -22,12 +18,12 @@
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/lab/text/json_text.hpp"
-#include "tools/lab/text/terminal.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/machine_options.hpp"
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/send/list.hpp"
 #include "tools/runner/send/stream.hpp"
+#include "tools/runner/send/waiting.hpp"
 #include "tools/runner/symbol_options.hpp"
 
 namespace mm::runner {
@@ -41,7 +37,11 @@ using nlohmann::json;
 struct SendOptions {
   MachineOptions machine;
   std::string to;  ///< name or GUID of a handler, or name of a driver
-  bool list = false;
+  struct Judged {
+    bool list = false;   ///< nothing is sent
+    std::string expect;  ///< status of every answer; empty: whatever
+  };
+  Judged judged;
   std::string hex, text;
   std::filesystem::path file, messages;
   std::string channel;  ///< empty: user, but supervisor for the supervisor's own requests
@@ -52,31 +52,6 @@ struct SendOptions {
   bool json = false;
   bool verbose = false;
   std::shared_ptr<CoverageCollector> coverage = std::make_shared<CoverageCollector>();
-};
-
-/// Tells a terminal each second how long QEMU has run, from the second one on; gone when it ends.
-class Waiting {
- public:
-  explicit Waiting(u32 limit) {
-    if (lab::is_terminal(STDERR_FILENO)) {
-      thread_ = std::jthread{[limit](std::stop_token const& stop) { tell(stop, limit); }};
-    }
-  }
-
- private:
-  static void tell(std::stop_token const& stop, u32 limit) {
-    std::mutex mutex;
-    std::condition_variable_any ended;
-    std::unique_lock lock{mutex};
-    for (u32 seconds = 1; !stop.stop_requested(); ++seconds) {
-      ended.wait_for(lock, stop, std::chrono::seconds{1}, [] { return false; });
-      if (seconds > 1 && !stop.stop_requested()) {
-        std::cerr << fmt::format("\r\x1b[KQEMU runs for {} of at most {} seconds", seconds, limit) << std::flush;
-      }
-    }
-    std::cerr << "\r\x1b[K" << std::flush;
-  }
-  std::jthread thread_;
 };
 
 int complain(std::string const& what, int code = kBadInput) {
@@ -271,8 +246,12 @@ std::expected<MachineRun, std::string> run_on(SendOptions const& o, Prepared& p)
   return run;
 }
 
-/// The exit code, once coverage is written when it is wanted.
-int with_coverage(SendOptions const& o, Prepared const& p, MachineRun const& run, int code) {
+/// The exit code, once expectation and coverage are told.
+int finish(SendOptions const& o, Prepared const& p, MachineRun const& run, Expectation const& expectation, int code) {
+  if (auto const other = expectation.disappointment()) {
+    fmt::print(stderr, "{}\n", *other);
+    code = kFailed;
+  }
   o.coverage->add(p, run);
   auto const written = o.coverage->write();
   if (written && !*written) {
@@ -292,8 +271,9 @@ int exit_code(MachineRun const& run, std::vector<DriverReport> const& drivers, s
 }
 
 /// The messages of a file, sent some at a time.
-int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> const& messages, DriverSet const& set) {
-  auto const stream = send_stream(p, messages);
+int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> const& messages, DriverSet const& set,
+              Expectation expectation) {
+  auto const stream = send_stream(p, messages, expectation);
   if (!stream) {
     return complain(stream.error(), kEnvironment);
   }
@@ -301,7 +281,7 @@ int send_many(SendOptions const& o, Prepared const& p, std::vector<Message> cons
   auto drivers = report_drivers(p, stream->run);
   drivers.insert(drivers.end(), set.not_run.begin(), set.not_run.end());
   print_about(o, p, stream->run, where_it_stopped(*stream, p, messages), drivers, set.losses);
-  return with_coverage(o, p, stream->run, exit_code(stream->run, drivers, set.images.size(), !p.release));
+  return finish(o, p, stream->run, expectation, exit_code(stream->run, drivers, set.images.size(), !p.release));
 }
 
 /// Whether a message was given, be it an empty one.
@@ -311,7 +291,7 @@ bool has_message(SendOptions const& o) { return !(o.hex + o.text).empty() || !o.
 std::optional<int> list_command(SendOptions& o) {
   bool const a_driver = !o.to.empty() && !find_guid(o.to);
   bool const nobody = o.to.empty() && o.messages.empty();
-  if (!o.list && !a_driver && !nobody) {
+  if (!o.judged.list && !a_driver && !nobody) {
     return std::nullopt;
   }
   if (nobody && o.machine.images.empty() && o.machine.volumes.empty()) {
@@ -321,7 +301,7 @@ std::optional<int> list_command(SendOptions& o) {
   if (!found) {
     return complain(found.error());
   }
-  if (o.list || (nobody && !has_message(o))) {
+  if (o.judged.list || (nobody && !has_message(o))) {
     return print_interfaces(*found, o.json);
   }
   if (nobody) {
@@ -338,6 +318,10 @@ std::optional<int> list_command(SendOptions& o) {
 
 /// Boots one machine with the images, sends the message (or every message of a file) and prints what comes back.
 int send_command(SendOptions const& o) {
+  auto expectation = Expectation::parse(o.judged.expect);
+  if (!expectation) {
+    return complain(expectation.error());
+  }
   auto const messages = messages_of(o);
   if (!messages) {
     return complain(messages.error());
@@ -372,7 +356,7 @@ int send_command(SendOptions const& o) {
   }
   prepared->coverage = o.coverage->wanted();
   if (streams(o)) {
-    return send_many(o, *prepared, *messages, *set);
+    return send_many(o, *prepared, *messages, *set, *expectation);
   }
   auto const run = run_on(o, *prepared);
   if (!run) {
@@ -385,7 +369,10 @@ int send_command(SendOptions const& o) {
   }
   print_results(o, *prepared, *run, drivers, set->losses);
   std::cout.flush();
-  return with_coverage(o, *prepared, *run, exit_code(*run, drivers, set->images.size(), !prepared->release));
+  for (std::size_t i = 0; i < prepared->scenario.steps.size(); ++i) {
+    expectation->see(outcome_of(*prepared, *run, i));
+  }
+  return finish(o, *prepared, *run, *expectation, exit_code(*run, drivers, set->images.size(), !prepared->release));
 }
 
 }  // namespace
@@ -397,12 +384,14 @@ Command add_send_command(Arguments program) {
   send.option(
       "--to", o->to,
       "Handler GUID, a known name, or the name of a driver with one handler; with --messages for lines without one");
-  send.flag("--list", o->list, "Send nothing: say what the drivers answer to, wait for, and used to start");
+  send.flag("--list", o->judged.list, "Send nothing: say what the drivers answer to, wait for, and used to start");
   auto data = send.at_most_one("message");
   data.option("--hex", o->hex, "Message as hexadecimal digits");
   data.option("--text", o->text, "Message as text");
   data.option("--file", o->file, "Message is the content of this file");
   data.option("--messages", o->messages, "One JSON object a line: {\"to\": GUID, \"data_hex\": \"..\"}");
+  send.option("--expect", o->judged.expect,
+              "Status of every answer: a name or a number; exit code 1 when one is another");
   send.option("--channel", o->channel, "Communicate channel").one_of(std::vector<std::string>{"user", "supervisor"});
   send.option("--fault-policy", o->fault_policy, "What a fault of a driver does")
       .one_of(std::vector<std::string>{"contain", "fail-stop"});

@@ -51,7 +51,8 @@ std::string reply_line(StepOutcome const* outcome) {
                      outcome->head.status);
 }
 
-std::expected<StreamRun, std::string> send_stream(lab::Prepared const& prepared, std::span<Message const> messages) {
+std::expected<StreamRun, std::string> send_stream(lab::Prepared const& prepared, std::span<Message const> messages,
+                                                  Expectation& expectation) {
   StreamRun out;
   auto left = messages;
   auto run = lab::run_stream(prepared, {.next = [&left]() -> std::optional<Bytes> {
@@ -60,10 +61,11 @@ std::expected<StreamRun, std::string> send_stream(lab::Prepared const& prepared,
                                           return part.empty() ? std::nullopt : std::optional{message_program(part)};
                                         },
                                         .take_over =
-                                            [&out](std::span<StepOutcome const> results) {
+                                            [&out, &expectation](std::span<StepOutcome const> results) {
                                               std::string text;
                                               for (auto const& result : results) {
                                                 text += reply_line(&result);
+                                                expectation.see(&result);
                                               }
                                               out.answered += results.size();
                                               print(text);
@@ -74,6 +76,7 @@ std::expected<StreamRun, std::string> send_stream(lab::Prepared const& prepared,
   out.run = std::move(*run);
   for (std::size_t i = out.answered; i < messages.size(); ++i) {
     print(reply_line(nullptr));
+    expectation.see(nullptr);
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/scenario/messages.hpp"
+#include "tools/runner/send/expectation.hpp"
 
 /// Many messages to one machine of the simulator, some at a time: however many there are, neither the steps of the
 /// platform nor the memory of this process limits them. Replies are printed as they come.
@@ -25,9 +26,9 @@ struct StreamRun {
 };
 
 /// Boots `prepared`, sends each message and prints its reply_line() on standard output; for those that the machine did
-/// not live to see, too. Error: a sentence, the environment is at fault.
-std::expected<StreamRun, std::string> send_stream(lab::Prepared const& prepared,
-                                                  std::span<lab::Message const> messages);
+/// not live to see, too. `expectation` sees each. Error: a sentence, the environment is at fault.
+std::expected<StreamRun, std::string> send_stream(lab::Prepared const& prepared, std::span<lab::Message const> messages,
+                                                  Expectation& expectation);
 /// As lab::where_it_stopped(), of messages that were streamed.
 std::string where_it_stopped(StreamRun const& stream, lab::Prepared const& prepared,
                              std::span<lab::Message const> messages);
