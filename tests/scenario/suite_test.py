@@ -43,7 +43,7 @@ class Suite(TestCase):
         self.assertEqual(transcripts[0], transcripts[1])
 
     def test_chosen_by_a_part_of_the_path(self):
-        code, out, _ = run(self.suite(12), "-k", "s1")
+        code, out, _ = run(self.suite(12), "-k", "suite/s1")
         self.assertEqual(code, PASSED, out)
         self.assertEqual([line.split("/")[-1].split()[0] for line in out.splitlines() if "suite/" in line],
                          ["s10.toml", "s11.toml"])
