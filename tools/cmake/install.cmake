@@ -17,7 +17,7 @@ set_target_properties(mmsim PROPERTIES INSTALL_RPATH "$ORIGIN/../${MM_LIBRARIES}
 target_link_options(mmsim PRIVATE -Wl,--disable-new-dtags)
 install(TARGETS mmsim RUNTIME_DEPENDENCY_SET mm_libraries DESTINATION bin)
 install(RUNTIME_DEPENDENCY_SET mm_libraries DESTINATION ${MM_LIBRARIES}
-  PRE_EXCLUDE_REGEXES "^lib(c|m|dl|rt|pthread)\\.so" "^ld-linux" POST_EXCLUDE_REGEXES "/libc\\.so" "/libm\\.so" "/ld-linux")
+  PRE_EXCLUDE_REGEXES "^lib(c|m|dl|rt|pthread|resolv|util)\\.so" "^ld-linux" POST_EXCLUDE_REGEXES "/libc\\.so" "/libm\\.so" "/ld-linux")
 if(TARGET fuzz_driver)
   # The program that `mmsim fuzz driver` runs.
   set_target_properties(fuzz_driver PROPERTIES INSTALL_RPATH "$ORIGIN/..")
@@ -45,11 +45,9 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Supervisor for System Management Mode, an
 set(CPACK_PACKAGE_DESCRIPTION "mmsim runs MM drivers in ring 3 under a supervisor, on a simulated machine and on QEMU:
  messages, policies, audits, fuzzing. The images of the supervisor come along, with what builds a driver of one's own.")
 set(CPACK_GENERATOR DEB TGZ)
-set(CPACK_STRIP_FILES ON)
 set(CPACK_PACKAGE_FILE_NAME mm-supervisor_${PROJECT_VERSION}_amd64)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libc6 (>= 2.36)")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "qemu-system-x86")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "clang-19, lld-19, llvm-19, nasm, cmake, man-db")
 set(CPACK_DEBIAN_PACKAGE_SECTION devel)
-set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 include(CPack)
