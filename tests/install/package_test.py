@@ -56,12 +56,16 @@ class Installed(TestCase):
         images = self.prefix / "lib/mm-supervisor/images"
         done = self.installed("fuzz", "driver", "--image", f"{images}/WeakPoolOverrun.efi:{images}/WeakPoolOverrun.depex",
                               "--runs", 20000, "--seed", 1, "--no-qemu")
-        self.assertEqual(done.returncode, FAILED, done.stdout + done.stderr)
-        self.assertIn("pool-overflow in WeakPoolOverrun", done.stdout)
-        self.assertTrue((self.folder / "mm-fuzz").is_dir())
+        if (self.prefix / "lib/mm-supervisor/fuzz/fuzz_driver").exists():
+            self.assertEqual(done.returncode, FAILED, done.stdout + done.stderr)
+            self.assertIn("pool-overflow in WeakPoolOverrun", done.stdout)
+            self.assertTrue((self.folder / "mm-fuzz").is_dir())
+        else:  # not built with Clang
+            self.assertEqual(done.returncode, ENVIRONMENT, done.stdout + done.stderr)
+            self.assertIn("a package built with Clang brings `mmsim fuzz driver`", done.stderr)
         other = self.installed("fuzz", "image", "--runs", 1)
         self.assertEqual(other.returncode, ENVIRONMENT)
-        self.assertIn("the package brings `mmsim fuzz driver`", other.stderr)
+        self.assertIn("other targets are run from the source tree", other.stderr)
 
     def test_a_driver_is_built_against_it(self):
         shutil.copytree(self.prefix / "share/mm-supervisor/scenarios/drivers/sdk/template", self.folder / "mine")

@@ -18,8 +18,8 @@ target_link_options(mmsim PRIVATE -Wl,--disable-new-dtags)
 install(TARGETS mmsim RUNTIME_DEPENDENCY_SET mm_libraries DESTINATION bin)
 install(RUNTIME_DEPENDENCY_SET mm_libraries DESTINATION ${MM_LIBRARIES}
   PRE_EXCLUDE_REGEXES "^lib(c|m|dl|rt|pthread|resolv|util)\\.so" "^ld-linux" POST_EXCLUDE_REGEXES "/libc\\.so" "/libm\\.so" "/ld-linux")
-if(TARGET fuzz_driver)
-  # The program that `mmsim fuzz driver` runs.
+if(TARGET fuzz_driver AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # The program that `mmsim fuzz driver` runs. Other compilers have no libFuzzer: theirs only replays.
   set_target_properties(fuzz_driver PROPERTIES INSTALL_RPATH "$ORIGIN/..")
   target_link_options(fuzz_driver PRIVATE -Wl,--disable-new-dtags)
   install(TARGETS fuzz_driver RUNTIME_DEPENDENCY_SET mm_libraries DESTINATION ${MM_LIBRARIES}/fuzz)

@@ -198,8 +198,10 @@ std::filesystem::path fuzz_program_path(std::string const& target, bool fast) {
 
 std::string fuzz_build_hint(std::string const& target, bool fast) {
   if (is_installed()) {
-    return fmt::format("{}: the package brings `mmsim fuzz driver`; other targets are run from the source tree",
-                       fuzz_program_path(target, fast).string());
+    return fmt::format(
+        "{} is not part of this installation; a package built with Clang brings `mmsim fuzz driver`, other targets are "
+        "run from the source tree",
+        fuzz_program_path(target, fast).string());
   }
   return fmt::format("{} is not built. Build it:\n  ninja -C build/{} fuzz_{} images",
                      fuzz_program_path(target, fast).string(), fast ? "host-release" : "host-debug", target);
