@@ -24,7 +24,7 @@ void Simulator::write(PhysAddr at, std::span<std::byte const> in) noexcept {
   }
   s.pieces(raw(at), in.size(), [&](u64 done, u64 chunk, bool visible) {
     if (visible) {
-      s.machine.ram().write(at + done, in.subspan(done, chunk));
+      s.write_visible(raw(at) + done, in.subspan(done, chunk));
     }
   });
 }

@@ -74,6 +74,14 @@ struct Simulator::Impl {
     bool const closed = ecam || smrr || (locked && address >= tseg.base && address < tseg.end());
     return !closed && address < machine.ram().size();
   }
+  /// A write of the normal world to memory that it sees. In MMRAM that nobody closed it may be to a table, and the
+  /// entry code loads CR3: no translation of before outlives it.
+  void write_visible(u64 address, std::span<std::byte const> in) noexcept {
+    machine.ram().write(PhysAddr{address}, in);
+    if (machine.devices().tseg().contains({address, 1})) {
+      machine.flush_all();
+    }
+  }
   /// Neither memory nor configuration space, and below the 4 GiB that the ROM maps: reads as zeros.
   bool is_hole(u64 address) const noexcept {
     return address >= machine.ram().size() && address >> 32 == 0 &&

@@ -59,6 +59,7 @@ struct Booted {
     auto const p = prepared(image_list(drivers) + "[machine]\n" + machine);
     MachineConfig config;
     config.boot = p.scenario.boot;
+    config.defects = p.scenario.defects;
     config.mmi_entry = p.mmi_entry;
     config.record_trace = record;
     sim = must(Simulator::create(config));

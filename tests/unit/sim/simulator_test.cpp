@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "core/abi/telemetry.hpp"
+#include "core/memory/page_walk.hpp"
 #include "tests/unit/sim/booted.hpp"
 
 namespace mm::sim {
@@ -45,6 +46,33 @@ TEST(Simulator, NotesThatNobodyReadsAreMadeOnlyWhereTheyAreSchedulingPoints) {
   };
   EXPECT_LT(blocks("cpus = 1", false), blocks("cpus = 1", true));
   EXPECT_EQ(blocks("cpus = 2", false), blocks("cpus = 2", true)) << "the same run, with and without a trace";
+}
+
+/// Where the entry of the last table that maps `address` is, as the normal world reads the tables.
+u64 last_entry_of(Simulator& sim, u64 address) {
+  u64 table = sim.layout().cr3;
+  for (unsigned level = memory::pte::kRootLevel; level != 0; --level) {
+    u64 entry = 0;
+    sim.read(PhysAddr{table + memory::pte::index(address, level) * 8}, std::as_writable_bytes(std::span{&entry, 1}));
+    table = entry & memory::pte::kAddress;
+  }
+  return table + memory::pte::index(address, 0) * 8;
+}
+
+// The entry code loads CR3, so that what was written while MMRAM was open holds in the next MMI, whoever wrote it.
+TEST(Simulator, TablesThatTheNormalWorldWritesHoldInTheNextMmi) {
+  Booted b({"Hello"}, "defects = [\"MmramLock\"]\n");
+  b.dispatch();
+  EXPECT_EQ(text_of(b.send(kHello, "Hello")), "hELLO");
+  for (auto const& event : b.sim->trace()) {
+    auto const image = hal::as<hal::event::ImageLoaded>(event);
+    if (image && image->user == 1) {
+      u64 const absent = 0;
+      b.sim->write(PhysAddr{last_entry_of(*b.sim, image->base + kPageSize)}, std::as_bytes(std::span{&absent, 1}));
+    }
+  }
+  b.send(kHello, "Hello");
+  EXPECT_EQ(b.sim->halted(), hal::HaltReason::UserFault);
 }
 
 TEST(Simulator, ResetUndoesPageTableChanges) {
