@@ -37,7 +37,8 @@ class HeapGuard {
     if (bytes > UINT64_MAX - 2 * kPageSize) {
       return std::unexpected(Status::OutOfResources);
     }
-    u64 const pages = bytes == 0 ? 1 : pages_for(bytes);
+    u64 const room = bytes == 0 ? kAlignment : align_up(bytes, kAlignment);  // a block of nothing has a place too
+    u64 const pages = pages_for(room);
     MM_TRY_ASSIGN(u64 const base, allocate_pages(pool_.ring3(), pages));
     auto const made = add(base, pages);
     if (!made.has_value()) {
@@ -48,7 +49,7 @@ class HeapGuard {
     at_start_ = !at_start_;
     block.kind = Kind::Pool;
     block.bytes = bytes;
-    block.address = at_start_ ? base : base + pages * kPageSize - align_up(bytes, kAlignment);
+    block.address = at_start_ ? base : base + pages * kPageSize - room;
     return at<void>(block.address);
   }
 

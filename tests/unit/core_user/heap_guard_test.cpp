@@ -52,6 +52,19 @@ TEST_F(HeapGuardTest, BlocksLieAtTheEndAndAtTheStartOfTheirPagesInTurn) {
   EXPECT_EQ(guard.allocate(UINT64_MAX).error(), Status::OutOfResources);
 }
 
+TEST_F(HeapGuardTest, BlocksOfNothingAreFreedAsAnyOther) {
+  u8* const at_end = allocate(0);
+  u8* const at_start = allocate(0);
+  EXPECT_EQ(overruns(), 0u);
+  *at_end = 0;
+  EXPECT_EQ(overruns(), 1u) << "nothing of it may be written";
+  for (u8* const block : {at_end, at_start}) {
+    auto const freed = guard.free(block);
+    EXPECT_EQ(freed.status, Status::Success);
+    EXPECT_EQ(freed.defect, std::nullopt);
+  }
+}
+
 TEST_F(HeapGuardTest, NewMemoryIsToldFromWrittenMemory) {
   u8* const block = allocate(64);
   EXPECT_EQ(guard.unwritten_in(address_of(block), 64), 0u);
