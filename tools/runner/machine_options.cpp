@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/runner/machine_options.hpp"
 
+#include "core/abi/platform.hpp"
 #include "tools/lab/policy/policy_source.hpp"
 #include "tools/lab/policy/xml.hpp"
 
@@ -43,6 +44,23 @@ std::expected<lab::Bytes, std::string> policy_of(MachineOptions const& options) 
   }
   MM_TRY_ASSIGN(auto file, lab::load_policy_file(options.policy));
   return std::move(file.blob);
+}
+
+std::expected<GivenMachine, std::string> machine_of(MachineOptions const& options, std::string const& name) {
+  GivenMachine out;
+  lab::Scenario& s = out.scenario;
+  s.name = name;
+  s.file = name;
+  s.boot.ram_bytes = platform::kDefaultRamBytes;
+  s.boot.tseg_bytes = platform::kDefaultTsegBytes;
+  s.boot.cpus = options.cpus;
+  s.boot.fault_policy = static_cast<u32>(abi::FaultPolicy::Contain);
+  MM_TRY_ASSIGN(s.policy, policy_of(options));
+  MM_TRY_ASSIGN(out.drivers, drivers_of(options));
+  s.images = out.drivers.images;
+  MM_TRY_ASSIGN(auto const hobs, hobs_of(options));
+  MM_TRY_ASSIGN(s.hobs, lab::encode_hobs(hobs));
+  return out;
 }
 
 }  // namespace mm::runner

@@ -35,4 +35,11 @@ std::expected<std::vector<lab::PlatformHob>, std::string> hobs_of(MachineOptions
 /// The blob of a source or a blob; the default without one. Error: a sentence with the file.
 std::expected<lab::Bytes, std::string> policy_of(MachineOptions const& options);
 
+/// The machine with its drivers, HOBs and policy, and no steps. Error: a sentence.
+struct GivenMachine {
+  lab::Scenario scenario;
+  lab::DriverSet drivers;  ///< with those that are not run
+};
+std::expected<GivenMachine, std::string> machine_of(MachineOptions const& options, std::string const& name);
+
 }  // namespace mm::runner

@@ -37,15 +37,17 @@ void add_qemu_options(Arguments command, QemuOptions& options) {
       .one_of(std::vector<std::string>{"single", "multi"});
 }
 
-std::expected<std::string, std::string> target_with(QemuOptions const& options, std::string const& given,
-                                                    bool was_given) {
-  if (options.release && was_given && given != "qemu") {
-    return std::unexpected(fmt::format("--release runs on QEMU: --target={} does not go with it", given));
+bool settle_target(QemuOptions const& options, std::string& target, bool was_given) {
+  if (options.release && was_given && target != "qemu") {
+    std::cerr << fmt::format("mmsim: --release runs on QEMU: --target={} does not go with it\n", target);
+    return false;
   }
-  if (options.any() && was_given && given == "sim") {
-    return std::unexpected(std::string{"--qemu-threads is about QEMU: use --target=qemu or both"});
+  if (options.any() && was_given && target == "sim") {
+    std::cerr << "mmsim: --qemu-threads is about QEMU: use --target=qemu or both\n";
+    return false;
   }
-  return options.release || (options.any() && !was_given) ? "qemu" : given;
+  target = options.release || (options.any() && !was_given) ? "qemu" : target;
+  return true;
 }
 
 std::expected<void, std::string> choose_core(QemuOptions const& options, lab::Scenario& scenario) {

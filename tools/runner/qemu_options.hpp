@@ -21,9 +21,9 @@ struct QemuOptions {
 
 /// Adds --release and --qemu-threads to a command that runs machines.
 void add_qemu_options(Arguments command, QemuOptions& options);
-/// The machine that the options leave: `given` when they say nothing. Error: the two contradict each other.
-std::expected<std::string, std::string> target_with(QemuOptions const& options, std::string const& given,
-                                                    bool was_given);
+/// Makes `target` the machine that the options leave, which is what it was when they say nothing. False, and a sentence
+/// on standard error: the two contradict each other. `was_given`: it was on the command line.
+bool settle_target(QemuOptions const& options, std::string& target, bool was_given);
 /// Before prepare(). Error: a sentence, the scenario has no place for the release core.
 std::expected<void, std::string> choose_core(QemuOptions const& options, lab::Scenario& scenario);
 /// Behind prepare().

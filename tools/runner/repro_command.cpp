@@ -196,12 +196,9 @@ Command add_repro_command(Arguments program) {
       "Exit code 1: what must hold does not, or the machines differ.\n"
       "Example: mmsim repro communicate-1f2e3d4c --target=both");
   return {repro, [o, target] {
-            auto const on = target_with(o->qemu, o->target, target.given());
-            if (!on) {
-              std::cerr << "mmsim: " << on.error() << '\n';
+            if (!settle_target(o->qemu, o->target, target.given())) {
               return int{kBadInput};
             }
-            o->target = *on;
             return repro_command(*o);
           }};
 }

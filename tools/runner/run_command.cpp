@@ -355,12 +355,9 @@ Command add_run_command(Arguments program) {
       "  mmsim run mine -j 0 -q --junit report.xml       a suite on every CPU, for continuous integration\n"
       "scenarios/README.md is the format of scenarios.");
   return {run, [o, target] {
-            auto const on = target_with(o->qemu, o->target, target.given());
-            if (!on) {
-              std::cerr << "mmsim: " << on.error() << '\n';
+            if (!settle_target(o->qemu, o->target, target.given())) {
               return int{kBadInput};
             }
-            o->target = *on;
             return run_command(*o);
           }};
 }

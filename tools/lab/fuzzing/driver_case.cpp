@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "core/abi/guids.hpp"
 #include "core/abi/syscalls.hpp"
 #include "tools/lab/scenario/names.hpp"
+#include "tools/lab/tell/interfaces.hpp"
 
 namespace mm::lab {
 namespace {
@@ -95,28 +95,10 @@ std::expected<Prepared, std::string> prepare_case(fs::path const& folder, fs::pa
 }
 
 std::vector<Guid> registered_handlers(std::span<hal::TraceEvent const> trace) {
-  struct Registered {
-    Guid guid;
-    u64 owner = 0;
-  };
-  std::vector<Registered> found;
-  std::set<u64> gone;
-  Guid last{};
-  for (auto const& e : trace) {
-    auto const note = e.kind == hal::TraceKind::UserNote ? static_cast<abi::UserNote>(e.a) : abi::UserNote{};
-    if (note == abi::UserNote::HandlerRegistered) {
-      last = guid_of_words(e.b, e.c);
-    } else if (note == abi::UserNote::HandlerAt) {
-      found.push_back({last, e.c});
-    } else if (note == abi::UserNote::DriverContained) {
-      gone.insert(e.b);
-    }
-  }
   std::vector<Guid> out;
-  for (auto const& [guid, owner] : found) {
-    bool const wanted = !guid.is_zero() && !gone.contains(owner);
-    if (wanted && std::ranges::find(out, guid) == out.end()) {
-      out.push_back(guid);
+  for (auto const& handler : mmi_handlers(trace)) {
+    if (!handler.type.is_zero() && std::ranges::find(out, handler.type) == out.end()) {
+      out.push_back(handler.type);
     }
   }
   return out;

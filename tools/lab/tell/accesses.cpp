@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/abi/syscalls.hpp"
+#include "tools/lab/tell/places.hpp"
 #include "tools/lab/tell/story.hpp"
 
 namespace mm::lab {
@@ -16,21 +17,10 @@ namespace {
 
 using policy_tools::Access;
 
-struct Image {
-  std::string name;
-  Range where;
-};
-
 /// Who runs on each CPU: the user core, or the innermost driver or handler that it has entered.
 class Attribution {
  public:
-  Attribution(Prepared const& p, std::vector<hal::TraceEvent> const& trace) {
-    for (auto const& e : trace) {
-      if (auto const image = hal::as<hal::event::ImageLoaded>(e)) {
-        images_.push_back({image_name(p, image->guid), {image->base, image->bytes}});
-      }
-    }
-  }
+  Attribution(Prepared const& p, std::vector<hal::TraceEvent> const& trace) : places_(p, trace) {}
 
   void see(hal::TraceEvent const& e) {
     auto& stack = running_[e.cpu];
@@ -53,11 +43,11 @@ class Attribution {
 
  private:
   std::string name_at(u64 address) const {
-    auto const at = std::ranges::find_if(images_, [&](Image const& i) { return i.where.contains({address, 1}); });
-    return at == images_.end() ? "an unknown image" : at->name;
+    auto const* const image = places_.image_at(address);
+    return image == nullptr ? "an unknown image" : image->name;
   }
 
-  std::vector<Image> images_;
+  CodePlaces places_;
   std::map<u16, std::vector<std::string>> running_;
 };
 

@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include <algorithm>
-#include <map>
 
 #include "core/abi/syscalls.hpp"
 #include "tools/lab/tell/accesses.hpp"
@@ -14,29 +13,6 @@
 
 namespace mm::lab {
 namespace {
-
-/// Handlers by the base of the image that registered them.
-std::map<u64, std::vector<Guid>> handlers_by_image(std::vector<hal::TraceEvent> const& trace) {
-  std::map<u64, std::vector<Guid>> out;
-  Guid registered{};
-  for (auto const& event : trace) {
-    auto const told = hal::as<hal::event::UserNote>(event);
-    if (!told) {
-      continue;
-    }
-    if (told->note == abi::UserNote::HandlerRegistered) {
-      registered = guid_of_words(told->first, told->second);
-    } else if (told->note == abi::UserNote::HandlerAt) {
-      auto& list = out[told->second];
-      if (std::ranges::find(list, registered) == list.end()) {
-        list.push_back(registered);
-      }
-    } else if (told->note == abi::UserNote::DriverContained) {
-      out.erase(told->first);
-    }
-  }
-  return out;
-}
 
 /// Where the image of a file was loaded; 0: it was not.
 u64 base_of(std::vector<hal::TraceEvent> const& trace, Guid const& file) {
@@ -55,14 +31,36 @@ bool same_name(std::string const& a, std::string const& b) { return ::strcasecmp
 
 }  // namespace
 
+std::vector<MmiHandler> mmi_handlers(std::span<hal::TraceEvent const> trace) {
+  std::vector<MmiHandler> out;
+  Guid type{};
+  for (auto const& event : trace) {
+    auto const told = hal::as<hal::event::UserNote>(event);
+    if (!told) {
+      continue;
+    }
+    if (told->note == abi::UserNote::HandlerRegistered) {
+      type = guid_of_words(told->first, told->second);
+    } else if (told->note == abi::UserNote::HandlerAt) {
+      out.push_back({type, told->second});
+    } else if (told->note == abi::UserNote::DriverContained) {
+      std::erase_if(out, [&](MmiHandler const& handler) { return handler.image == told->first; });
+    }
+  }
+  return out;
+}
+
 std::vector<DriverInterface> driver_interfaces(Prepared const& p, MachineRun const& run) {
-  auto const handlers = handlers_by_image(run.trace);
+  auto const handlers = mmi_handlers(run.trace);
   auto const needs = recorded_accesses(p, run);
   std::vector<DriverInterface> out;
   for (auto& report : report_drivers(p, run)) {
     DriverInterface driver{.report = std::move(report), .handlers = {}, .accesses = {}};
-    if (auto const at = handlers.find(base_of(run.trace, driver.report.guid)); at != handlers.end()) {
-      driver.handlers = at->second;
+    u64 const base = base_of(run.trace, driver.report.guid);
+    for (auto const& handler : handlers) {
+      if (handler.image == base && std::ranges::find(driver.handlers, handler.type) == driver.handlers.end()) {
+        driver.handlers.push_back(handler.type);
+      }
     }
     for (auto const& need : needs) {
       bool const its = need.driver == driver.report.name && need.place == "the start";

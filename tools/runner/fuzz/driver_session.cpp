@@ -33,13 +33,6 @@ std::string home_name(std::string const& name, std::vector<Guid> const& handlers
   return fmt::format("{}-{:08x}", name, lab::fnv1a(std::as_bytes(std::span{handlers})) & 0xFFFF'FFFF);
 }
 
-Done make_folder(fs::path const& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  bool const good = fs::is_directory(folder) && ::access(folder.c_str(), W_OK) == 0;
-  return good ? Done{} : std::unexpected(fmt::format("{}: not a folder that can be written", folder.string()));
-}
-
 /// A folder with nothing in it.
 Done make_empty(fs::path const& folder) {
   std::error_code error;
@@ -178,6 +171,13 @@ Done check(DriverFuzzOptions const& d) {
 }
 
 }  // namespace
+
+std::expected<void, std::string> make_folder(fs::path const& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  bool const good = fs::is_directory(folder) && ::access(folder.c_str(), W_OK) == 0;
+  return good ? Done{} : std::unexpected(fmt::format("{}: not a folder that can be written", folder.string()));
+}
 
 std::filesystem::path fuzz_home() {
   return is_installed() ? std::filesystem::absolute("mm-fuzz")

@@ -41,11 +41,7 @@ std::expected<Places, std::string> make_places(FuzzOptions const& o) {
   p.fresh = p.findings / ".new";
   p.log = p.findings / "log.txt";
   for (auto const& folder : {p.corpus, p.findings, p.fresh}) {
-    std::error_code error;
-    fs::create_directories(folder, error);
-    if (!fs::is_directory(folder) || ::access(folder.c_str(), W_OK) != 0) {
-      return std::unexpected(fmt::format("{}: not a folder that can be written", folder.string()));
-    }
+    MM_TRY(make_folder(folder));
   }
   return p;
 }

@@ -45,6 +45,8 @@ inline constexpr int kInterruptedCode = 72;
 
 /// build/fuzz, where what fuzzers learn stays.
 std::filesystem::path fuzz_home();
+/// Makes a folder that can be written, with those above it. Error: a sentence.
+std::expected<void, std::string> make_folder(std::filesystem::path const& folder);
 
 /// Fuzzes the drivers of a machine; kFailed when it found something.
 int fuzz_driver_command(FuzzOptions const& options, DriverFuzzOptions const& driver);

@@ -4,10 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
+#include "tools/lab/policy/names.hpp"
 #include "tools/lab/scenario/names.hpp"
-#include "tools/lab/text/bytes.hpp"
 
 namespace mm::runner {
 namespace {
@@ -23,15 +22,6 @@ std::string plain(std::string_view name) {
   return out;
 }
 
-std::optional<u64> number(std::string_view text) {
-  bool const hexadecimal = text.starts_with("0x") || text.starts_with("0X");
-  auto const digits = hexadecimal ? text.substr(2) : text;
-  u64 value = 0;
-  auto const done = std::from_chars(digits.data(), digits.data() + digits.size(), value, hexadecimal ? 16 : 10);
-  bool const whole = done.ec == std::errc{} && done.ptr == digits.data() + digits.size() && !digits.empty();
-  return whole ? std::optional{value} : std::nullopt;
-}
-
 }  // namespace
 
 std::expected<Expectation, std::string> Expectation::parse(std::string const& text) {
@@ -41,7 +31,8 @@ std::expected<Expectation, std::string> Expectation::parse(std::string const& te
   }
   auto const named = std::ranges::find_if(
       lab::kStatusNames, [wanted = plain(text)](auto const& entry) { return plain(entry.first) == wanted; });
-  out.wanted_ = named != std::end(lab::kStatusNames) ? std::optional{static_cast<u64>(named->second)} : number(text);
+  out.wanted_ = named != std::end(lab::kStatusNames) ? std::optional{static_cast<u64>(named->second)}
+                                                     : policy_tools::parse_number(text);
   if (!out.wanted_) {
     return std::unexpected(
         fmt::format("--expect {}: neither a status, such as Success or EFI_NOT_FOUND, nor a number", text));

@@ -44,18 +44,9 @@ json to_json(lab::DriverInterface const& driver) {
 
 std::expected<Interfaces, std::string> find_interfaces(MachineOptions const& machine) {
   Interfaces out;
-  MM_TRY_ASSIGN(out.given, drivers_of(machine));
-  lab::Scenario s;
-  s.name = s.file = "drivers";
-  s.boot.ram_bytes = platform::kDefaultRamBytes;
-  s.boot.tseg_bytes = platform::kDefaultTsegBytes;
-  s.boot.cpus = machine.cpus;
-  s.boot.fault_policy = static_cast<u32>(abi::FaultPolicy::Contain);
-  s.images = out.given.images;
-  MM_TRY_ASSIGN(s.policy, policy_of(machine));
-  MM_TRY_ASSIGN(auto const hobs, hobs_of(machine));
-  MM_TRY_ASSIGN(s.hobs, lab::encode_hobs(hobs));
-  MM_TRY_ASSIGN(auto const prepared, lab::prepare(std::move(s), images_folder()));
+  MM_TRY_ASSIGN(auto given, machine_of(machine, "drivers"));
+  out.given = std::move(given.drivers);
+  MM_TRY_ASSIGN(auto const prepared, lab::prepare(std::move(given.scenario), images_folder()));
   MM_TRY_ASSIGN(auto const run, lab::simulator().run(prepared));
   if (run.halted || run.boot_failed) {
     return std::unexpected(fmt::format(

@@ -100,17 +100,10 @@ std::expected<std::vector<Message>, std::string> messages_of(SendOptions const& 
 /// events.
 bool streams(SendOptions const& o) { return !o.messages.empty() && o.target == "sim" && !o.verbose; }
 
-Scenario scenario_of(SendOptions const& o, DriverSet const& set, std::vector<Message> const& messages, Bytes policy) {
-  Scenario s;
-  s.name = "send";
-  s.file = "send";
-  s.boot.ram_bytes = platform::kDefaultRamBytes;
-  s.boot.tseg_bytes = platform::kDefaultTsegBytes;
-  s.boot.cpus = o.machine.cpus;
+/// What was given, with the messages as steps when they are not streamed.
+Scenario with_messages(SendOptions const& o, Scenario s, std::vector<Message> const& messages) {
   s.boot.fault_policy =
       static_cast<u32>(o.fault_policy == "contain" ? abi::FaultPolicy::Contain : abi::FaultPolicy::FailStop);
-  s.policy = std::move(policy);
-  s.images = set.images;
   if (!streams(o)) {
     for (auto const& m : messages) {
       s.steps.push_back(*message_step(m));
@@ -326,27 +319,15 @@ int send_command(SendOptions const& o) {
   if (!messages) {
     return complain(messages.error());
   }
-  auto policy = policy_of(o.machine);
-  if (!policy) {
-    return complain(policy.error());
-  }
-  auto const set = drivers_of(o.machine);
-  if (!set) {
-    return complain(set.error());
-  }
-  if (set->images.empty() && set->not_run.empty()) {
-    std::cerr << "mmsim: send: no driver was given (--image, --fv): only the cores can answer\n";
-  }
-  auto const given = hobs_of(o.machine);
+  auto given = machine_of(o.machine, "send");
   if (!given) {
     return complain(given.error());
   }
-  auto hobs = encode_hobs(*given);
-  if (!hobs) {
-    return complain(hobs.error());
+  DriverSet const& set = given->drivers;
+  if (set.images.empty() && set.not_run.empty()) {
+    std::cerr << "mmsim: send: no driver was given (--image, --fv): only the cores can answer\n";
   }
-  auto scenario = scenario_of(o, *set, *messages, std::move(*policy));
-  scenario.hobs = std::move(*hobs);
+  auto scenario = with_messages(o, std::move(given->scenario), *messages);
   if (auto const chosen = choose_core(o.qemu, scenario); !chosen) {
     return complain(chosen.error());
   }
@@ -356,23 +337,23 @@ int send_command(SendOptions const& o) {
   }
   prepared->coverage = o.coverage->wanted();
   if (streams(o)) {
-    return send_many(o, *prepared, *messages, *set, *expectation);
+    return send_many(o, *prepared, *messages, set, *expectation);
   }
   auto const run = run_on(o, *prepared);
   if (!run) {
     return complain(run.error(), kEnvironment);
   }
   auto drivers = prepared->release ? std::vector<DriverReport>{} : report_drivers(*prepared, *run);
-  drivers.insert(drivers.end(), set->not_run.begin(), set->not_run.end());
+  drivers.insert(drivers.end(), set.not_run.begin(), set.not_run.end());
   if (!o.json || !o.messages.empty()) {
-    print_about(o, *prepared, *run, where_it_stopped(*prepared, *run), drivers, set->losses);
+    print_about(o, *prepared, *run, where_it_stopped(*prepared, *run), drivers, set.losses);
   }
-  print_results(o, *prepared, *run, drivers, set->losses);
+  print_results(o, *prepared, *run, drivers, set.losses);
   std::cout.flush();
   for (std::size_t i = 0; i < prepared->scenario.steps.size(); ++i) {
     expectation->see(outcome_of(*prepared, *run, i));
   }
-  return finish(o, *prepared, *run, *expectation, exit_code(*run, drivers, set->images.size(), !prepared->release));
+  return finish(o, *prepared, *run, *expectation, exit_code(*run, drivers, set.images.size(), !prepared->release));
 }
 
 }  // namespace
@@ -412,11 +393,9 @@ Command add_send_command(Arguments program) {
       "  mmsim send --image My.efi:My.depex --to GUID --hex \"01 00 00 00\"\n"
       "  mmsim send --fv MMFV.fv --messages requests.jsonl --policy policy.xml");
   return {send, [o, target] {
-            auto const on = target_with(o->qemu, o->target, target.given());
-            if (!on) {
-              return complain(on.error());
+            if (!settle_target(o->qemu, o->target, target.given())) {
+              return int{kBadInput};
             }
-            o->target = *on;
             if (o->coverage->wanted() && o->target != "sim") {
               return complain("--coverage looks into the simulator: use --target sim");
             }
