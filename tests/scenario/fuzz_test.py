@@ -214,6 +214,7 @@ class FuzzDriver(TestCase):
         lines = out.splitlines()
         self.assertLessEqual(len(lines) - 1, 10)
         self.assertRegex(lines[0], r"^finding 1: [a-z-]+ in VictimWeak\+0x")
+        self.assertRegex(lines[0], r" at scenarios/drivers/victim\w*\.cpp:\d+")
         self.assertIn("mmsim run", out)
         self.assertIn("mmsim repro", out)
         self.assertNotIn("libFuzzer", out + err)

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "tools/lab/fuzzing/driver_case.hpp"
+#include "tools/lab/symbols/debug_file.hpp"
 
 namespace mm::lab {
 namespace {
@@ -41,7 +42,8 @@ class Copies {
   std::expected<std::string, std::string> copy(fs::path const& file) {
     MM_TRY_ASSIGN(auto const bytes, read_file(file));
     MM_TRY_ASSIGN(auto const name, put(file.filename().string(), bytes));
-    for (auto const* const kind : {".depex", ".guid", ".map", ".pdb", ".debug"}) {
+    MM_TRY(copy_debug_files(file, folder_ / name));
+    for (auto const* const kind : {".depex", ".guid"}) {
       auto const beside = fs::path{file}.replace_extension(kind);
       if (beside != file && fs::is_regular_file(beside)) {
         MM_TRY_ASSIGN(auto const more, read_file(beside));
@@ -90,18 +92,6 @@ std::expected<toml::table, std::string> image_table(Copies& copies, ImageSpec co
     t.insert("depex", depex);
   }
   return t;
-}
-
-/// The map that the linker left beside an image, for the names of functions.
-std::expected<void, std::string> copy_map(fs::path const& folder, ImageSpec const& image, toml::table const& t) {
-  for (auto const* const kind : {".map", ".pdb", ".debug"}) {
-    auto const map = fs::path{image.file}.replace_extension(kind);
-    if (fs::is_regular_file(map)) {
-      MM_TRY_ASSIGN(auto const bytes, read_file(map));
-      MM_TRY(write_file((folder / t["path"].value_or(std::string{})).replace_extension(kind), bytes));
-    }
-  }
-  return {};
 }
 
 /// What the scenario says of the guard itself stays.
@@ -181,7 +171,7 @@ std::expected<void, std::string> write_case(fs::path const& folder, CaseSource c
   toml::array images;
   for (auto const& image : source.drivers.images) {
     MM_TRY_ASSIGN(auto t, image_table(copies, image));
-    MM_TRY(copy_map(folder, image, t));
+    MM_TRY(copy_debug_files(image.file, folder / t["path"].value_or(std::string{})));
     images.push_back(std::move(t));
   }
   toml::array hobs;

@@ -97,6 +97,18 @@ std::optional<DebugFile> find_debug_file(ImageFile const& image) {
   return there ? std::optional{DebugFile{fs::absolute(image.file), view.image_base()}} : std::nullopt;
 }
 
+std::expected<void, std::string> copy_debug_files(fs::path const& image, fs::path const& copy) {
+  for (char const* const extension : {".debug.efi", ".debug", ".map", ".pdb"}) {
+    auto const places = beside(image, extension);
+    auto const found = std::ranges::find_if(places, is_file);
+    if (found != places.end()) {
+      MM_TRY_ASSIGN(auto const bytes, read_file(*found));
+      MM_TRY(write_file(copy.parent_path() / (copy.stem().string() + extension), bytes));
+    }
+  }
+  return {};
+}
+
 fs::path find_map_file(ImageFile const& image) {
   auto const places = beside(image.file, ".map");
   auto const found = std::ranges::find_if(places, is_file);

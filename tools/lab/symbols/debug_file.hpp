@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #pragma once
 
+#include <expected>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "core/base/types.hpp"
 #include "tools/lab/text/bytes.hpp"
@@ -31,6 +33,11 @@ struct DebugFile {
 /// own, where edk2 leaves them; what its debug directory names, at that path and beside the image; then a PDB that is
 /// at that path or beside the image. Nothing: there is no debug information.
 std::optional<DebugFile> find_debug_file(ImageFile const& image);
+
+/// Copies the files beside an image, or in the folder DEBUG beside its own, that tell of its code (DWARF, PDB, the
+/// linker's map) beside a copy of it, under the name of the copy. Error: "file: why".
+std::expected<void, std::string> copy_debug_files(std::filesystem::path const& image,
+                                                  std::filesystem::path const& copy);
 
 /// The linker's map: `X.map` beside the image, or in the folder DEBUG beside its own. Empty: none.
 std::filesystem::path find_map_file(ImageFile const& image);
