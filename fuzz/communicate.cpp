@@ -13,6 +13,7 @@
 #include "fuzz/support/check.hpp"
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/watch.hpp"
+#include "tools/lab/run/sim_config.hpp"
 #include "tools/lab/scenario/names.hpp"
 
 /// Edge counters of ring 3, by which libFuzzer sees progress inside the guest.
@@ -51,12 +52,10 @@ std::unique_ptr<sim::Simulator> boot() {
   if (!prepared) {
     give_up(prepared.error());
   }
-  sim::MachineConfig config;
-  config.boot = prepared->scenario.boot;
+  auto config = lab::machine_config(*prepared);
   config.user_budget_blocks = kUserBudgetBlocks;
   config.defects = defect_bits();
   config.record_trace = false;
-  config.mmi_entry = prepared->mmi_entry;
   config.coverage = g_ring3_counters;
   auto machine = sim::Simulator::create(config);
   if (!machine) {

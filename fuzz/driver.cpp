@@ -20,6 +20,7 @@
 #include "fuzz/support/watch.hpp"
 #include "tools/lab/fuzzing/driver_case.hpp"
 #include "tools/lab/fuzzing/minimise.hpp"
+#include "tools/lab/run/sim_config.hpp"
 
 /// Edge counters of ring 3, by which libFuzzer sees progress inside the guest.
 [[gnu::section("__libfuzzer_extra_counters")]] static std::array<mm::u8, 1 << 14> g_ring3_counters;
@@ -105,14 +106,8 @@ class Target {
 
  private:
   void boot(lab::Prepared const& prepared) {
-    sim::MachineConfig config;
-    config.boot = prepared.scenario.boot;
-    config.profile = prepared.scenario.reference_profile ? sim::Profile::Reference : sim::Profile::Q35Tcg;
-    config.save_state = prepared.scenario.intel_save_state ? sim::SaveStateLayout::Intel : sim::SaveStateLayout::Amd64;
-    config.seed = prepared.scenario.seed;
+    auto config = lab::machine_config(prepared);
     config.user_budget_blocks = kUserBudgetBlocks;
-    config.defects = prepared.defects;
-    config.mmi_entry = prepared.mmi_entry;
     config.coverage = g_ring3_counters;
     config.covered = &code_;
     config.on_compare = fuzz::note_compare;

@@ -16,6 +16,7 @@
 #include "core/steps/client.hpp"
 #include "sim/machine/machine.hpp"
 #include "tools/lab/run/prepare.hpp"
+#include "tools/lab/run/sim_config.hpp"
 
 namespace mm::sim::test {
 
@@ -57,10 +58,7 @@ struct Booted {
   explicit Booted(std::vector<std::string> const& drivers, std::string const& machine = "cpus = 2\n",
                   bool record = true) {
     auto const p = prepared(image_list(drivers) + "[machine]\n" + machine);
-    MachineConfig config;
-    config.boot = p.scenario.boot;
-    config.defects = p.scenario.defects;
-    config.mmi_entry = p.mmi_entry;
+    auto config = lab::machine_config(p);
     config.record_trace = record;
     sim = must(Simulator::create(config));
     if (auto done = sim->boot(p.fv); !done) {

@@ -8,6 +8,7 @@
 #include "core/steps/runner.hpp"
 #include "sim/machine/machine.hpp"
 #include "tools/lab/run/backend.hpp"
+#include "tools/lab/run/sim_config.hpp"
 
 namespace mm::lab {
 namespace {
@@ -25,13 +26,7 @@ void audit_mmis(sim::Simulator& machine, Prepared const& p, audit::Report& repor
 std::expected<std::unique_ptr<sim::Simulator>, std::string> make(Prepared const& p,
                                                                  std::vector<sim::Ring3Stack>& stacks,
                                                                  sim::BlockLog& blocks) {
-  sim::MachineConfig config;
-  config.boot = p.scenario.boot;
-  config.profile = p.scenario.reference_profile ? sim::Profile::Reference : sim::Profile::Q35Tcg;
-  config.save_state = p.scenario.intel_save_state ? sim::SaveStateLayout::Intel : sim::SaveStateLayout::Amd64;
-  config.seed = p.scenario.seed;
-  config.defects = p.defects;
-  config.mmi_entry = p.mmi_entry;
+  auto config = machine_config(p);
   config.stacks = &stacks;
   config.block_log = p.coverage ? &blocks : nullptr;
   return sim::Simulator::create(config);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/runner/bench/machine.hpp"
+#include "tools/lab/run/sim_config.hpp"
 
 #include <fmt/format.h>
 
@@ -40,10 +41,8 @@ Result<lab::Prepared> machine_with(char const* driver, std::filesystem::path con
 }
 
 sim::MachineConfig config_of(lab::Prepared const& p) {
-  sim::MachineConfig config;
-  config.boot = p.scenario.boot;
+  auto config = lab::machine_config(p);
   config.record_trace = false;
-  config.mmi_entry = p.mmi_entry;
   return config;
 }
 
