@@ -54,6 +54,14 @@ TEST_F(SymbolizerTest, InlinedFramesAreToldInOrder) {
   EXPECT_EQ(s.trouble(), "");
 }
 
+TEST_F(SymbolizerTest, NamesOfAnImageCommandNoTerminal) {
+  auto s = with(answer(R"x({"FileName":"/src/\u001b[2Ja.c","FunctionName":"pe\u001b]0;x\u0007ek","Line":3})x"));
+  EXPECT_EQ(text(s), "pe?]0;x?ek at /src/?[2Ja.c:3");
+  std::ofstream{folder_ / "My.map"} << " 0001:00000000       From\x1b[31mMap          0000000000001000 f My.obj\n";
+  Symbolizer by_map{(folder_ / "no-such-program").string(), std::chrono::milliseconds{300}};
+  EXPECT_EQ(text(by_map), "From?[31mMap+0x10");
+}
+
 TEST_F(SymbolizerTest, OneProcessAnswersForEveryQuestion) {
   auto s = with("echo x >> " + (folder_ / "starts").string() + "\n" + answer(kInlined));
   for (u64 offset = 0x1000; offset < 0x1100; ++offset) {

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "tools/lab/text/terminal.hpp"
+
 namespace mm::lab {
 namespace {
 
@@ -169,8 +171,9 @@ std::vector<std::vector<CodeFrame>> Symbolizer::frames(ImageFile const& image, s
     if (found.empty()) {
       found = by_map(about, missing[i]);
     }
-    for (auto& frame : found) {
-      frame.file = told(std::move(frame.file));
+    for (auto& frame : found) {  // as an image says it, which may be anybody's
+      frame.function = without_controls(frame.function);
+      frame.file = without_controls(told(std::move(frame.file)));
     }
     about.frames[missing[i]] = std::move(found);
   }
