@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Expectations that are about what must not be: each notices when it is."""
 
+import json
 import unittest
 
-from support import FAILED, PASSED, TestCase, run
+from support import BAD_INPUT, FAILED, PASSED, ROOT, TestCase, run
 
 HELLO = 'schema = 1\nimages = [{ driver = "Hello" }]\n'
 SAYS = '[[step]]\nkind = "communicate"\nto = "Hello"\ntext = "abc"\n'
@@ -27,6 +28,26 @@ class Expectations(TestCase):
         self.ends(HELLO + SAYS + '[expect]\ncaught = ["status is Success"]\n', FAILED, "was to be caught")
         self.ends(HELLO + wrong + '[expect]\ncaught = ["status is Success", "Fault"]\n', FAILED, "'Fault' was to be caught")
         self.ends(HELLO + wrong + '[expect]\nhalted = "RsmBreach"\ncaught = ["status is Success"]\n', FAILED, "did not halt")
+
+    def test_serial(self):
+        policy = ROOT / "scenarios" / "policies" / "deny_list.xml"
+        says = f'schema = 1\nimages = [{{ driver = "SerialLog" }}]\n[policy]\nxml = "{policy}"\n'
+        for message in ("a first\\r\\n", "a second\\u001b[2J\\n"):
+            says += f'[[step]]\nkind = "communicate"\nto = "SerialLog"\ntext = "{message}"\n'
+        for good in ('["second"]', '["first", "second"]', '["first\\r\\na second"]'):
+            self.ends(says + f"[expect]\nserial = {good}\n", PASSED)
+            self.assertEqual(run(self.folder / "s.toml", "--target=both")[0], PASSED)
+        self.ends(says + '[expect]\nserial = ["third"]\n', FAILED, "serial port", 'expected  "third"',
+                  "a first?\\na second?[2J\\n", "s.toml:14")
+        self.ends(says + '[expect]\nserial = ["second", "first"]\n', FAILED, 'expected  "first"')
+        self.ends(HELLO + SAYS + '[expect]\nserial = ["x"]\n', FAILED, "actual    nothing")
+        for bad in ('[""]', '"a"', "3", '["a", 3]'):
+            self.ends(HELLO + f"[expect]\nserial = {bad}\n", BAD_INPUT, "s.toml:4", "serial")
+        code, out = run(self.write("s.toml", says), "-v")
+        self.assertEqual(code, PASSED, out)
+        self.assertIn("serial port\n       a first\n       a second?[2J\n", out)
+        code, out = run(self.folder / "s.toml", "--json")
+        self.assertEqual(json.loads(out)["results"][0]["serial"], "a first\r\na second\x1b[2J\n")
 
     def test_boot_error(self):
         hob = "[[hob]]\ntype = 4\nlength = 9\npad = 8\n"

@@ -64,9 +64,9 @@ void print_story(Outcome const& o, bool with_events) {
     std::cout << "\n       boot and start of the drivers\n";
     print_events(o.boot_events);
   }
-  if ((with_events || o.code == kFailed) && !o.dispatch.empty()) {
+  if ((with_events || o.code == kFailed) && !o.drivers.dispatch.empty()) {
     std::cout << "\n  drivers\n";
-    for (auto const& line : o.dispatch) {
+    for (auto const& line : o.drivers.dispatch) {
       std::cout << "       " << line << '\n';
     }
   }
@@ -89,6 +89,18 @@ void print_story(Outcome const& o, bool with_events) {
     if (with_events) {
       print_events(s.events);
     }
+  }
+}
+
+/// What the drivers wrote, a line for each of theirs.
+void print_serial(std::string const& serial) {
+  if (serial.empty()) {
+    return;
+  }
+  std::cout << "\n  serial port\n";
+  std::istringstream lines{lab::serial_text(serial)};
+  for (std::string line; std::getline(lines, line);) {
+    std::cout << "       " << line << '\n';
   }
 }
 
@@ -178,8 +190,9 @@ nlohmann::json to_json(Difference const& d) {
           {"machine_after", d.machine_after}};
 }
 
-/// Text of an XML document: UTF-8 without control characters.
-std::string escaped(std::string const& text) {
+}  // namespace
+
+std::string xml_text(std::string const& text) {
   std::string out;
   for (char const c : lab::valid_utf8(text)) {
     if (auto const entity = audit::entity_of(c); !entity.empty()) {
@@ -190,8 +203,6 @@ std::string escaped(std::string const& text) {
   }
   return out;
 }
-
-}  // namespace
 
 Progress::Progress(std::size_t total, bool wanted)
     : total_(total), on_(wanted && total > 1 && lab::is_terminal(STDERR_FILENO)) {}
@@ -220,6 +231,9 @@ void print(Outcome const& o, Detail detail) {
       std::cout << "  " << o.name << '\n';
     }
     print_story(o, detail == Detail::Events);
+  }
+  if (detail == Detail::Events) {
+    print_serial(o.drivers.serial);
   }
   for (auto const& failure : o.failures) {
     print_failure(o, failure);
@@ -270,7 +284,7 @@ void print_summary(std::vector<Outcome> const& outcomes, std::size_t not_run) {
 nlohmann::json to_json(Outcome const& o) {
   nlohmann::json out{
       {"scenario", o.scenario}, {"target", o.target}, {"outcome", o.outcome}, {"milliseconds", o.milliseconds},
-      {"messages", o.messages}, {"steps", o.steps},   {"name", o.name},       {"dispatch", o.dispatch}};
+      {"messages", o.messages}, {"steps", o.steps},   {"name", o.name},       {"dispatch", o.drivers.dispatch}};
   out["story"] = nlohmann::json::array();
   for (auto const& step : o.story) {
     out["story"].push_back(to_json(step));
@@ -279,6 +293,7 @@ nlohmann::json to_json(Outcome const& o) {
   for (auto const& failure : o.failures) {
     out["failures"].push_back(to_json(failure, o.scenario));
   }
+  out["serial"] = o.drivers.serial;
   out["ended"] = o.ended.empty() ? nlohmann::json(nullptr) : nlohmann::json(o.ended);
   out["repeated"] = o.repeated;
   out["declared_differences"] = nlohmann::json::array();
@@ -325,7 +340,7 @@ std::string junit_head(Outcome const& o) {
   std::string const type = !o.failures.empty()       ? o.failures.front().problem.what
                            : o.comparison.difference ? "difference"
                                                      : o.outcome;
-  return fmt::format("message=\"{}\" type=\"{}\"", escaped(message), escaped(type.empty() ? o.outcome : type));
+  return fmt::format("message=\"{}\" type=\"{}\"", xml_text(message), xml_text(type.empty() ? o.outcome : type));
 }
 
 std::string junit(std::vector<Outcome> const& outcomes) {
@@ -340,13 +355,13 @@ std::string junit(std::vector<Outcome> const& outcomes) {
       "errors=\"{}\" skipped=\"{}\" time=\"{:.3f}\">\n",
       outcomes.size(), count("failed"), count("error"), count("skipped"), milliseconds / 1000);
   for (auto const& o : outcomes) {
-    out << fmt::format("  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\">", escaped(o.target),
-                       escaped(o.scenario), o.milliseconds / 1000);
+    out << fmt::format("  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\">", xml_text(o.target),
+                       xml_text(o.scenario), o.milliseconds / 1000);
     if (o.outcome == "failed" || o.outcome == "error") {
       auto const element = o.outcome == "failed" ? "failure" : "error";
-      out << fmt::format("<{} {}>{}</{}>", element, junit_head(o), escaped(junit_text(o)), element);
+      out << fmt::format("<{} {}>{}</{}>", element, junit_head(o), xml_text(junit_text(o)), element);
     } else if (o.outcome == "skipped") {
-      out << fmt::format("<skipped message=\"{}\"/>", escaped(o.messages.empty() ? "" : o.messages.front()));
+      out << fmt::format("<skipped message=\"{}\"/>", xml_text(o.messages.empty() ? "" : o.messages.front()));
     }
     out << "</testcase>\n";
   }

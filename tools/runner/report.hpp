@@ -26,6 +26,12 @@ struct Failure {
   std::string advice;
 };
 
+/// What the drivers of a run did beside answering.
+struct DriversTold {
+  std::vector<std::string> dispatch;  ///< order, and who waits for what
+  std::string serial;                 ///< what they wrote to the serial port
+};
+
 /// One scenario on one target.
 struct Outcome {
   std::string scenario;
@@ -39,8 +45,8 @@ struct Outcome {
   std::size_t repeated = 0;        ///< runs on QEMU that were repeated because the host may have been late
   std::vector<std::string> notes;  ///< about them, and about what was not kept
   std::vector<std::string> steps;
-  std::vector<std::string> events;    ///< the whole transcript
-  std::vector<std::string> dispatch;  ///< order, and who waits for what
+  std::vector<std::string> events;  ///< the whole transcript
+  DriversTold drivers;
   // What follows is of the run that failed, else of the last.
   std::vector<std::string> boot_events;
   std::vector<ToldStep> story;
@@ -70,6 +76,8 @@ void print(Outcome const& outcome, Detail detail);
 /// How many of each outcome, and those that failed once more. `not_run`: files that were not started.
 void print_summary(std::vector<Outcome> const& outcomes, std::size_t not_run = 0);
 nlohmann::json to_json(Outcome const& outcome);
+/// `text` for an XML document: UTF-8 without control characters.
+std::string xml_text(std::string const& text);
 std::string junit(std::vector<Outcome> const& outcomes);
 /// Every event of every scenario, below a line that names it.
 std::string transcripts(std::vector<Outcome> const& outcomes);

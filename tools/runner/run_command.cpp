@@ -55,7 +55,8 @@ void finish(Outcome& o, std::string outcome, int code, std::vector<std::string> 
 void keep(Prepared const& p, MachineRun const& run, Outcome& o) {
   o.steps = describe_results(p, run);
   o.events = transcript(p, run);
-  o.dispatch = p.release ? std::vector<std::string>{} : describe_dispatch(report_drivers(p, run));
+  o.drivers.dispatch = p.release ? std::vector<std::string>{} : describe_dispatch(report_drivers(p, run));
+  o.drivers.serial = run.serial;
   o.boot_events = render(p, run, in_order(events_before_steps(p, run)));
   o.story.clear();
   for (auto& told : tell(p, run)) {

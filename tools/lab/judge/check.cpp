@@ -10,6 +10,7 @@
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/scenario/names.hpp"
+#include "tools/lab/text/terminal.hpp"
 
 /// What a run gave, held against what the scenario expects.
 namespace mm::lab {
@@ -159,6 +160,15 @@ Problem whole(std::string text, int line = 0, std::string what = {}, std::string
   return {std::move(text), {}, line, std::move(what), std::move(expected), std::move(actual)};
 }
 
+/// `text` in one line, without what a terminal would obey.
+std::string one_line(std::string_view text) {
+  auto out = without_controls(text);
+  for (std::size_t at = 0; (at = out.find('\n', at)) != std::string::npos;) {
+    out.replace(at, 1, "\\n");
+  }
+  return out;
+}
+
 /// Bytes that must stay in MM are in nothing that the normal world was given.
 void check_secrets(Prepared const& p, MachineRun const& run, std::vector<Problem>& problems) {
   for (auto const& secret : p.scenario.expect.secrets) {
@@ -187,6 +197,25 @@ void expect_caught(std::vector<std::string> const& caught, bool all, std::vector
     std::erase_if(problems, [&](Problem const& p) { return std::ranges::any_of(caught, tells(p)); });
   }
   problems.insert(problems.end(), missing.begin(), missing.end());
+}
+
+/// Texts that drivers print, in order; other text may be between.
+void check_serial(Expectation const& expect, MachineRun const& run, std::vector<Problem>& problems) {
+  std::size_t at = 0;
+  for (auto const& text : expect.serial) {
+    auto const found = run.serial.find(text, at);
+    if (found == std::string::npos) {
+      constexpr std::size_t kShown = 200;
+      auto const from = run.serial.size() - std::min(run.serial.size(), kShown);
+      auto const rest = one_line(std::string_view{run.serial}.substr(std::max(at, from)));
+      auto const have = rest.empty() ? std::string{at == 0 ? "nothing" : "nothing more"} : fmt::format("\"{}\"", rest);
+      problems.push_back(whole(fmt::format("\"{}\" is not written to the serial port{}", one_line(text),
+                                           at == 0 ? "" : " behind what was expected before"),
+                               expect.serial_line, "serial port", fmt::format("\"{}\"", one_line(text)), have));
+      return;
+    }
+    at = found + text.size();
+  }
 }
 
 void check_audit(MachineRun const& run, std::vector<Problem>& problems) {
@@ -333,6 +362,7 @@ std::vector<Problem> all_problems(Prepared const& p, MachineRun const& run) {
   check_kept(run, problems);
   check_memory(p, run, problems);
   check_secrets(p, run, problems);
+  check_serial(expect, run, problems);
   if (p.release) {
     return problems;  // everything below is told by events
   }

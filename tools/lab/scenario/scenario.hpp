@@ -84,9 +84,10 @@ struct Expectation {
   std::vector<MemoryRange> memory_unchanged;
   std::optional<std::string> boot_error;  ///< part of what the loader says when it refuses
   std::vector<Bytes> secrets;             ///< these bytes are in no reply, and in nothing that was read
+  std::vector<std::string> serial;        ///< what the serial port was given, in this order, other text between
   bool audit = false;                     ///< the page tables are audited whatever the command line says
   std::vector<std::string> caught;  ///< what must be found wrong, each a part of one sentence; nothing else may be
-  int no_events_line = 0, halted_line = 0, refused_image_line = 0;
+  int no_events_line = 0, halted_line = 0, refused_image_line = 0, serial_line = 0;
 };
 
 struct Scenario {

@@ -281,7 +281,7 @@ class Reader : private TomlValues {
   void read_expect(toml::table const& t, Expectation& out) const {
     only(t,
          {"events", "no_events", "halted", "reset", "refused_image", "boot_error", "memory_unchanged", "secrets",
-          "audit", "caught"},
+          "serial", "audit", "caught"},
          "[expect]");
     for (auto const& node : array(t, "events")) {
       out.events.push_back(read_event(as_table(node, "events")));
@@ -305,12 +305,9 @@ class Reader : private TomlValues {
     for (auto const& node : array(t, "secrets")) {
       out.secrets.push_back(field(as_table(node, "secrets")));
     }
-    for (auto const& node : array(t, "caught")) {
-      out.caught.push_back(string(node, "caught"));
-      if (out.caught.back().empty()) {
-        fail(node, "caught: an empty text is part of everything");
-      }
-    }
+    out.serial = texts(t, "serial");
+    out.serial_line = line_of(find(t, "serial"));
+    out.caught = texts(t, "caught");
     for (auto const& node : array(t, "memory_unchanged")) {
       auto const& entry = as_table(node, "memory_unchanged");
       only(entry, {"address", "bytes"}, "memory_unchanged");

@@ -165,6 +165,17 @@ toml::array const& TomlValues::array(toml::table const& t, std::string_view key)
   fail(*node, fmt::format("{} must be an array", key));
 }
 
+std::vector<std::string> TomlValues::texts(toml::table const& t, std::string_view key) const {
+  std::vector<std::string> out;
+  for (auto const& node : array(t, key)) {
+    out.push_back(string(node, key));
+    if (out.back().empty()) {
+      fail(node, fmt::format("{}: an empty text is part of everything", key));
+    }
+  }
+  return out;
+}
+
 std::string TomlValues::string(toml::node const& node, std::string_view key) const {
   if (auto const* s = node.as_string()) {
     return s->get();

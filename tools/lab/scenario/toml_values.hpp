@@ -60,6 +60,8 @@ class TomlValues {
   toml::table const& as_table(toml::node const& node, std::string_view key) const;
   /// Empty without the key.
   toml::array const& array(toml::table const& t, std::string_view key) const;
+  /// Texts that must be found somewhere: none is empty.
+  std::vector<std::string> texts(toml::table const& t, std::string_view key) const;
   /// The string that `node` is.
   std::string string(toml::node const& node, std::string_view key) const;
 

@@ -29,4 +29,13 @@ std::string without_controls(std::string_view text) {
   return out;
 }
 
+std::string serial_text(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    bool const line_end = text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n';
+    plain += line_end ? "" : std::string(1, text[i]);
+  }
+  return without_controls(plain);
+}
+
 }  // namespace mm::lab

@@ -15,5 +15,7 @@ bool is_coloured();
 /// `text` with '?' for each control character but tab and line feed (C0, DEL, or C1 in UTF-8): written to a terminal
 /// those could do more than be seen.
 std::string without_controls(std::string_view text);
+/// What a serial port was given, for a terminal: CR LF is a line end, the rest as without_controls().
+std::string serial_text(std::string_view text);
 
 }  // namespace mm::lab

@@ -18,6 +18,7 @@
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/lab/text/json_text.hpp"
+#include "tools/lab/text/terminal.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/machine_options.hpp"
 #include "tools/runner/qemu_options.hpp"
@@ -186,7 +187,7 @@ void print_about(SendOptions const& o, Prepared const& p, MachineRun const& run,
     fmt::print(stderr, "warning: {}\n", warning);
   }
   if (o.verbose) {
-    std::cerr << run.serial;
+    std::cerr << serial_text(run.serial);
     for (auto const& line : transcript(p, run)) {
       std::cerr << line << '\n';
     }
