@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 import unittest
+import xml.etree.ElementTree
 
 from support import BAD_INPUT, ENVIRONMENT, FAILED, IMAGES, MMSIM, PASSED, ROOT, TestCase
 
@@ -182,11 +183,15 @@ class Repro(TestCase):
                 self.assertIn("the machines agree", text)
 
 
+def run_mmsim(*arguments):
+    """Exit code, standard output, standard error."""
+    done = subprocess.run([MMSIM, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
 class FuzzDriver(TestCase):
     def mmsim(self, *arguments):
-        """Exit code, standard output, standard error."""
-        done = subprocess.run([MMSIM, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
-        return done.returncode, done.stdout, done.stderr
+        return run_mmsim(*arguments)
 
     def fuzz(self, *arguments, runs=20_000):
         return self.mmsim("fuzz", "driver", "--corpus", self.folder / "corpus", "--findings", self.folder / "findings",
@@ -207,6 +212,54 @@ class FuzzDriver(TestCase):
         code, out, err = self.mmsim("repro", found[0]["input"])
         self.assertEqual(code, FAILED, out + err)
         self.assertIn(found[0]["key"], out + err)
+
+    def test_reports_for_programs(self):
+        sarif, junit = self.folder / "found.sarif", self.folder / "found.xml"
+        code, out, err = self.fuzz("--image", self.image("VictimWeak"), "--no-qemu", "--sarif", sarif, "--junit", junit)
+        self.assertEqual(code, FAILED, out + err)
+        log = json.loads(sarif.read_text(encoding="utf-8"))["runs"][0]
+        result = log["results"][0]
+        rule = log["tool"]["driver"]["rules"][result["ruleIndex"]]
+        self.assertEqual(rule["id"], result["ruleId"])
+        self.assertIn(result["ruleId"], out)
+        place = result["locations"][0]["physicalLocation"]
+        self.assertIn(f"{place['artifactLocation']['uri']}:{place['region']['startLine']}", out)
+        suite = xml.etree.ElementTree.parse(junit).getroot()
+        self.assertEqual((suite.get("tests"), suite.get("failures")), ("1", "1"))
+        failure = suite.find("testcase/failure")
+        self.assertEqual(failure.get("type"), result["ruleId"])
+        self.assertIn("mmsim run", failure.text)
+        code, out, err = self.fuzz("--image", self.image("Hello"), "--sarif", sarif, "--junit", junit, runs=100)
+        self.assertEqual(code, PASSED, out + err)
+        self.assertEqual(json.loads(sarif.read_text(encoding="utf-8"))["runs"][0]["results"], [])
+        suite = xml.etree.ElementTree.parse(junit).getroot()
+        self.assertEqual((suite.get("tests"), suite.get("failures")), ("1", "0"))
+        code, out, err = self.fuzz("--image", self.image("Hello"), "--sarif", self.folder / "no" / "folder", runs=100)
+        self.assertEqual(code, BAD_INPUT, out + err)
+        self.assertIn("no folder for this report", err)
+
+    def test_coverage_of_the_corpus(self):
+        """What the inputs reached, and not only the first ones; of one input it is less."""
+        folders = self.folder / "all", self.folder / "one"
+        code, out, err = self.fuzz("--image", self.image("WeakMagic"), "--no-qemu", "--jobs", 2, "--coverage", folders[0])
+        self.assertEqual(code, FAILED, out + err)
+        self.assertRegex(out, r"\d+ inputs: ")
+        found = next(self.folder.glob("findings/driver-*"))
+        code, out, err = self.mmsim("repro", found, "--coverage", folders[1])
+        self.assertEqual(code, FAILED, out + err)
+        counts = []
+        for folder in folders:
+            self.assertTrue((folder / "index.html").is_file())
+            self.assertIn("DRCOV", (folder / "coverage.drcov").read_bytes()[:20].decode())
+            info = (folder / "coverage.info").read_text(encoding="utf-8")
+            magic = info[info.index("magic.cpp"):].split("end_of_record")[0]
+            counts.append({line for line in re.findall(r"DA:(\d+),[1-9]", magic)})
+        self.assertLessEqual(counts[1], counts[0])
+        self.assertTrue(counts[1])
+        for arguments in ((found, "--target=qemu"), (ROOT / "fuzz/corpus/policy/full",)):
+            code, out, err = self.mmsim("repro", *arguments, "--coverage", folders[1])
+            self.assertEqual(code, BAD_INPUT, out + err)
+            self.assertIn("--coverage looks into the simulator", err)
 
     def test_text_is_short_and_says_how_to_replay(self):
         code, out, err = self.fuzz("--image", self.image("VictimWeak"), "--no-qemu")
@@ -326,6 +379,53 @@ events = [{ kind = "Halt" }]
         code, _, err = self.mmsim("fuzz", "driver", *weak, "--findings", text)
         self.assertEqual(code, BAD_INPUT, err)
         self.assertIn("text.efi: not a folder that can be written", err)
+
+
+class Minimize(TestCase):
+    def test_a_finding_of_fuzz_driver(self):
+        """With two messages and forty bytes that nobody needs."""
+        findings = self.folder / "findings"
+        code, out, err = run_mmsim("fuzz", "driver", "--image", f"{IMAGES / 'VictimWeak'}.efi:{IMAGES / 'VictimWeak'}.depex",
+                               "--corpus", self.folder / "corpus", "--findings", findings, "--seed", 1, "--runs", 20_000,
+                               "--no-qemu", "--json")
+        self.assertEqual(code, FAILED, out + err)
+        found = json.loads(out)["findings"][0]
+        with open(found["input"], "rb") as file:
+            message = file.read()
+        size = int.from_bytes(message[2:4], "little")
+        longer = findings / "driver-longer"
+        longer.write_bytes(bytes([0, 0, 2, 0, 0xFE, 0xFE]) + bytes([0, 0, 4, 0]) + b"abcd" + message)
+        code, out, err = run_mmsim("minimize", longer)
+        self.assertEqual(code, PASSED, out + err)
+        self.assertIn(f"kept: {found['key']}", out)
+        self.assertIn("QEMU shows it", out)
+        self.assertRegex(out, rf"3 messages and {len(message) + 14} bytes became 1 and \d+")
+        self.assertLessEqual(int(out.split(" became 1 and ")[1].split(",")[0]), size + 4)
+        code, out, err = run_mmsim("run", findings / "driver-longer.min.toml", "--target=both")
+        self.assertEqual(code, PASSED, out + err)
+
+        longer = with_a_step_more(found["scenario"])
+        code, out, err = run_mmsim("minimize", longer)
+        self.assertEqual(code, PASSED, out + err)
+        self.assertIn(f"kept: {found['key']}, and the scenario passes", out)
+        self.assertIn("QEMU shows it", out)
+
+    def test_an_input_of_another_fuzzer(self):
+        seed = self.folder / "policy-seed"
+        shutil.copy(ROOT / "fuzz" / "corpus" / "policy" / "full", seed)
+        code, out, err = run_mmsim("minimize", seed)
+        self.assertEqual(code, BAD_INPUT, out + err)
+        self.assertIn("everything that must hold does", err)
+
+
+def with_a_step_more(path):
+    """The scenario of a finding, with a step in front that nobody needs."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    at = text.index("[[step]]")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text[:at] + '[[step]]\nkind = "read"\naddress = "scratch"\nbytes = 16\n\n' + text[at:])
+    return path
 
 
 if __name__ == "__main__":

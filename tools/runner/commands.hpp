@@ -30,6 +30,7 @@ Command add_doctor_command(Arguments program);
 Command add_fuzz_command(Arguments program);
 Command add_images_command(Arguments program);
 Command add_linux_command(Arguments program);
+Command add_minimize_command(Arguments program);
 Command add_policy_command(Arguments program);
 Command add_repro_command(Arguments program);
 Command add_run_command(Arguments program);

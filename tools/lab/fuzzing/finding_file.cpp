@@ -7,7 +7,6 @@
 
 #include "core/supervisor/types.hpp"
 #include "tools/lab/scenario/names.hpp"
-#include "tools/lab/symbols/symbolizer.hpp"
 
 namespace mm::lab {
 namespace {
@@ -109,16 +108,19 @@ std::optional<RunFinding> finding_of(Prepared const& prepared, MachineRun const&
   return std::nullopt;
 }
 
+std::vector<CodeFrame> place_frames(Prepared const& prepared, DriverFinding const& finding) {
+  auto const image = std::ranges::find(prepared.scenario.images, finding.image_guid, &ImageSpec::guid);
+  return finding.image.empty() || image == prepared.scenario.images.end()
+             ? std::vector<CodeFrame>{}
+             : symbolizer().frames({image->file, nullptr}, finding.offset);
+}
+
 std::string place_text(Prepared const& prepared, DriverFinding const& finding) {
   if (finding.image.empty()) {
     return finding.offset == 0 ? "no image" : "no image, at " + hex_number(finding.offset);
   }
   auto const at = fmt::format("{}+{:#x}", finding.image, finding.offset);
-  auto const image = std::ranges::find(prepared.scenario.images, finding.image_guid, &ImageSpec::guid);
-  if (image == prepared.scenario.images.end()) {
-    return at;
-  }
-  auto const names = frames_text(symbolizer().frames({image->file, nullptr}, finding.offset), finding.offset);
+  auto const names = frames_text(place_frames(prepared, finding), finding.offset);
   return names.empty() ? at : fmt::format("{} ({})", at, names);
 }
 

@@ -8,6 +8,7 @@
 
 #include "tools/lab/fuzzing/driver_case.hpp"
 #include "tools/lab/run/machine_run.hpp"
+#include "tools/lab/symbols/symbolizer.hpp"
 
 /// A finding of `mmsim fuzz driver` as a result: a scenario that passes while the defect is there.
 namespace mm::lab {
@@ -25,6 +26,8 @@ struct RunFinding {
 std::optional<RunFinding> finding_of(Prepared const& prepared, MachineRun const& run, std::size_t messages,
                                      OracleSet allowed);
 
+/// The code at a finding, innermost function first; empty: nothing is known of it.
+std::vector<CodeFrame> place_frames(Prepared const& prepared, DriverFinding const& finding);
 /// Where a finding is: "Weak+0x1a2c (handle+0x14)", with the function where the linker's map is beside the image.
 std::string place_text(Prepared const& prepared, DriverFinding const& finding);
 

@@ -19,16 +19,17 @@ class Minimiser {
       before = weight();
       drop_messages();
       for (std::size_t i = 0; i < best_.size(); ++i) {
-        drop_bytes(i);
+        drop_bytes(best_[i].data, attempts(i));
       }
-    } while (weight() < before && tries_ < budget_);
+    } while (weight() < before && !over());
     for (std::size_t i = 0; i < best_.size(); ++i) {
-      zero_bytes(i);
+      zero_bytes(best_[i].data, attempts(i));
     }
     return {std::move(best_), tries_};
   }
 
  private:
+  bool over() const { return tries_ >= budget_; }
   std::size_t weight() const {
     std::size_t sum = 0;
     for (auto const& m : best_) {
@@ -38,7 +39,7 @@ class Minimiser {
   }
   /// Keeps `candidate` when it does the same.
   bool take(std::vector<DriverMessage> candidate) {
-    if (tries_ >= budget_) {
+    if (over()) {
       return false;
     }
     ++tries_;
@@ -55,31 +56,14 @@ class Minimiser {
       take(std::move(candidate));
     }
   }
-  /// From the end to the front, in runs that become shorter by halves.
-  void drop_bytes(std::size_t message) {
-    for (std::size_t run = std::bit_floor(best_[message].data.size()); run != 0; run /= 2) {
-      for (std::size_t end = best_[message].data.size(); end >= run && tries_ < budget_;) {
-        auto candidate = best_;
-        auto& data = candidate[message].data;
-        auto const to = data.begin() + static_cast<std::ptrdiff_t>(end);
-        data.erase(to - static_cast<std::ptrdiff_t>(run), to);
-        take(std::move(candidate));
-        end -= run;
-      }
-    }
-  }
-  void zero_bytes(std::size_t message) {
-    for (std::size_t run = std::bit_floor(best_[message].data.size()); run != 0; run /= 2) {
-      for (std::size_t at = 0; at + run <= best_[message].data.size() && tries_ < budget_; at += run) {
-        auto candidate = best_;
-        auto const part = std::span{candidate[message].data}.subspan(at, run);
-        if (std::ranges::all_of(part, [](std::byte b) { return b == std::byte{0}; })) {
-          continue;
-        }
-        std::ranges::fill(part, std::byte{0});
-        take(std::move(candidate));
-      }
-    }
+  /// Of the bytes of one message.
+  Attempts attempts(std::size_t message) {
+    return {[this] { return over(); },
+            [this, message](Bytes const& data) {
+              auto candidate = best_;
+              candidate[message].data = data;
+              return take(std::move(candidate));
+            }};
   }
 
   std::vector<DriverMessage> best_;
@@ -93,6 +77,35 @@ class Minimiser {
 Minimised minimise(std::vector<DriverMessage> messages, std::size_t budget,
                    std::function<bool(std::span<DriverMessage const>)> const& still) {
   return Minimiser{std::move(messages), budget, still}.run();
+}
+
+void drop_bytes(Bytes data, Attempts const& attempts) {
+  for (std::size_t run = std::bit_floor(data.size()); run != 0; run /= 2) {
+    for (std::size_t end = data.size(); end >= run && !attempts.over(); end -= run) {
+      auto candidate = data;
+      auto const to = candidate.begin() + static_cast<std::ptrdiff_t>(end);
+      candidate.erase(to - static_cast<std::ptrdiff_t>(run), to);
+      if (attempts.take(candidate)) {
+        data = std::move(candidate);
+      }
+    }
+  }
+}
+
+void zero_bytes(Bytes data, Attempts const& attempts) {
+  for (std::size_t run = std::bit_floor(data.size()); run != 0; run /= 2) {
+    for (std::size_t at = 0; at + run <= data.size() && !attempts.over(); at += run) {
+      auto candidate = data;
+      auto const part = std::span{candidate}.subspan(at, run);
+      if (std::ranges::all_of(part, [](std::byte b) { return b == std::byte{0}; })) {
+        continue;
+      }
+      std::ranges::fill(part, std::byte{0});
+      if (attempts.take(candidate)) {
+        data = std::move(candidate);
+      }
+    }
+  }
 }
 
 }  // namespace mm::lab

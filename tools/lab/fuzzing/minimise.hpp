@@ -18,4 +18,14 @@ struct Minimised {
 Minimised minimise(std::vector<DriverMessage> messages, std::size_t budget,
                    std::function<bool(std::span<DriverMessage const>)> const& still);
 
+/// Whether the budget allows another try, and whether a candidate was taken: then it is the best from now on.
+struct Attempts {
+  std::function<bool()> over;
+  std::function<bool(Bytes const&)> take;
+};
+/// Offers `data` without runs of its bytes, the longest first, from the end to the front.
+void drop_bytes(Bytes data, Attempts const& attempts);
+/// Offers `data` with zeros for runs of its bytes, the longest first.
+void zero_bytes(Bytes data, Attempts const& attempts);
+
 }  // namespace mm::lab

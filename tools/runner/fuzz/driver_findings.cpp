@@ -77,6 +77,8 @@ std::expected<ToldFinding, std::string> tell_finding(fs::path const& folder, Fuz
     told.qemu = replay(lab::qemu(), prepared, session, messages.size(), said.key, there);
   }
   told.place = found ? lab::place_text(prepared, told.finding) : said.key;
+  auto const frames = found ? lab::place_frames(prepared, told.finding) : std::vector<lab::CodeFrame>{};
+  told.code = frames.empty() ? lab::CodeFrame{} : frames.front();
   told.made_smaller = fmt::format("{} message{} and {} bytes became {} and {}, in {} runs", said.messages,
                                   said.messages == 1 ? "" : "s", said.bytes, messages.size(), input.size(), said.tries);
   told.input = folder / ("driver-" + said.key);
@@ -115,6 +117,9 @@ json finding_json(ToldFinding const& told) {
           {"image", told.finding.image},
           {"offset", told.finding.offset},
           {"place", told.place},
+          {"function", told.code.function},
+          {"file", told.code.file},
+          {"line", told.code.line},
           {"what", told.finding.what},
           {"messages", told.messages},
           {"message", told.guilty},

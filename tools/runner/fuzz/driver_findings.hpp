@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tools/lab/fuzzing/finding_file.hpp"
+#include "tools/lab/symbols/symbolizer.hpp"
 
 namespace mm::runner {
 
@@ -17,6 +18,7 @@ struct ToldFinding {
   std::filesystem::path input;                    ///< for `mmsim repro`
   std::optional<std::filesystem::path> scenario;  ///< for `mmsim run`; none: it can only be replayed by the fuzzer
   std::string place;
+  lab::CodeFrame code;                ///< function and line of it, innermost; empty: nothing is known
   std::vector<std::string> messages;  ///< in words
   std::size_t guilty = 0;             ///< message in which it shows, from 1
   std::string made_smaller;

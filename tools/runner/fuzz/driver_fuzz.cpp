@@ -13,9 +13,11 @@
 
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/fuzz/corpus_coverage.hpp"
 #include "tools/runner/fuzz/driver_findings.hpp"
 #include "tools/runner/fuzz/driver_session.hpp"
 #include "tools/runner/fuzz/process.hpp"
+#include "tools/runner/fuzz/reports.hpp"
 #include "tools/runner/fuzz/status.hpp"
 
 namespace mm::runner {
@@ -196,6 +198,25 @@ void print(Fuzzers const& fuzzers, PreparedSession const& s, bool as_json) {
   std::cout << fuzzers.summary() << '\n';
 }
 
+/// The reports that were asked for. False: one cannot be written.
+bool write_reports(Fuzzers const& fuzzers, PreparedSession const& s, DriverFuzzOptions const& driver, u32 jobs) {
+  DriverReport const report{s.name, fuzzers.summary(), fuzzers.findings(), fuzzers.crashes()};
+  bool good = true;
+  if (!driver.coverage.empty()) {
+    auto const written = write_corpus_coverage(s, jobs, driver.coverage);
+    (written && !driver.json ? std::cout : std::cerr) << (written ? *written : "mmsim: " + written.error()) << '\n';
+    good = written.has_value();
+  }
+  for (auto const& done :
+       {write_report(driver.sarif, driver_sarif(report)), write_report(driver.junit, driver_junit(report))}) {
+    if (!done) {
+      std::cerr << "mmsim: " << done.error() << '\n';
+      good = false;
+    }
+  }
+  return good;
+}
+
 }  // namespace
 
 int fuzz_driver_command(FuzzOptions const& options, DriverFuzzOptions const& driver) {
@@ -225,6 +246,9 @@ int fuzz_driver_command(FuzzOptions const& options, DriverFuzzOptions const& dri
     return kEnvironment;
   }
   print(fuzzers, *session, driver.json);
+  if (!write_reports(fuzzers, *session, driver, options.jobs)) {
+    return kBadInput;
+  }
   return fuzzers.findings().empty() && fuzzers.crashes().empty() ? kPassed : kFailed;
 }
 

@@ -162,6 +162,11 @@ Done check(DriverFuzzOptions const& d) {
     return std::unexpected(std::string{
         "fuzz driver: --scenario brings its own images, HOBs and policy: no --image, --fv, --hob, --policy"});
   }
+  for (auto const& file : {d.sarif, d.junit}) {
+    if (!file.empty() && !fs::is_directory(fs::absolute(file).parent_path())) {
+      return std::unexpected(file.string() + ": no folder for this report");
+    }
+  }
   for (auto const& file : {d.seeds, d.dictionary}) {
     if (!file.empty() && !fs::exists(file)) {
       return std::unexpected(file.string() + ": no such file or folder");

@@ -180,6 +180,10 @@ void add_driver_options(Arguments fuzz, DriverFuzzOptions& d) {
   fuzz.flag("--no-heap-guard", d.no_heap_guard, "driver: pool blocks and messages lie where they always do");
   fuzz.flag("--no-qemu", d.no_qemu, "driver: replay findings on the simulator only");
   fuzz.flag("--json", d.json, "driver: one JSON object on standard output");
+  fuzz.option("--coverage", d.coverage,
+              "driver: run the inputs that it ends with once more, and write drcov, lcov and a page to this folder");
+  fuzz.option("--sarif", d.sarif, "driver: write the findings to this file as SARIF 2.1.0");
+  fuzz.option("--junit", d.junit, "driver: write the findings to this file as JUnit, a test case each");
 }
 
 }  // namespace

@@ -37,6 +37,9 @@ struct DriverFuzzOptions {
   bool no_heap_guard = false;
   bool no_qemu = false;
   bool json = false;
+  std::filesystem::path coverage;  ///< folder; empty: not wanted
+  std::filesystem::path sarif;     ///< empty: not wanted
+  std::filesystem::path junit;     ///< empty: not wanted
   friend bool operator==(DriverFuzzOptions const&, DriverFuzzOptions const&) = default;
 };
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 
+#include "tools/lab/coverage/collector.hpp"
 #include "tools/lab/fuzzing/driver_case.hpp"
 #include "tools/lab/fuzzing/sequence.hpp"
 #include "tools/lab/judge/check.hpp"
@@ -21,6 +22,7 @@
 #include "tools/lab/tell/compare.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/runner/commands.hpp"
+#include "tools/runner/fuzz/inputs.hpp"
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/symbol_options.hpp"
 
@@ -37,28 +39,21 @@ struct ReproOptions {
   std::string target = "sim";
   std::string defect;  ///< as for FuzzOptions
   QemuOptions qemu;
+  lab::CoverageCollector coverage;
 };
 
-/// The folder of the machine for which `mmsim fuzz driver` made the input; empty: none, our Hello is the machine.
-fs::path case_of(ReproOptions const& options) {
-  auto const folder = fs::absolute(options.file).parent_path();
-  bool const there = options.kind == "driver" && fs::is_regular_file(folder / lab::kCaseFile);
-  return there ? folder : fs::path{};
-}
+fs::path case_of(ReproOptions const& options) { return fuzz_case_of(options.file, options.kind); }
 
 /// Runs the fuzz target, of this build or else of the sanitizer build, on the file: it knows what must hold.
 int run_target(ReproOptions const& options) {
-  auto program = (images_folder() / "../fuzz" / ("fuzz_" + options.kind)).lexically_normal();
-  if (::access(program.c_str(), X_OK) != 0) {
-    program = fuzz_program_path(options.kind, false);
-  }
-  if (::access(program.c_str(), X_OK) != 0) {
-    std::cerr << "mmsim: " << fuzz_build_hint(options.kind, false) << '\n';
+  auto const program = fuzz_program_of(options.kind);
+  if (!program) {
+    std::cerr << "mmsim: " << program.error() << '\n';
     return kEnvironment;
   }
   ::setenv("MM_FUZZ_DEFECT", options.defect.c_str(), 1);
   ::setenv("MM_FUZZ_CASE", case_of(options).c_str(), 1);
-  std::array<std::string, 2> text{program.string(), options.file.string()};
+  std::array<std::string, 2> text{program->string(), options.file.string()};
   std::array<char*, 3> raw{text[0].data(), text[1].data(), nullptr};
   pid_t pid = 0;
   if (int const error = ::posix_spawn(&pid, raw[0], nullptr, nullptr, raw.data(), environ); error != 0) {
@@ -70,6 +65,15 @@ int run_target(ReproOptions const& options) {
   bool const good = WIFEXITED(code) && WEXITSTATUS(code) == 0;
   std::cout << (good ? "everything that must hold does\n" : "something that must hold does not\n");
   return good ? kPassed : kFailed;
+}
+
+/// False: it cannot be written.
+bool write_coverage_of(lab::CoverageCollector const& coverage) {
+  auto const written = coverage.write();
+  if (written) {
+    (*written ? std::cout : std::cerr) << (*written ? **written : "mmsim: " + written->error()) << '\n';
+  }
+  return !written || *written;
 }
 
 /// Runs the messages on one machine and prints what happened.
@@ -110,13 +114,14 @@ std::expected<lab::Prepared, std::string> prepare_input(ReproOptions const& opti
 }
 
 /// Shows the messages on the machines; kFailed when two do not agree.
-int show_sequence(ReproOptions const& options, lab::Bytes const& input) {
+int show_sequence(ReproOptions& options, lab::Bytes const& input) {
   auto prepared = prepare_input(options, input);
   if (!prepared) {
     std::cerr << "mmsim: " << prepared.error() << '\n';
     return kEnvironment;
   }
   apply(options.qemu, *prepared);
+  prepared->coverage = options.coverage.wanted();
   for (auto const& [name, check] : lab::kCheckNames) {
     prepared->defects |= options.defect == name ? supervisor::bit_of(check) : 0;
   }
@@ -130,7 +135,11 @@ int show_sequence(ReproOptions const& options, lab::Bytes const& input) {
       std::cerr << "mmsim: " << one.error() << '\n';
       return kEnvironment;
     }
+    options.coverage.add(*prepared, *one);
     shown.push_back(std::move(*one));
+  }
+  if (!write_coverage_of(options.coverage)) {
+    return kBadInput;
   }
   if (shown.size() < 2) {
     return shown.empty() || shown[0].outside.empty() ? kPassed : kFailed;
@@ -146,15 +155,8 @@ int show_sequence(ReproOptions const& options, lab::Bytes const& input) {
 }
 
 /// Runs one fuzzer input again; kFailed when what must hold does not, or when the machines differ.
-int repro_command(ReproOptions const& given) {
-  ReproOptions options = given;
-  auto const name = options.file.filename().string();
-  auto const folder = fs::absolute(options.file).parent_path().filename();
-  for (auto const* kind : kFuzzTargets) {
-    if (options.kind.empty() && (name.starts_with(std::string{kind} + "-") || folder == kind)) {
-      options.kind = kind;
-    }
-  }
+int repro_command(ReproOptions& options) {
+  options.kind = fuzz_kind_of(options.file, options.kind);
   if (options.kind.empty()) {
     std::cerr << "mmsim: " << options.file.string() << ": say with --kind which fuzzer the input is for\n";
     return kBadInput;
@@ -166,13 +168,18 @@ int repro_command(ReproOptions const& given) {
         options.kind == "driver" ? "need machine.toml and session.json beside them" : "do not run on a machine");
     return kBadInput;
   }
+  if (options.coverage.wanted() && (!on_machine || options.target == "qemu")) {
+    std::cerr << "mmsim: --coverage looks into the simulator: it takes inputs for communicate and driver, and --target "
+                 "sim or both\n";
+    return kBadInput;
+  }
   auto const input = lab::read_file(options.file);
   if (!input) {
     std::cerr << "mmsim: " << input.error() << '\n';
     return kBadInput;
   }
   int const shown = on_machine ? show_sequence(options, *input) : int{kPassed};
-  if (shown == kEnvironment || options.target == "qemu") {
+  if (shown == kEnvironment || shown == kBadInput || options.target == "qemu") {
     return shown;
   }
   return std::max(shown, run_target(options));
@@ -190,6 +197,8 @@ Command add_repro_command(Arguments program) {
       repro.option("--target", o->target, "Machine for communicate and driver: sim, qemu, or both (and compare)")
           .one_of(std::vector<std::string>{"sim", "qemu", "both"});
   add_qemu_options(repro, o->qemu);
+  repro.option("--coverage", o->coverage.folder(),
+               "Count the code of drivers that runs; write drcov, lcov and a page to this folder");
   repro.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
   add_symbol_options(repro);
   repro.footer(
