@@ -26,6 +26,7 @@ Command add_audit_command(Arguments program);
 Command add_bench_command(Arguments program);
 Command add_completion_command(Arguments program);
 Command add_coverage_command(Arguments program);
+Command add_debug_command(Arguments program);
 Command add_doctor_command(Arguments program);
 Command add_fuzz_command(Arguments program);
 Command add_images_command(Arguments program);

@@ -9,6 +9,7 @@
 
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/qemu_process.hpp"
+#include "tools/lab/run/temporary_folder.hpp"
 
 namespace mm::lab {
 namespace {
@@ -16,29 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 constexpr int kExitOk = 1, kExitHalted = 3;  ///< of isa-debug-exit: what the ROM and the traced core write
-
-/// A folder of this run, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "mmsim-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) {
-      path_ = pattern;
-    }
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) {
-      fs::remove_all(path_, ignored);
-    }
-  }
-  TemporaryFolder(TemporaryFolder const&) = delete;
-  TemporaryFolder& operator=(TemporaryFolder const&) = delete;
-  fs::path const& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 /// A file name as a value of QEMU's comma-separated options.
 std::string escaped(fs::path const& path) {

@@ -33,7 +33,7 @@ std::optional<DebugFile> with_lines(fs::path const& path) {
   if (!bytes || !has_lines(*bytes)) {
     return std::nullopt;
   }
-  return DebugFile{fs::absolute(path), PeView{*bytes}.image_base()};
+  return DebugFile{fs::absolute(path), PeView{*bytes}.image_base(), true};
 }
 
 /// Whether the image is the file of its name: one out of a volume is not.
@@ -94,7 +94,7 @@ std::optional<DebugFile> find_debug_file(ImageFile const& image) {
     return std::nullopt;
   }
   bool const there = is_file(*named) || is_file(image.file.parent_path() / file_name(*named));
-  return there ? std::optional{DebugFile{fs::absolute(image.file), view.image_base()}} : std::nullopt;
+  return there ? std::optional{DebugFile{fs::absolute(image.file), view.image_base(), false}} : std::nullopt;
 }
 
 std::expected<void, std::string> copy_debug_files(fs::path const& image, fs::path const& copy) {

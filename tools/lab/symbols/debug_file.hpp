@@ -26,7 +26,8 @@ struct ImageFile {
 /// A file that the symbolizer can be asked about.
 struct DebugFile {
   std::filesystem::path object;
-  u64 base = 0;  ///< what an offset in the image is added to
+  u64 base = 0;       ///< what an offset in the image is added to
+  bool dwarf = true;  ///< else the symbolizer looks for its PDB
 };
 
 /// Looks, in this order: DWARF in the image; `X.debug.efi` and `X.debug` beside it or in the folder DEBUG beside its
