@@ -25,6 +25,7 @@ class Files(TestCase):
         yield "run", HELLO, "--transcript"
         yield "audit", HELLO, "--html"
         yield "scan", IMAGE, "--sarif"
+        yield "policy", "lint", POLICY, "--sarif"
         yield "policy", "compile", POLICY, "-o"
         yield "policy", "learn", ROOT / "scenarios/policies/serial_log.toml", "-o"
 

@@ -7,17 +7,18 @@ import shutil
 import subprocess
 import unittest
 
-from support import BAD_INPUT, FAILED, IMAGES, MMSIM, PASSED, TestCase
+from support import BAD_INPUT, FAILED, IMAGES, MMSIM, PASSED, ROOT, TestCase
 
 CLEAN = IMAGES / "PortAfter.efi"
 DIRTY = IMAGES / "PortBefore.efi"
 LEVELS = ("error", "warning", "note")
-URI_REFERENCE = re.compile(r"(?:[A-Za-z0-9._~/!$&'()*+,;=@-]|%[0-9A-F]{2})*(?:#(?:[A-Za-z0-9._~/!$&'()*+,;=:@?-]|%[0-9A-F]{2})*)?")
+URI_REFERENCE = re.compile(r"(?:file://)?(?:[A-Za-z0-9._~/!$&'()*+,;=@-]|%[0-9A-F]{2})*(?:#(?:[A-Za-z0-9._~/!$&'()*+,;=:@?-]|%[0-9A-F]{2})*)?")
 
 
-def scan(*arguments):
+def scan(*arguments, cwd=None):
     """Exit code, standard output and standard error of `mmsim scan ARGUMENTS`."""
-    done = subprocess.run([MMSIM, "scan", *map(str, arguments)], capture_output=True, text=True, timeout=600, check=False)
+    command = [MMSIM, "scan", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=cwd)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -106,9 +107,9 @@ class Json(ScanTest):
 
 
 class Sarif(ScanTest):
-    def sarif(self, *images, code):
+    def sarif(self, *images, code, cwd=None):
         path = self.folder / "scan.sarif"
-        got, _, err = scan(*images, "--sarif", path)
+        got, _, err = scan(*images, "--sarif", path, cwd=cwd)
         self.assertEqual(got, code, err)
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -120,9 +121,8 @@ class Sarif(ScanTest):
         for location in result["locations"]:
             place = location["physicalLocation"]
             self.assertTrue(URI_REFERENCE.fullmatch(place["artifactLocation"]["uri"]), place)
-            region = place.get("region", {"byteOffset": 0, "byteLength": 0})
-            self.assertGreaterEqual(region["byteOffset"], 0)
-            self.assertGreaterEqual(region["byteLength"], 0)
+            self.assertGreaterEqual(place["region"]["startLine"], 1)
+            self.assertGreaterEqual(place["region"].get("byteOffset", 0), 0)
 
     def check(self, log):
         """Properties of 3.13 sarifLog, 3.14 run, 3.18 tool and 3.49 reportingDescriptor; the results."""
@@ -131,6 +131,8 @@ class Sarif(ScanTest):
         self.assertEqual(len(log["runs"]), 1)
         driver = log["runs"][0]["tool"]["driver"]
         self.assertTrue(driver["name"])
+        version = subprocess.run([MMSIM, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+        self.assertIn(f"mmsim {driver['version']} ", version)
         ids = [rule["id"] for rule in driver["rules"]]
         self.assertEqual(len(ids), len(set(ids)))
         for rule in driver["rules"]:
@@ -138,6 +140,8 @@ class Sarif(ScanTest):
         results = log["runs"][0]["results"]
         for result in results:
             self.check_result(result, driver["rules"])
+        prints = [result["partialFingerprints"]["primaryLocationLineHash"] for result in results]
+        self.assertEqual(len(prints), len(set(prints)))
         return results
 
     def test_findings(self):
@@ -150,11 +154,34 @@ class Sarif(ScanTest):
     def test_written_though_a_file_is_bad(self):
         self.assertTrue(self.check(self.sarif(self.folder / "none.efi", DIRTY, code=BAD_INPUT)))
 
+    def test_a_finding_in_code_is_at_its_line_and_the_image_beside_it(self):
+        results = self.check(self.sarif(DIRTY, code=FAILED, cwd=ROOT))
+        in_code = [r for r in results if "relatedLocations" in r]
+        self.assertTrue(in_code, results)
+        for result in in_code:
+            source = result["locations"][0]["physicalLocation"]
+            self.assertTrue((ROOT / source["artifactLocation"]["uri"]).is_file(), source)
+            self.assertNotIn("byteOffset", source["region"])
+            self.assertTrue(result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"])
+            image = result["relatedLocations"][0]["physicalLocation"]
+            self.assertTrue(image["artifactLocation"]["uri"].endswith("PortBefore.efi"), image)
+            self.assertGreater(image["region"]["byteOffset"], 0)
+
+    def test_fingerprints_hold_and_paths_are_relative(self):
+        (self.folder / "there").mkdir()
+        for folder in self.folder, self.folder / "there":
+            shutil.copy(DIRTY, folder / "Port.efi")
+        near = self.check(self.sarif("Port.efi", code=FAILED, cwd=self.folder))
+        again = self.check(self.sarif("Port.efi", code=FAILED, cwd=self.folder / "there"))
+        self.assertEqual([r["partialFingerprints"] for r in near], [r["partialFingerprints"] for r in again])
+        uris = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in near}
+        self.assertIn("Port.efi", uris)
+
     def test_names_become_uris(self):
         image = shutil.copy(DIRTY, self.folder / "a driver: 100% µ.efi")
         results = self.check(self.sarif(image, code=FAILED))
-        uri = results[0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
-        self.assertTrue(uri.endswith("/a%20driver%3A%20100%25%20%C2%B5.efi"), uri)
+        uris = [r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in results]
+        self.assertTrue(any(uri.endswith("/a%20driver%3A%20100%25%20%C2%B5.efi") for uri in uris), uris)
 
 
 if __name__ == "__main__":

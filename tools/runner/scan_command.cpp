@@ -96,17 +96,28 @@ std::string_view level_name(ScanLevel level) {
   return kNames[static_cast<std::size_t>(level)];
 }
 
-/// Function and line of what a finding is about; empty: no code, or nothing is known of it.
-std::string place_of(ScanReport const& report, ScanFinding const& finding) {
+/// Function and line of what the findings are about, as far as debug information tells them.
+void find_places(ScanReport& report) {
   std::error_code error;
-  if (!finding.offset || !fs::is_regular_file(report.name, error)) {
-    return {};
+  if (!fs::is_regular_file(report.name, error)) {
+    return;
   }
   ImageFile const image{report.name, nullptr};
   auto const bytes = image.bytes();
   PeView const view{*bytes};
-  auto const rva = view.loaded_at(*finding.offset);
-  return rva && view.is_code(*rva) ? frames_text(symbolizer().frames(image, *rva), *rva) : std::string{};
+  for (auto& finding : report.findings) {
+    auto const rva = finding.offset ? view.loaded_at(*finding.offset) : std::nullopt;
+    if (!rva || !view.is_code(*rva)) {
+      continue;
+    }
+    auto const frames = symbolizer().frames(image, *rva);
+    finding.place = frames_text(frames, *rva);
+    if (!frames.empty()) {
+      finding.function = frames.front().function;
+      finding.source = frames.front().file;
+      finding.line = frames.front().line;
+    }
+  }
 }
 
 void print(ScanReport const& report) {
@@ -117,9 +128,8 @@ void print(ScanReport const& report) {
       fmt::print("  {} [{}] {}. {}\n", level_name(f.rule->level), f.rule->id, f.rule->title, f.rule->advice);
       last = f.rule;
     }
-    auto const place = place_of(report, f);
     fmt::print("    {}{}{}\n", f.text, f.offset ? fmt::format(" (file offset {:#x})", *f.offset) : "",
-               place.empty() ? "" : " in " + place);
+               f.place.empty() ? "" : " in " + f.place);
   }
   fmt::print("  {}\n", report.verdict());
 }
@@ -132,7 +142,7 @@ json to_json(ScanReport const& report) {
                         {"text", f.text},
                         {"offset", f.offset ? json(*f.offset) : json(nullptr)},
                         {"bytes", f.bytes},
-                        {"place", place_of(report, f)},
+                        {"place", f.place},
                         {"advice", f.rule->advice}});
   }
   return {{"image", report.name},
@@ -171,6 +181,7 @@ int scan_command(ScanOptions const& options) {
   print_losses(held.losses, code);
   for (auto const& input : inputs) {
     if (auto report = scan_image(input)) {
+      find_places(*report);
       reports.push_back(std::move(*report));
     } else {
       complain(input.name + ": " + report.error());

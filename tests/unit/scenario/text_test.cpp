@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <utility>
+
 #include "core/communication/communicator.hpp"
 #include "tools/lab/firmware/image_text.hpp"
 #include "tools/lab/scenario/names.hpp"
 #include "tools/lab/text/bytes.hpp"
 #include "tools/lab/text/sarif.hpp"
+#include "tools/lab/text/terminal.hpp"
 
 namespace mm::lab {
 namespace {
@@ -30,9 +34,45 @@ TEST(Text, AUriEscapesAllButUnreservedAndKeptCharacters) {
   EXPECT_EQ(uri_reference("x.fd#Driver", "/#"), "x.fd#Driver");
 }
 
-TEST(Text, ALocationOfAWholeFileHasNoRegion) {
-  EXPECT_FALSE(sarif_location("x", {})["physicalLocation"].contains("region"));
+TEST(Text, AFileBelowTheCurrentFolderIsNamedFromThere) {
+  EXPECT_EQ(artifact_uri("a b/../c.efi"), "c.efi");
+  EXPECT_EQ(artifact_uri((std::filesystem::current_path() / "x/y.efi").string()), "x/y.efi");
+  EXPECT_EQ(artifact_uri("/none/y z.efi"), "file:///none/y%20z.efi");
+  EXPECT_TRUE(artifact_uri("../y.efi").starts_with("file:///"));
+}
+
+TEST(Text, ALocationOfAWholeFileIsAtLineOne) {
+  EXPECT_EQ(sarif_location("x", {})["physicalLocation"]["region"], (nlohmann::json{{"startLine", 1}}));
   EXPECT_EQ(sarif_location("x", {{"startLine", 3}})["physicalLocation"]["region"]["startLine"], 3);
+  EXPECT_EQ(sarif_location("x", {}, "f")["logicalLocations"][0]["fullyQualifiedName"], "f");
+}
+
+TEST(Text, AFingerprintHoldsWhenLinesMoveAndEqualFindingsAreNumbered) {
+  auto const fingerprints = [](u32 line) {
+    auto const result = sarif_result("rule", 0, "note", "text", sarif_location("x", {{"startLine", line}}));
+    auto const log = sarif_log("tool", nlohmann::json::array(), nlohmann::json::array({result, result}));
+    auto const& results = log["runs"][0]["results"];
+    return std::pair{results[0]["partialFingerprints"], results[1]["partialFingerprints"]};
+  };
+  EXPECT_EQ(fingerprints(3), fingerprints(4));
+  EXPECT_NE(fingerprints(3).first, fingerprints(3).second);
+}
+
+TEST(Text, AFingerprintDoesNotHoldOffsetsInCode) {
+  auto const fingerprint = [](char const* text) {
+    auto const result = sarif_result("rule", 0, "note", text, sarif_location("x", {}));
+    auto const log = sarif_log("tool", nlohmann::json::array(), nlohmann::json::array({result}));
+    return log["runs"][0]["results"][0]["partialFingerprints"];
+  };
+  EXPECT_EQ(fingerprint("out at .text+0x150 to +0x1"), fingerprint("out at .text+0x15f to +0x2"));
+  EXPECT_NE(fingerprint("out of port 0x80 at .text+0x150"), fingerprint("out of port 0x81 at .text+0x150"));
+}
+
+TEST(Text, WhatIsTooLongLosesItsMiddle) {
+  EXPECT_EQ(shortened("0123456789", 10), "0123456789");
+  EXPECT_EQ(shortened("0123456789", 9), "012...789");
+  EXPECT_EQ(shortened("0123456789", 4), "...9");
+  EXPECT_EQ(shortened("0123456789", 2), "..");
 }
 
 TEST(Text, ASectionNameIsPrintableAndEndsAtZeroOrEightBytes) {

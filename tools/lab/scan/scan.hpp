@@ -36,6 +36,12 @@ struct ScanFinding {
   std::optional<u64> offset;  ///< in the image file
   u32 bytes = 0;              ///< at `offset`; 0: the place is the whole file
   bool at_start = false;      ///< of an instruction: the entry point may come to it without a call by pointer
+
+  // By debug information, which the scan itself does not look at.
+  std::string place{};     ///< function and line in words; empty: unknown
+  std::string function{};  ///< empty: unknown
+  std::string source{};    ///< its file; empty: unknown
+  u32 line = 0;            ///< of it; 0: unknown
 };
 
 /// One driver. The spans must outlive the scan.
@@ -64,7 +70,8 @@ bool is_mm_driver(u8 file_type);
 /// Error: a sentence; not a PE image at all.
 std::expected<ScanReport, std::string> scan_image(ScanInput const& input);
 
-/// The reports as SARIF 2.1.0.
+/// The reports as SARIF 2.1.0. A finding is at its line of the source when that is known, and the image beside it; else
+/// in the image.
 std::string scan_sarif(std::vector<ScanReport> const& reports);
 
 }  // namespace mm::lab

@@ -11,16 +11,28 @@
 namespace mm::lab {
 namespace {
 
-nlohmann::json sarif_of(ScanReport const& report, ScanFinding const& finding) {
-  constexpr std::array kLevels{"error", "warning", "note"};
+/// The place in the image.
+nlohmann::json image_location(ScanReport const& report, ScanFinding const& finding) {
   nlohmann::json region;
   if (finding.offset) {
     region = {{"byteOffset", *finding.offset}, {"byteLength", finding.bytes}};
   }
   constexpr std::string_view kVolumeAndDriver = "/#";  // '#' parts a volume from the driver in it
-  return sarif_result(finding.rule->id, static_cast<u64>(finding.rule - kRules.data()),
-                      kLevels[static_cast<std::size_t>(finding.rule->level)], finding.text,
-                      sarif_location(uri_reference(report.name, kVolumeAndDriver), std::move(region)));
+  return sarif_location(artifact_uri(report.name, kVolumeAndDriver), std::move(region), finding.function);
+}
+
+nlohmann::json sarif_of(ScanReport const& report, ScanFinding const& finding) {
+  constexpr std::array kLevels{"error", "warning", "note"};
+  bool const has_line = !finding.source.empty() && finding.line != 0;
+  auto image = image_location(report, finding);
+  auto result = sarif_result(
+      finding.rule->id, static_cast<u64>(finding.rule - kRules.data()),
+      kLevels[static_cast<std::size_t>(finding.rule->level)], finding.text,
+      has_line ? sarif_location(artifact_uri(finding.source), {{"startLine", finding.line}}, finding.function) : image);
+  if (has_line) {
+    result["relatedLocations"] = nlohmann::json::array({std::move(image)});
+  }
+  return result;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/lab/text/terminal.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,6 +16,25 @@ bool is_terminal(int descriptor) {
 bool is_coloured() {
   char const* const no = std::getenv("NO_COLOR");
   return is_terminal(STDOUT_FILENO) && (no == nullptr || *no == 0);
+}
+
+u32 terminal_columns(int descriptor) {
+  winsize size{};
+  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col != 0 ? size.ws_col : 80;
+}
+
+std::string shortened(std::string_view text, std::size_t columns) {
+  constexpr std::string_view kLeftOut = "...";
+  if (text.size() <= columns) {
+    return std::string{text};
+  }
+  if (columns <= kLeftOut.size()) {
+    return std::string{kLeftOut.substr(0, columns)};
+  }
+  std::size_t const kept = columns - kLeftOut.size();
+  std::string out{text.substr(0, kept / 2)};
+  out += kLeftOut;
+  return out += text.substr(text.size() - (kept - kept / 2));
 }
 
 std::string without_controls(std::string_view text) {

@@ -22,11 +22,11 @@ using namespace mm::policy_tools;
 using nlohmann::json;
 
 struct Options {
-  fs::path in, other, out;
+  fs::path in, other, out, sarif;
   std::string access, vendor = "both";
   std::vector<std::string> regions;
   u32 min_level = 0;
-  bool unchecked = false, as_json = false, as_sarif = false, as_markdown = false;
+  bool unchecked = false, as_json = false, as_markdown = false;
 };
 
 int complain(std::string const& what) {
@@ -136,10 +136,14 @@ int lint_one(Options const& o) {
     return complain(file.error());
   }
   auto const result = lint(*file, options);
+  if (!o.sarif.empty()) {
+    auto const text = lab::json_text(lint_sarif(o.in.string(), result), lab::JsonForm::Indented);
+    if (int const code = write(o.sarif, std::as_bytes(std::span{text})); code != kPassed) {
+      return code;
+    }
+  }
   if (o.as_json) {
     dump(lint_json(o.in.string(), result));
-  } else if (o.as_sarif) {
-    dump(lint_sarif(o.in.string(), result));
   } else {
     print_lint(o.in.string(), result);
   }
@@ -265,13 +269,13 @@ Command add_policy_command(Arguments program) {
   linting.option("--region", o->regions,
                  "Memory of the platform for the level of a fetched policy: code=BASE+SIZE (executable memory of "
                  "the normal world), iommu=..., txt=...; may be repeated");
-  auto const lint_as_json = linting.flag("--json", o->as_json, "One JSON object");
-  linting.flag("--sarif", o->as_sarif, "SARIF 2.1.0, for code review tools").excludes(lint_as_json);
+  linting.flag("--json", o->as_json, "One JSON object");
+  linting.option("--sarif", o->sarif, "Write SARIF 2.1.0, for code review tools, to this file");
   linting.footer(
       "Exit code 1 also when the supervisor would refuse the policy.\n"
       "Examples:\n"
       "  mmsim policy lint policy.xml --vendor amd --min-level 30\n"
-      "  mmsim policy lint policy.xml --sarif > policy.sarif");
+      "  mmsim policy lint policy.xml --sarif policy.sarif");
   on(linting, lint_one);
 
   auto explaining = policy.command("explain", "Is an access allowed, and which entry decides?");

@@ -48,7 +48,7 @@ json location_of(std::string const& file, Place const& place) {
   } else if (place.offset) {
     region = {{"byteOffset", *place.offset}, {"byteLength", 1}};
   }
-  return lab::sarif_location((file.starts_with('/') ? "file://" : "") + lab::uri_reference(file), std::move(region));
+  return lab::sarif_location(lab::artifact_uri(file), std::move(region));
 }
 
 std::string sentence(Finding const& f) { return f.remedy.empty() ? f.text : fmt::format("{}. {}", f.text, f.remedy); }
