@@ -84,6 +84,28 @@ class Audit(TestCase):
         stack, exception = heights[("ring-0 stack of CPU 0", last)], heights[("exception stack of CPU 0", last)]
         self.assertAlmostEqual(stack / exception, 4, delta=0.05)
 
+    def test_page_says_that_the_machine_halted(self):
+        path = self.folder / "page.html"
+        halted = "halted: UserFault, step 1 (communicate, a handler that dereferences null) was under way"
+        code, out, err = audit(SMOKE / "fail_stop_four_cpus.toml", "--html", path)
+        self.assertEqual(code, PASSED, out + err)
+        self.assertIn(halted, out)
+        notes = tree.parse(path).getroot().findall(f".//{XHTML}p[@class='ended']")
+        self.assertEqual(len(notes), 1)
+        self.assertIn(halted, notes[0].text)
+        self.assertEqual(self.page(HELLO).findall(f".//{XHTML}p[@class='ended']"), [])
+
+    def test_labels_stand_apart_and_inside(self):
+        """What the titles of the boxes say is there without a pointer, each line in its own place."""
+        svg = self.page(SMOKE / "four_cpus.toml").find(f".//{SVG}svg")
+        height = float(svg.get("viewBox").split()[3])
+        labels = svg.findall(f"{SVG}text[@class='label']")
+        places = [float(label.get("y")) for label in labels]
+        self.assertGreater(len(labels), 30)
+        self.assertIn("ring-0 stack of CPU 3", [label.text for label in labels])
+        self.assertTrue(all(b - a > 10.9 for a, b in zip(places, places[1:])), places)
+        self.assertTrue(all(0 < y < height for y in places), places)
+
     def test_page_of_odd_names_and_broken_rules(self):
         path = self.write("odd.toml", 'schema = 1\nname = "<b>&\\"\\u0001"\n')
         root = self.page(path, "--defect", "PageAttributes", code=FAILED)

@@ -2,6 +2,7 @@
 """`mmsim fuzz` and `mmsim repro`: each target finds a planted defect, and nothing that it learns is lost. What
 `mmsim fuzz driver` finds is a result that runs alone, and malformed input is a sentence."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -9,7 +10,9 @@ import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
 import unittest
 import xml.etree.ElementTree
@@ -136,6 +139,23 @@ class Fuzz(TestCase):
                     r"corpus +\d+", r"findings +0"):
             self.assertRegex(screen, row)
         self.assertNotIn("#", screen, "no line of libFuzzer itself")
+
+    def test_a_narrow_terminal_wraps_no_row(self):
+        columns = 60
+        self.corpus = self.folder / ("a long name " * 10)
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        child = self.interrupt(theirs)
+        os.close(theirs)
+        screen = ""
+        while screen.count("findings") < 3:
+            screen += os.read(ours, 4096).decode()
+        os.kill(child.pid, signal.SIGINT)
+        child.communicate(timeout=60)
+        rows = [re.sub(r"\x1b\[\d*[AK]", "", row) for row in re.split(r"[\r\n]+", screen)]
+        self.assertLess(max(map(len, rows)), columns, rows)
+        self.assertRegex(screen, r"corpus +\S+ in .*\.\.\..*long name")
 
     def test_usage(self):
         self.assertEqual(mmsim("fuzz")[0], BAD_INPUT)

@@ -49,6 +49,17 @@ class Linux(TestCase):
         self.assertEqual(type_at(496 * MIB - 1), [3])
         self.assertEqual(type_at(512 * MIB), [])
 
+    def test_the_time_limit(self):
+        """A kernel that jumps to itself."""
+        header = bytearray(KERNEL.read_bytes()[:0x400])
+        setup = (header[0x1F1] or 4) + 1
+        code = bytes(0x200) + b"\xeb\xfe"  # the 64-bit entry point is at 0x200
+        kernel = self.write("forever.bz", KERNEL.read_bytes()[:setup * 512] + code + bytes(4096))
+        code, _, errors = self.boot("--time", 3, kernel=kernel)
+        self.assertEqual(code, FAILED, errors)
+        self.assertIn("killed after 3 seconds, behind the last step", errors)
+        self.assertIn("the time of --time is over", errors)
+
     def test_what_mm_did_is_told_on_demand(self):
         code, said, errors = self.boot("-v")
         self.assertEqual(code, PASSED, errors)

@@ -32,6 +32,7 @@ struct Audited {
   fs::path file;
   std::string name;
   std::optional<audit::Report> report;
+  std::string ended;                  ///< as in audit::Named
   std::vector<std::string> problems;  ///< what of the scenario was not as expected
   std::string error;                  ///< why there is no report
   int code = kPassed;
@@ -52,8 +53,16 @@ std::vector<std::string> sentences(Prepared const& prepared, MachineRun const& r
   return out;
 }
 
+/// How the machine ended before its last step; empty: it did not.
+std::string ending_of(Prepared const& prepared, MachineRun const& run) {
+  auto const how = run.halted  ? fmt::format("halted: {}", halt_name(*run.halted))
+                   : run.ended ? fmt::format("ended: {}", end_name(*run.ended))
+                               : std::string{};
+  return how.empty() ? how : fmt::format("{}, {}", how, under_way(prepared, run));
+}
+
 Audited audit_one(fs::path const& file, u32 defects) {
-  Audited one{file, file.stem().string(), {}, {}, {}, kPassed};
+  Audited one{file, file.stem().string(), {}, {}, {}, {}, kPassed};
   auto scenario = load_scenario(file, images_folder());
   if (!scenario) {
     return without_report(std::move(one), kBadInput, scenario.error());
@@ -85,6 +94,7 @@ Audited audit_one(fs::path const& file, u32 defects) {
                           "the machine did not boot" + (run->text.empty() ? "" : ": " + run->text.back()));
   }
   one.report = std::move(run->audited);
+  one.ended = ending_of(*prepared, *run);
   one.problems = sentences(*prepared, *run);
   one.code = one.report->passed() && one.problems.empty() ? kPassed : kFailed;
   return one;
@@ -100,6 +110,9 @@ void print(Audited const& one) {
   fmt::print("{}\n{} of {} rules hold, {} MMIs audited\n", audit::text(*one.report, lab::is_coloured()),
              static_cast<std::ptrdiff_t>(one.report->rules.size()) - broken, one.report->rules.size(),
              one.report->audits);
+  if (!one.ended.empty()) {
+    fmt::print("  the machine {}\n", one.ended);
+  }
   for (auto const& p : one.problems) {
     fmt::print("  {}\n", p);
   }
@@ -111,6 +124,7 @@ nlohmann::json to_json(Audited const& one) {
   out["scenario"] = one.file.string();
   out["name"] = one.name;
   out["problems"] = one.problems;
+  out["ended"] = one.ended;
   out["skipped"] = one.code == kSkipped;
   return out;
 }
@@ -119,7 +133,7 @@ bool write_page(std::vector<Audited> const& all, fs::path const& file) {
   std::vector<audit::Named> named;
   for (Audited const& one : all) {
     if (one.report) {
-      named.push_back({one.file.filename().string() + ": " + one.name, *one.report});
+      named.push_back({one.file.filename().string() + ": " + one.name, *one.report, one.ended});
     }
   }
   auto const html = audit::page(named);

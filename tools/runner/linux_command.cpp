@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include <fmt/format.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -26,6 +28,7 @@ struct LinuxOptions {
   std::string command_line = "console=ttyS0 panic=-1";
   u32 cpus = 0;     ///< 0: what the scenario says
   u32 ram_mib = 0;  ///< 0: what the scenario says
+  u32 seconds = 0;  ///< 0: no limit
   bool verbose = false;
 };
 
@@ -56,8 +59,28 @@ int tell_failure(MachineRun const& run) {
   for (auto const& line : run.text) {
     std::cerr << line << '\n';
   }
+  if (run.ended == RunEnd::TimeLimit) {
+    return refuse("the time of --time is over", kFailed);
+  }
   return refuse(run.boot_failed ? "the machine did not boot" : "MM stopped the machine", kFailed);
 }
+
+/// The terminal as it was: an emulator that is killed leaves it without echo and lines.
+class TerminalState {
+ public:
+  TerminalState() { known_ = ::tcgetattr(STDIN_FILENO, &state_) == 0; }
+  ~TerminalState() {
+    if (known_) {
+      ::tcsetattr(STDIN_FILENO, TCSANOW, &state_);
+    }
+  }
+  TerminalState(TerminalState const&) = delete;
+  TerminalState& operator=(TerminalState const&) = delete;
+
+ private:
+  termios state_{};
+  bool known_ = false;
+};
 
 /// Boots a scenario's machine on QEMU, runs its steps, then Linux on top, on this terminal. kFailed: MM stopped it.
 int linux_command(LinuxOptions const& options) {
@@ -78,6 +101,8 @@ int linux_command(LinuxOptions const& options) {
     return refuse(*prepared->refused, kBadInput);
   }
   prepared->qemu.os = {options.kernel, options.initrd, options.command_line};
+  prepared->qemu.limit = std::chrono::seconds{options.seconds};
+  TerminalState const terminal;
   auto const run = qemu().run(*prepared);
   if (!run) {
     return refuse(run.error() + "\n`mmsim doctor` says what is missing", kEnvironment);
@@ -103,9 +128,10 @@ Command add_linux_command(Arguments program) {
   os.option("--append", o->command_line, "Kernel command line").shows_default();
   os.option("--cpus", o->cpus, "Number of CPUs instead of the scenario's").range(1, 8);
   os.option("--ram", o->ram_mib, "MiB of RAM instead of the scenario's").range(256, 2048);
+  os.option("--time", o->seconds, "Seconds after which the machine is ended; default: no limit").range(1, 10'000'000);
   os.flag("-v,--verbose", o->verbose, "Afterwards every event of MM");
   os.footer(
-      "Exit code 1: MM stopped the machine, or the kernel could not be entered.\n"
+      "Exit code 1: MM stopped the machine, the kernel could not be entered, or the time is over.\n"
       "tools/linux/boot brings a kernel and a RAM disk with mmcomm, which sends messages to MM.");
   return {os, [o] { return linux_command(*o); }};
 }

@@ -13,6 +13,7 @@ namespace mm::audit {
 struct Named {
   std::string title;
   Report report;
+  std::string ended{};  ///< how the machine ended before its last step, words; empty: it did not
 };
 
 /// Table of regions, table of rules, one line for each offence. `colour`: with terminal colours.

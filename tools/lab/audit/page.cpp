@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "tools/lab/audit/output.hpp"
 #include "tools/lab/text/markup.hpp"
+#include "tools/lab/text/terminal.hpp"
 
 namespace mm::audit {
 namespace {
@@ -15,6 +18,10 @@ constexpr double kBarHeight = 620;
 constexpr double kBarStep = 300;
 constexpr double kTop = 34;
 constexpr double kLeft = 96;
+constexpr double kLabelsWidth = 250;
+constexpr double kLabelStep = 11;
+constexpr std::size_t kMostLabels = static_cast<std::size_t>(kBarHeight / kLabelStep);
+constexpr std::size_t kLabelBytes = 38;
 constexpr double kLeastHeight = 0.75;  ///< of a region too small for the scale, so that it can be seen at all
 
 std::string escaped(std::string_view text) {
@@ -97,6 +104,46 @@ std::string draw(Bar const& bar, Report const& report) {
   return out;
 }
 
+/// Neighbouring regions of one owner, in the order of their addresses; the largest ones when there are more than fit.
+std::vector<std::pair<std::string, Range>> labelled(Report const& report, Range within) {
+  std::vector<std::pair<std::string, Range>> out;
+  for (Region const& r : report.regions) {
+    if (!within.contains(r.range)) {
+      continue;
+    }
+    auto const owner = r.owner.empty() ? std::string{"nobody's"} : r.owner;
+    if (!out.empty() && out.back().first == owner && out.back().second.end() == r.range.base) {
+      out.back().second.size += r.range.size;
+    } else {
+      out.emplace_back(owner, r.range);
+    }
+  }
+  while (out.size() > kMostLabels) {
+    out.erase(std::ranges::min_element(out, {}, [](auto const& one) { return one.second.size; }));
+  }
+  return out;
+}
+
+/// Names beside a bar, each with a line to its region. They stand apart, in the order of the regions.
+std::string labels(Bar const& bar, Report const& report) {
+  auto const all = labelled(report, bar.range);
+  std::string out;
+  double last = kTop + kBarHeight - kLabelStep * static_cast<double>(all.size());
+  double next = kTop;
+  double const x = bar.x + kBarWidth;
+  for (auto const& [owner, range] : all) {
+    last += kLabelStep;
+    double const middle = (bar.y(range.base) + bar.y(range.end())) / 2;
+    double const y = std::min(std::max(middle, next), last);
+    next = y + kLabelStep;
+    out += fmt::format(
+        R"(<path class="leader" d="M{:.1f} {:.2f}L{:.1f} {:.2f}"/><text class="label" x="{:.1f}" y="{:.2f}">{}</text>)"
+        "\n",
+        x, middle, x + 26, y, x + 30, y + 3, escaped(lab::shortened(owner, kLabelBytes)));
+  }
+  return out;
+}
+
 /// Lines from the part of `from` that `to` shows enlarged.
 std::string zoom_lines(Bar const& from, Bar const& to) {
   std::string out;
@@ -128,12 +175,12 @@ std::string memory_map(Report const& report) {
   std::string out = fmt::format(
       R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="memory map of MM">)"
       "\n",
-      kLeft + 2 * kBarStep + kBarWidth + 30, kTop + kBarHeight + 10);
+      kLeft + 2 * kBarStep + kBarWidth + kLabelsWidth, kTop + kBarHeight + 10);
   for (std::size_t i = 0; i < bars.size(); ++i) {
     out += i == 0 ? "" : zoom_lines(bars[i - 1], bars[i]);
     out += draw(bars[i], report);
   }
-  return out + "</svg>\n";
+  return out + labels(bars.back(), report) + "</svg>\n";
 }
 
 constexpr std::string_view kLegend =
@@ -160,7 +207,7 @@ std::string rule_table(Report const& report) {
 
 std::string region_table(Report const& report) {
   std::string out =
-      "<details><summary>All regions</summary>\n<table><thead><tr><th>addresses</th><th>pages</th>"
+      "<details open=\"open\"><summary>All regions</summary>\n<table><thead><tr><th>addresses</th><th>pages</th>"
       "<th>rights</th><th>kind</th><th>owner</th></tr></thead><tbody>\n";
   for (Region const& r : report.regions) {
     out += fmt::format(R"(<tr><td>{}</td><td>{}</td><td class="{}">{}</td><td>{}</td><td>{}</td></tr>)"
@@ -176,15 +223,19 @@ constexpr std::string_view kStyle = R"(
 @media (prefers-color-scheme: dark) {
   :root { --paper: #16191c; --ink: #e4e6e7; --faint: #343a40; --code: #58b37a; --data: #d9ae55; --read: #7ea6d4; --bad: #ef6f61; }
 }
-body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
+body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 74rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
 svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; margin: 1rem 0; }
-th, td { text-align: left; padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--faint); vertical-align: top; overflow-wrap: anywhere; }
+th, td { text-align: left; padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--faint); vertical-align: top; overflow-wrap: break-word; }
+th, td:first-child { white-space: nowrap; }
 td:first-child { font-family: ui-monospace, monospace; }
 tr.fails td:last-child { color: var(--bad); font-weight: 600; }
 .head { font: 600 13px system-ui, sans-serif; fill: var(--ink); }
 .address { font: 11px ui-monospace, monospace; fill: var(--ink); text-anchor: end; }
+.label { font: 10px system-ui, sans-serif; fill: var(--ink); }
+.leader { stroke: var(--ink); stroke-opacity: 0.3; fill: none; }
+.ended { color: var(--bad); font-weight: 600; }
 .zoom { stroke: var(--ink); stroke-opacity: 0.35; stroke-dasharray: 3 3; }
 svg .absent { fill: var(--faint); fill-opacity: 0.45; }
 svg .x { fill: var(--code); } svg .w { fill: var(--data); } svg .r { fill: var(--read); } svg .wx, svg .broken { fill: var(--bad); }
@@ -195,6 +246,11 @@ svg rect:hover { stroke: var(--ink); stroke-width: 1.5; }
 .legend .x::before { background: var(--code); } .legend .w::before { background: var(--data); }
 .legend .r::before { background: var(--read); } .legend .broken::before { background: var(--bad); }
 .legend .user::before { opacity: 0.5; }
+@media print {
+  :root { --paper: #fff; --ink: #000; --faint: #d9dcde; --code: #3c8f5a; --data: #d3a13a; --read: #5b86b8; --bad: #c0392b; }
+  body { max-width: none; margin: 0; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  svg, tr { break-inside: avoid; }
+}
 )";
 
 }  // namespace
@@ -208,9 +264,14 @@ std::string page(std::vector<Named> const& audits) {
       kStyle);
   for (Named const& one : audits) {
     auto const broken = std::ranges::count_if(one.report.rules, [](auto const& r) { return !r.offences.empty(); });
-    out += fmt::format("<h2>{}</h2>\n<p>{} audits, one after each MMI; {}. Hover over the map for details.</p>\n",
-                       escaped(one.title), one.report.audits,
-                       broken == 0 ? std::string{"every rule holds"} : fmt::format("{} rules are broken", broken));
+    out += fmt::format(
+        "<h2>{}</h2>\n<p>{} audits, one after each MMI; {}. Hover over the map for pages and rights.</p>\n{}",
+        escaped(one.title), one.report.audits,
+        broken == 0 ? std::string{"every rule holds"} : fmt::format("{} rules are broken", broken),
+        one.ended.empty() ? ""
+                          : fmt::format("<p class=\"ended\">The machine {}: this is the memory as the last "
+                                        "audit before found it.</p>\n",
+                                        escaped(one.ended)));
     out += kLegend;
     out += memory_map(one.report);
     out += rule_table(one.report);

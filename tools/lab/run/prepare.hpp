@@ -23,7 +23,7 @@ struct OsBoot {
 /// What QEMU is started with beside the scenario.
 struct QemuSettings {
   std::vector<std::string> options;  ///< at the end of the command line
-  std::chrono::seconds limit{60};    ///< the emulator is killed after this time; with an operating system it is not
+  std::chrono::seconds limit{60};    ///< the emulator is killed after this time; 0: it is not
   bool threads = false;              ///< a host thread for each CPU (`thread=multi`)
   std::optional<OsBoot> os;          ///< booted behind the steps
 };

@@ -95,7 +95,7 @@ class Watch {
       : p_(p), process_(process), console_(folder / "console"), monitor_(process.monitor()) {}
 
   Ending wait() {
-    auto const limit = Clock::now() + p_.qemu.limit;
+    auto const limit = p_.qemu.limit.count() == 0 ? Clock::time_point::max() : Clock::now() + p_.qemu.limit;
     for (auto look = Clock::now() + kFirstLook;;) {
       if (auto const code = process_.exit_code()) {
         return {.code = *code, .end = {}, .cpus = {}};
@@ -111,7 +111,7 @@ class Watch {
           return {.code = 0, .end = RunEnd::Stopped, .cpus = std::move(last_)};
         }
       }
-      if (!p_.qemu.os && now > limit) {
+      if (now > limit) {
         return kill(RunEnd::TimeLimit);
       }
       std::this_thread::sleep_for(std::chrono::milliseconds{5});

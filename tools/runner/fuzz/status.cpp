@@ -117,10 +117,12 @@ void FuzzStatus::draw_block() {
   if (drawn_) {
     out += fmt::format("\x1b[{}A", kBlockLines);
   }
-  auto const row = [&out](std::string_view name, std::string const& value) {
-    out += fmt::format("\r\x1b[K{:<12}{}\n", name, value);
+  // A row that is wrapped would take two lines, and the next block begin in the middle of this one.
+  std::size_t const columns = lab::terminal_columns(STDERR_FILENO) - 1;
+  auto const row = [&out, columns](std::string_view name, std::string const& value) {
+    out += fmt::format("\r\x1b[K{}\n", lab::shortened(fmt::format("{:<12}{}", name, value), columns));
   };
-  row(target_, time_left());
+  row(lab::shortened(target_, 24) + (target_.size() < 12 ? "" : "  "), time_left());
   row("executions",
       fmt::format("{} ({:.0f} a second)", executions(), static_cast<double>(executions()) / std::max(passed(), 0.001)));
   row("coverage", fmt::format("{} edges, {} features", coverage_, features_));
