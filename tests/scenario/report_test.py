@@ -43,6 +43,39 @@ def run_json(*arguments):
     return done.returncode, json.loads(done.stdout)["results"]
 
 
+REFUSED = """schema = 1
+images = [{ driver = "Attacker" }, { driver = "Hello" }]
+
+[[step]]
+kind = "communicate"
+to = "Attacker"
+fields = [{ u64 = 11 }, { u64 = 0x61 }, { u64 = 0x55 }]
+"""
+
+
+class RefusedSystemCall(TestCase):
+    def test_it_is_told_by_image_function_and_width(self):
+        code, text = run(self.write("refused.toml", REFUSED))
+        self.assertEqual(code, FAILED, text)
+        self.assertRegex(text, r"try +IO_WRITE, called from by_syscall at \S*attacker.cpp:\d+.*\(Attacker\+0x[0-9a-f]+\).*: "
+                               r"the policy refuses IO 0x61 write, 1 byte")
+        self.assertIn("PolicyRefusal IO 0x61 write, 1 byte\n", text)
+        self.assertIn("Syscall IO_WRITE (0x61, 1 byte, 0x55) = 0x0 AccessDenied", text)
+
+    def test_a_halt_without_a_line_has_none(self):
+        report = self.folder / "report.xml"
+        run(self.write("refused.toml", REFUSED), "--junit", report)
+        text = report.read_text(encoding="utf-8")
+        self.assertIn("refused.toml)", text)
+        self.assertNotIn("refused.toml:0", text)
+
+    def test_a_row_of_the_memory_map_names_each_image(self):
+        _, text = run(self.write("refused.toml", REFUSED), "-v")
+        rows = [line for line in text.splitlines() if "MemoryMap" in line and "Hello+0x0 " in line]
+        self.assertEqual(len(rows), 1, text)
+        self.assertRegex(rows[0], r"MemoryMap (Attacker\+0x\w+ 0x\w+ bytes, )?Hello\+0x0 0x1000 bytes user R")
+
+
 class People(TestCase):
     def test_one_file_is_told_step_by_step(self):
         code, text = run(self.write("good.toml", GOOD))

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "tools/lab/text/markup.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/lab/text/terminal.hpp"
 
 namespace mm::runner {
@@ -67,7 +68,7 @@ void print_story(Outcome const& o, bool with_events) {
   if ((with_events || o.code == kFailed) && !o.drivers.dispatch.empty()) {
     std::cout << "\n  drivers\n";
     for (auto const& line : o.drivers.dispatch) {
-      std::cout << "       " << line << '\n';
+      std::cout << "       " << lab::as_typed(line) << '\n';
     }
   }
   if (o.story.empty()) {
@@ -120,7 +121,7 @@ void print_failure(Outcome const& o, Failure const& f) {
     std::cout << fmt::format("    at        {}:{}\n", o.scenario, p.line);
   }
   if (!f.advice.empty()) {
-    std::cout << "    try       " << f.advice << '\n';
+    std::cout << "    try       " << lab::as_typed(f.advice) << '\n';
   }
 }
 
@@ -153,8 +154,8 @@ void print_difference(Difference const& d) {
   lines("", d.sim_after);
   lines("qemu", {d.machine.empty() ? "(nothing more)" : d.machine});
   lines("", d.machine_after);
-  std::cout
-      << "    try   each machine alone with --transcript FILE; `mmsim doctor -v` lists the declared differences\n";
+  std::cout << lab::as_typed(
+      "    try   each machine alone with --transcript FILE; `mmsim doctor -v` lists the declared differences\n");
 }
 
 nlohmann::json to_json(ToldStep const& s) {
@@ -253,7 +254,7 @@ void print(Outcome const& o, Detail detail) {
                              o.comparison.declared.size());
   }
   for (auto const& message : o.messages) {
-    std::cout << "  " << message << '\n';
+    std::cout << "  " << lab::as_typed(message) << '\n';
   }
   if (detail != Detail::Line || failed) {
     std::cout << '\n';
@@ -310,7 +311,8 @@ nlohmann::json to_json(Outcome const& o) {
 std::string junit_text(Outcome const& o) {
   std::string text;
   for (auto const& f : o.failures) {
-    text += fmt::format("{}: {} ({}:{})\n", f.target, f.problem.text, o.scenario, f.problem.line);
+    auto const line = f.problem.line == 0 ? std::string{} : fmt::format(":{}", f.problem.line);
+    text += fmt::format("{}: {} ({}{})\n", f.target, f.problem.text, o.scenario, line);
   }
   if (auto const& d = o.comparison.difference) {
     text += fmt::format("first difference in {} {}\nsim:  {}\nqemu: {}\n", d->in, d->number, d->sim, d->machine);

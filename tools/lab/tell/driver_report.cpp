@@ -130,8 +130,8 @@ class DriverTrack {
   std::string where() const { return running_ ? "in its entry point: " : "in a handler: "; }
 
   std::string refusal() const {
-    return fmt::format("system call {} ({}, {}) refused: {}", syscall_text(last_->a), hex_number(last_->b),
-                       hex_number(last_->c), efi_status_name(last_->f)) +
+    return fmt::format("system call {} ({}) refused: {}", syscall_text(last_->a),
+                       arguments_text(last_->a, hex_number(last_->b), last_->c), efi_status_name(last_->f)) +
            (why_ ? ": " + refusal_text(*why_) : "");
   }
 

@@ -36,6 +36,16 @@ std::string syscall_text(u64 number) {
   return name != nullptr ? std::string{name} : hex_number(number);
 }
 
+std::string arguments_text(u64 number, std::string const& first, u64 second) {
+  auto const call = static_cast<abi::Syscall>(number);
+  bool const port = call == abi::Syscall::IoRead || call == abi::Syscall::IoWrite;
+  if (!port || second > static_cast<u64>(abi::IoWidth::Dword)) {
+    return fmt::format("{}, {}", first, hex_number(second));
+  }
+  u64 const bytes = abi::bytes_of(static_cast<abi::IoWidth>(second));
+  return fmt::format("{}, {} byte{}", first, bytes, bytes == 1 ? "" : "s");
+}
+
 std::string cause_text(u64 vector, u64 error, u64 cr2, std::string const& address) {
   if (vector == supervisor::kVectorRefusedSyscall) {
     return fmt::format("system call {} refused: {}", syscall_text(error), efi_status_name(cr2));

@@ -119,4 +119,21 @@ std::vector<std::string> CodePlaces::callers(MachineRun const& run, std::size_t 
   return out;
 }
 
+std::string CodePlaces::asker(MachineRun const& run, std::size_t at) const {
+  if (auto const all = callers(run, at); !all.empty()) {
+    return all.front();
+  }
+  std::size_t second = 0;
+  auto const told = registers_behind(run.trace, at, second);
+  if (!told) {
+    return {};
+  }
+  u64 const rip = told->back().values[1];
+  auto const* const image = image_at(rip);
+  auto const where =
+      image == nullptr ? hex_number(rip) : fmt::format("{}+{}", image->name, hex_number(rip - image->where.base));
+  auto const known = names(rip);
+  return known.empty() ? "in " + where : fmt::format("in {} ({})", known, where);
+}
+
 }  // namespace mm::lab

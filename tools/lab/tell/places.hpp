@@ -33,6 +33,9 @@ class CodePlaces {
   /// The calls that led to event `at` of the run, a fault or a refused system call, one a line, the innermost caller
   /// first: "called from main at a.c:12 (Hello+0x1040)". Empty: the machine did not tell its stack.
   std::vector<std::string> callers(MachineRun const& run, std::size_t at) const;
+  /// Who asked for the system call of event `at`, which was refused: "called from main at a.c:12 (Hello+0x1040)", or
+  /// where ring 3 was. Empty: the machine did not tell.
+  std::string asker(MachineRun const& run, std::size_t at) const;
 
  private:
   std::string caller(u64 back, bool guess) const;

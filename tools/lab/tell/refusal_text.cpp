@@ -8,12 +8,24 @@
 
 namespace mm::lab {
 
+namespace {
+
+policy_tools::Access access_of(hal::event::PolicyRefusal const& refused) {
+  return {.type = static_cast<policy::Type>(refused.type),
+          .address = refused.what,
+          .width = refused.width == 0 ? 1 : refused.width,
+          .access = static_cast<u16>(refused.access)};
+}
+
+}  // namespace
+
+std::string refused_access(hal::event::PolicyRefusal const& refused) {
+  return policy_tools::describe(access_of(refused));
+}
+
 std::string refusal_text(hal::TraceEvent const& event) {
   auto const refused = hal::unpack<hal::event::PolicyRefusal>(event);
-  policy_tools::Access const access{.type = static_cast<policy::Type>(refused.type),
-                                    .address = refused.what,
-                                    .width = refused.width == 0 ? 1 : refused.width,
-                                    .access = static_cast<u16>(refused.access)};
+  auto const access = access_of(refused);
   auto const what = policy_tools::describe(access);
   if (refused.by_core != 0) {
     auto const* const row = policy_tools::core_refusal(access, static_cast<u32>(refused.config_address));

@@ -8,6 +8,9 @@
 
 namespace mm::lab {
 
+/// What a PolicyRefusal event is about: "IO 0x3F8 write, 1 byte".
+std::string refused_access(hal::event::PolicyRefusal const& refused);
+
 /// What a PolicyRefusal event says: which access, who refused it, and the entry or the command that helps.
 /// "the policy refuses IO 0x3F8 write, 1 byte; ..." Two or more clauses, no full stop.
 std::string refusal_text(hal::TraceEvent const& event);

@@ -12,6 +12,8 @@
 #include "core/abi/syscalls.hpp"
 #include "core/communication/communicator.hpp"
 #include "core/supervisor/types.hpp"
+#include "tools/lab/tell/fault_text.hpp"
+#include "tools/lab/tell/places.hpp"
 #include "tools/lab/tell/refusal_text.hpp"
 
 namespace mm::lab {
@@ -205,21 +207,24 @@ std::string advice_on_end(RunEnd end) {
 }
 
 /// The last system call, which stopped the machine.
-std::string advice_on_refused_call(MachineRun const& run) {
+std::string advice_on_refused_call(Prepared const& p, MachineRun const& run) {
   for (std::size_t i = run.trace.size(); i-- != 0;) {
     auto const& e = run.trace[i];
     if (e.kind != hal::TraceKind::Syscall) {
       continue;
     }
-    if (auto const* const refusal = refusal_before(run.trace, i)) {
-      return refusal_text(*refusal);
-    }
-    break;
+    auto const who = CodePlaces{p, run.trace}.asker(run, i);
+    auto const call =
+        syscall_text(static_cast<u64>(hal::unpack<hal::event::Syscall>(e).number)) + (who.empty() ? "" : ", " + who);
+    auto const* const refusal = refusal_before(run.trace, i);
+    return fmt::format("{}: {}", call,
+                       refusal != nullptr ? refusal_text(*refusal)
+                                          : "the last Syscall event has its arguments and the status that refused it");
   }
-  return "the last Syscall event has the call, its arguments and the status that refused it";
+  return "-v shows every event up to the Halt";
 }
 
-std::string advice_on_halt(MachineRun const& run) {
+std::string advice_on_halt(Prepared const& p, MachineRun const& run) {
   if (auto const procedure = procedure_under_way(run)) {
     return fmt::format(
         "CPU {} is inside the procedure that CPU {} gave it and has not come back: a loop there (the "
@@ -231,7 +236,7 @@ std::string advice_on_halt(MachineRun const& run) {
       return "the lines of the drivers above have place and callers; fault_policy = \"contain\" lets the other drivers "
              "go on";
     case hal::HaltReason::SyscallRefused:
-      return advice_on_refused_call(run);
+      return advice_on_refused_call(p, run);
     case hal::HaltReason::PolicyInvalid:
       return "the blob is malformed: b of the Halt event is the policy::Problem, c the offset";
     case hal::HaltReason::RendezvousTimeout:
@@ -277,7 +282,7 @@ std::vector<hal::TraceEvent> events_before_steps(Prepared const& p, MachineRun c
 
 std::string advice(Prepared const& p, MachineRun const& run, Problem const& problem) {
   if (problem.what == "the machine" || (problem.what == "halt" && (run.halted || run.ended))) {
-    return run.ended ? advice_on_end(*run.ended) : advice_on_halt(run);
+    return run.ended ? advice_on_end(*run.ended) : advice_on_halt(p, run);
   }
   if (run.boot_failed && std::ranges::any_of(p.scenario.images, [](auto const& i) { return i.fv.has_value(); })) {
     return "`fv` boots a whole volume on its own cores, `drivers` takes its MM drivers alone; `mmsim images FILE` "

@@ -13,6 +13,7 @@
 #include "core/supervisor/init_problem.hpp"
 #include "tools/lab/tell/fault_text.hpp"
 #include "tools/lab/tell/places.hpp"
+#include "tools/lab/tell/refusal_text.hpp"
 
 namespace mm::lab {
 namespace {
@@ -99,8 +100,15 @@ class Renderer {
                        e.untold == 0 ? "" : fmt::format(", {} system calls before it are no events", e.untold));
   }
   std::string text(event::Syscall const& e) const {
-    return fmt::format("Syscall {} ({}, {}, {}) = {} {}", hex_number(static_cast<u64>(e.number)), at(e.first),
-                       at(e.second), at(e.third), at(e.rax), status_text(static_cast<u64>(e.status)));
+    auto const number = static_cast<u64>(e.number);
+    // An address that is one is told by its region; what is none reads as arguments_text() says.
+    auto const first_two = at(e.second) == hex_number(e.second) ? arguments_text(number, at(e.first), e.second)
+                                                                : at(e.first) + ", " + at(e.second);
+    return fmt::format("Syscall {} ({}, {}) = {} {}", syscall_text(number), first_two, at(e.third), at(e.rax),
+                       status_text(static_cast<u64>(e.status)));
+  }
+  std::string text(event::PolicyRefusal const& e) const {
+    return fmt::format("PolicyRefusal {}{}", refused_access(e), e.by_core != 0 ? " by the core" : "");
   }
   std::string text(event::Fault const& e) const {
     return fmt::format("Fault vector {} error {} at {} cr2 {} command {}", e.vector, hex_number(e.error), code(e.rip),
@@ -170,10 +178,25 @@ class Renderer {
   std::string text(event::UserPageFreed const& e) const {
     return fmt::format("UserPageFreed {} pages {}", at(e.base), e.pages);
   }
+  /// "Hello+0x2000 0x1000 bytes": one such for each image that the range lies in, and for what is between them.
+  std::string parts(Range range) const {
+    std::string out;
+    while (range.size != 0) {
+      u64 size = range.size;
+      for (auto const& image : code_.images()) {
+        for (u64 const border : {image.where.base, image.where.end()}) {
+          size = border > range.base ? std::min(size, border - range.base) : size;
+        }
+      }
+      out += fmt::format("{}{} {} bytes", out.empty() ? "" : ", ", at(range.base), hex_number(size));
+      range = {range.base + size, range.size - size};
+    }
+    return out;
+  }
   std::string text(event::MemoryMap const& e) const {
     bool const executable = (e.rights & event::MemoryMap::kExecutable) != 0;
     bool const writable = (e.rights & event::MemoryMap::kWritable) != 0;
-    return fmt::format("MemoryMap {} {} bytes {} {}", at(e.base), hex_number(e.bytes),
+    return fmt::format("MemoryMap {} {} {}", parts({e.base, e.bytes}),
                        (e.rights & event::MemoryMap::kUser) != 0 ? "user" : "supervisor",
                        executable ? "RX"
                        : writable ? "RW"

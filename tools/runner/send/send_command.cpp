@@ -18,6 +18,7 @@
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/lab/text/json_text.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/lab/text/terminal.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/machine_options.hpp"
@@ -153,7 +154,7 @@ json to_json(std::vector<DriverReport> const& reports) {
 
 void print_drivers(std::vector<DriverReport> const& reports) {
   for (auto const& r : reports) {
-    fmt::print(stderr, "{}: {}{}{}\n", r.name, r.state, r.detail.empty() ? "" : " ", r.detail);
+    fmt::print(stderr, "{}: {}{}{}\n", r.name, r.state, r.detail.empty() ? "" : " ", as_typed(r.detail));
     for (auto const& caller : r.callers) {
       fmt::print(stderr, "  {}\n", caller);
     }
