@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """What `cmake --install` leaves: a program that runs from any folder with its own libraries, an SDK, completions."""
 
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -45,6 +47,25 @@ class Installed(TestCase):
         # The C library is the system's: all of it, for a sanitized build asks for libresolv and others as well.
         glibc = re.compile(r"lib(c|m|dl|rt|pthread|resolv|util)\.so")
         self.assertEqual([line.strip() for line in outside if not glibc.match(line.split()[0])], [])
+
+    def test_the_bill_of_materials_is_of_what_is_there(self):
+        bill = json.loads((self.prefix / "share/doc/mm-supervisor/sbom.spdx.json").read_text(encoding="utf-8"))
+        self.assertEqual(bill["spdxVersion"], "SPDX-2.3")
+        told = {f["fileName"]: f["checksums"][1]["checksumValue"] for f in bill["files"]}
+        there = {"./" + str(p.relative_to(self.prefix)): hashlib.sha256(p.read_bytes()).hexdigest()
+                 for p in self.prefix.rglob("*") if p.is_file() and not p.is_symlink() and p.name != "sbom.spdx.json"}
+        self.assertEqual(told, there)
+        packages = {p["SPDXID"]: p for p in bill["packages"]}
+        linked = [packages[r["relatedSpdxElement"]]["name"] for r in bill["relationships"] if r["relationshipType"] == "DYNAMIC_LINK"]
+        self.assertTrue(any(name.startswith("libunicorn") for name in linked), linked)
+        of_library = {r["spdxElementId"] for r in bill["relationships"] if r["relationshipType"] == "GENERATED_FROM"}
+        libraries = {f["SPDXID"] for f in bill["files"] if re.fullmatch(r"\./lib/mm-supervisor/[^/]*\.so[^/]*", f["fileName"])}
+        self.assertEqual(of_library, libraries, "each library has its package")
+        read = [packages[r["spdxElementId"]]["name"] for r in bill["relationships"] if r["relationshipType"] == "BUILD_DEPENDENCY_OF"]
+        for name in ("libcli11-dev", "nlohmann-json3-dev"):
+            self.assertIn(name, read)
+        ids = [*packages, *(f["SPDXID"] for f in bill["files"])]
+        self.assertEqual(len(ids), len(set(ids)))
 
     def test_its_versions(self):
         text = self.installed("--version").stdout
