@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The driver SDK as somebody outside this tree uses it: the template, and the C++ driver of the page, built and run."""
 
+import pathlib
 import re
 import shutil
 import subprocess
@@ -23,8 +24,8 @@ class Sdk(TestCase):
         self.assertEqual(done.returncode == 0, good, done.stdout + done.stderr)
         return done.stdout + done.stderr
 
-    def build(self):
-        self.cmake("-B", "build", f"-DMM_SUPERVISOR={ROOT}")
+    def build(self, source="my_driver.c", *options):
+        self.cmake("-B", "build", f"-DMM_SUPERVISOR={ROOT}", f"-DMY_SOURCE={source}", *options)
         self.cmake("--build", "build")
 
     def passes(self):
@@ -51,9 +52,35 @@ class Sdk(TestCase):
         page = (ROOT / "scenarios" / "drivers" / "README.md").read_text(encoding="utf-8")
         code = re.search(r"```cpp\n(.*?)```", page, re.DOTALL).group(1)
         (self.project / "my_driver.cpp").write_text(code, encoding="utf-8")
-        self.edit("CMakeLists.txt", "SOURCES my_driver.c", "SOURCES my_driver.cpp")
-        self.build()
+        self.build("my_driver.cpp")
         self.passes()
+
+    def test_the_template_in_cpp(self):
+        self.build("my_driver.cpp")
+        self.passes()
+
+    def rustc(self):
+        """A Rust compiler that has the target of the images; None: there is none."""
+        for program in ("rustc", "/usr/bin/rustc"):
+            if shutil.which(program):
+                done = subprocess.run([program, "--print", "target-libdir", "--target", "x86_64-pc-windows-gnu"],
+                                      capture_output=True, text=True, check=False)
+                if list(pathlib.Path(done.stdout.strip() or "none").glob("libcore-*.rlib")):
+                    return program
+        return None
+
+    def test_the_template_in_rust(self):
+        rustc = self.rustc()
+        if rustc is None:
+            self.skipTest("no rustc with x86_64-pc-windows-gnu (Debian's rustc and libstd-rust-dev-windows)")
+        self.build("my_driver.rs", f"-DMM_RUSTC={rustc}")
+        self.passes()
+        # A fault in it has a line, as in C.
+        self.edit("my_driver.rs", "let number = buffer as *mut u64;", "let number = 0xDEAD_0000 as *mut u64;")
+        self.build("my_driver.rs", f"-DMM_RUSTC={rustc}")
+        code, text = run(self.project / "build" / "my_driver.toml")
+        self.assertEqual(code, FAILED, text)
+        self.assertRegex(text, r"on_message at .*my_driver\.rs:\d+")
 
     EDK2 = r"""
 #include "scenarios/drivers/sdk/mm_edk2.h"

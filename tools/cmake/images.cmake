@@ -33,7 +33,8 @@ if(EXISTS /usr/include/boost/version.hpp)
 endif()
 
 # mm_guest_objects(OUT_VAR NAME name SOURCES a.cpp b.asm ... [FLAGS ...])
-# Compiles C++ (.cpp), C (.c) and nasm (.nasm) sources to COFF objects.
+# Compiles C++ (.cpp), C (.c), nasm (.nasm) and Rust (.rs: one file is a crate without std) sources to COFF objects. Rust
+# takes rustc with the target x86_64-pc-windows-gnu: Debian's rustc and libstd-rust-dev-windows.
 function(mm_guest_objects out_var)
   cmake_parse_arguments(ARG "" "NAME" "SOURCES;FLAGS" ${ARGN})
   set(objects)
@@ -47,6 +48,13 @@ function(mm_guest_objects out_var)
       add_custom_command(OUTPUT ${object}
         COMMAND ${MM_NASM} -f win64 -I${MM_ROOT}/ -MD ${object}.d -o ${object} ${path}
         DEPENDS ${path} DEPFILE ${object}.d COMMENT "nasm ${rel}" VERBATIM)
+    elseif(source MATCHES "\\.rs$")
+      find_program(MM_RUSTC NAMES rustc REQUIRED)
+      set(object ${object}.lib)
+      add_custom_command(OUTPUT ${object}
+        COMMAND ${MM_RUSTC} --target x86_64-pc-windows-gnu --crate-type staticlib --edition 2021 -O -g -C panic=abort
+                -C force-unwind-tables=yes --remap-path-prefix ${CMAKE_SOURCE_DIR}=. --emit link=${object} ${path}
+        DEPENDS ${path} COMMENT "rust ${rel}" VERBATIM)
     else()
       set(std_flags ${MM_GUEST_FLAGS})
       if(source MATCHES "\\.c$")

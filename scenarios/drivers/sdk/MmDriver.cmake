@@ -8,7 +8,7 @@ if(NOT COMMAND mm_add_image)
 endif()
 
 # mm_add_driver(Name FLAVOUR standard|supervised GUID <file guid> [DEPEX "<postfix text>"] SOURCES ... [FLAGS ...])
-# SOURCES: .cpp, .c and .nasm. -> ${MM_IMAGE_DIR}/<Name>.efi, <Name>.guid (text) and, with DEPEX, <Name>.depex (binary; none =
+# SOURCES: .cpp, .c, .rs and .nasm. -> ${MM_IMAGE_DIR}/<Name>.efi, <Name>.guid (text) and, with DEPEX, <Name>.depex (binary; none =
 # no dependency).
 function(mm_add_driver name)
   cmake_parse_arguments(ARG "" "FLAVOUR;GUID;DEPEX" "SOURCES;FLAGS" ${ARGN})
