@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/base/types.hpp"
+#include "tools/lab/text/program_name.hpp"
 
 namespace mm::runner {
 namespace {
@@ -113,7 +114,7 @@ Arguments Arguments::at_most_one(std::string const& heading) {
   return Arguments{group};
 }
 void Arguments::require_command() { app_->require_subcommand(1); }
-void Arguments::footer(std::string const& text) { app_->footer(text); }
+void Arguments::footer(std::string const& text) { app_->footer(lab::as_typed(text)); }
 void Arguments::version(std::function<std::string()> text) {
   app_->add_flag_callback(
           "--version", [text = std::move(text)] { throw CLI::CallForVersion(text(), 0); },

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -27,6 +28,14 @@ Finding check_engine() {
   return {"libunicorn " + sim::engine_version(), works.has_value(), works ? "self-test passed" : works.error()};
 }
 
+/// What brings images that are missing.
+std::string remedy_for_images() {
+  if (std::getenv("MM_IMAGES") != nullptr) {
+    return "MM_IMAGES names this folder";
+  }
+  return is_installed() ? "install the package again" : "tools/mmsim doctor builds them, or the target 'images'";
+}
+
 int doctor_command(bool json, bool verbose) {
   auto const images = images_folder();
   std::vector<Finding> findings{check_engine()};
@@ -36,10 +45,11 @@ int doctor_command(bool json, bool verbose) {
                            "mm-q35.rom", "Hello.efi"}) {
     bool const there = std::filesystem::is_regular_file(images / name);
     findings.push_back(
-        {name, there, there ? "found" : fmt::format("missing in {}: build the target 'images'", images.string())});
+        {name, there, there ? "found" : fmt::format("missing in {}: {}", images.string(), remedy_for_images())});
   }
-  auto const qemu = lab::qemu().unavailable(images);
-  findings.push_back({"QEMU", !qemu, qemu ? *qemu : qemu_version()});
+  auto const qemu = qemu_version();
+  findings.push_back({"QEMU", !qemu.empty(),
+                      qemu.empty() ? "there is no qemu-system-x86_64 on PATH (Debian's qemu-system-x86)" : qemu});
   bool good = true;
   auto list = nlohmann::json::array();
   for (auto const& f : findings) {

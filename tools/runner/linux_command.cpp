@@ -14,6 +14,7 @@
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/tell/transcript.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/runner/report.hpp"
 
 namespace mm::runner {
@@ -105,7 +106,7 @@ int linux_command(LinuxOptions const& options) {
   TerminalState const terminal;
   auto const run = qemu().run(*prepared);
   if (!run) {
-    return refuse(run.error() + "\n`mmsim doctor` says what is missing", kEnvironment);
+    return refuse(run.error() + as_typed("\n`mmsim doctor` says what is missing"), kEnvironment);
   }
   auto const events = transcript(*prepared, *run);
   std::size_t const shown = options.verbose ? events.size() : run->complete ? 0 : std::min(events.size(), kLastEvents);

@@ -10,6 +10,7 @@
 #include "tools/lab/run/interruption.hpp"
 #include "tools/lab/symbols/symbolizer.hpp"
 #include "tools/lab/text/bytes.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/symbol_options.hpp"
 
@@ -38,11 +39,26 @@ std::optional<std::string> unknown_command(std::vector<Command> const& commands,
   }
   std::vector<std::string_view> const candidates{names.begin(), names.end()};
   auto const near = lab::nearest(word, candidates);
-  return fmt::format("mmsim: there is no command '{}'{}; `mmsim --help` lists them", word,
-                     near.empty() ? "" : fmt::format(", did you mean '{}'?", near));
+  return fmt::format("mmsim: there is no command '{}'{}; `{} --help` lists them", word,
+                     near.empty() ? "" : fmt::format(", did you mean '{}'?", near), lab::program_name());
+}
+
+/// What messages call this program: what tools/mmsim was typed as, or the path of an installed one; else its name. The
+/// completions and the manual page are for a program on PATH.
+void name_program(std::string const& typed, std::string const& command) {
+  char const* const script = std::getenv("MM_PROGRAM");
+  if (command == "completion") {
+    return;
+  }
+  if (script != nullptr && *script != '\0') {
+    lab::set_program_name(script);
+  } else if (is_installed() && typed.contains('/')) {
+    lab::set_program_name(typed);
+  }
 }
 
 int run(int argc, char** argv) {
+  name_program(argc > 0 ? argv[0] : "", argc > 1 ? argv[1] : "");
   Arguments program = program_arguments("mmsim - runs MMI scenarios on a simulated machine and on QEMU");
   program.require_command();
   program.version([] { return version_text(images_folder()); });
@@ -111,7 +127,8 @@ int main(int argc, char** argv) {
   try {
     int const code = mm::runner::run(argc, argv);
     mm::runner::print_trouble_with_symbols();
-    return mm::runner::unless_output_was_lost(code);
+    bool const full = code == mm::runner::kBadInput && mm::lab::disk_was_full();
+    return mm::runner::unless_output_was_lost(full ? int{mm::runner::kEnvironment} : code);
   } catch (std::exception const& e) {
     std::cerr << "mmsim: " << e.what() << '\n';
     return mm::runner::kEnvironment;

@@ -17,6 +17,7 @@
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/lab/text/json_text.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/runner/qemu_options.hpp"
 #include "tools/runner/report.hpp"
 #include "tools/runner/suite.hpp"
@@ -79,7 +80,7 @@ std::optional<MachineRun> execute(Prepared const& p, std::string const& target, 
   o.repeated += owed.size();
   o.notes.insert(o.notes.end(), owed.begin(), owed.end());
   if (!run) {
-    finish(o, "error", kEnvironment, {run.error(), "`mmsim doctor` says what is missing"});
+    finish(o, "error", kEnvironment, {run.error(), as_typed("`mmsim doctor` says what is missing")});
     return std::nullopt;
   }
   keep(p, *run, o);

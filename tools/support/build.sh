@@ -10,14 +10,38 @@ build_preset() {
   shift
   local build=$root/build/$preset
   local log=$build/build.log
-  mkdir -p "$build"
+  if ! mkdir -p "$build" 2>/dev/null || ! { : >>"$build/.lock"; } 2>/dev/null; then
+    refuse_build "$build"
+    return 1
+  fi
   (
-    flock 9
+    if ! flock -n 9; then
+      echo "waiting for another build in $build$(sed -n '1s/^/, of process /p' "$build/.lock")" >&2
+      flock 9
+    fi
+    if ! { echo "$BASHPID" >"$build/.lock"; } 2>/dev/null; then
+      refuse_build "$build"
+      exit 1
+    fi
     if [[ ! -e $build/build.ninja ]]; then
       run_logged "$log" cmake --preset "$preset" -S "$root" || exit 1
     fi
     run_logged "$log" ninja -C "$build" -j"$(nproc)" "$@" || exit 1
-  ) 9>"$build/.lock"
+  ) 9>>"$build/.lock"
+}
+
+# refuse_build BUILD: says why nothing can be built there, and what to do.
+refuse_build() {
+  local there=$1 why
+  while [[ ! -e $there ]]; do there=$(dirname "$there"); done
+  if [[ -w $there ]]; then
+    why="the disk is full; df $there says how full"
+  elif [[ $(stat -c %u "$there") != "$EUID" && $EUID != 0 ]]; then
+    why="it belongs to $(stat -c %U "$there"). Clone it to a folder of your own: git clone $root"
+  else
+    why="it is read-only. Clone it to a folder of your own: git clone $root"
+  fi
+  printf 'nothing can be built in %s: %s\n' "$1" "$why" >&2
 }
 
 # run_logged LOG COMMAND...

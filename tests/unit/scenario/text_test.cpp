@@ -8,6 +8,7 @@
 #include "tools/lab/firmware/image_text.hpp"
 #include "tools/lab/scenario/names.hpp"
 #include "tools/lab/text/bytes.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/lab/text/sarif.hpp"
 #include "tools/lab/text/terminal.hpp"
 
@@ -73,6 +74,14 @@ TEST(Text, WhatIsTooLongLosesItsMiddle) {
   EXPECT_EQ(shortened("0123456789", 9), "012...789");
   EXPECT_EQ(shortened("0123456789", 4), "...9");
   EXPECT_EQ(shortened("0123456789", 2), "..");
+}
+
+TEST(Text, ACommandIsNamedAsItWasTyped) {
+  set_program_name("tools/mmsim");
+  EXPECT_EQ(as_typed("try `mmsim run x`; mmsim is a program\n  mmsim fuzz\nExample: mmsim y"),
+            "try `tools/mmsim run x`; mmsim is a program\n  tools/mmsim fuzz\nExample: tools/mmsim y");
+  set_program_name("mmsim");
+  EXPECT_EQ(as_typed("`mmsim run`"), "`mmsim run`");
 }
 
 TEST(Text, ASectionNameIsPrintableAndEndsAtZeroOrEightBytes) {

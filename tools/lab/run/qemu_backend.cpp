@@ -213,7 +213,8 @@ class QemuBackend final : public Backend {
 
 std::optional<std::string> QemuBackend::unavailable(fs::path const& images) const {
   if (!fs::is_regular_file(images / "mm-q35.rom")) {
-    return fmt::format("{} is missing: build the target 'images'", (images / "mm-q35.rom").string());
+    return fmt::format("{} is missing: the ROM of the QEMU machine is one of the images (target 'images')",
+                       (images / "mm-q35.rom").string());
   }
   char const* const path = std::getenv("PATH");
   std::string_view rest = path == nullptr ? "" : path;

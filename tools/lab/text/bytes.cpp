@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -20,6 +21,8 @@ namespace mm::lab {
 namespace {
 
 using namespace std::string_view_literals;
+
+std::atomic<bool> g_disk_was_full{false};
 
 int digit(char c) {
   if (c >= '0' && c <= '9') {
@@ -268,6 +271,8 @@ std::expected<Bytes, std::string> read_file(std::filesystem::path const& path) {
   }
   return out;
 }
+bool disk_was_full() noexcept { return g_disk_was_full; }
+
 std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes) {
   std::string text;
   for (std::byte const b : bytes) {
@@ -277,7 +282,11 @@ std::expected<void, std::string> write_file(std::filesystem::path const& path, s
   out.write(text.data(), static_cast<std::streamsize>(text.size()));
   out.close();
   if (!out) {
-    return std::unexpected(fmt::format("{}: cannot be written: {}", path.string(), std::strerror(errno)));
+    int const error = errno;
+    if (error == ENOSPC || error == EDQUOT || error == EIO) {
+      g_disk_was_full = true;
+    }
+    return std::unexpected(fmt::format("{}: cannot be written: {}", path.string(), std::strerror(error)));
   }
   return {};
 }

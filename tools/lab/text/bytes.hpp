@@ -48,7 +48,11 @@ inline constexpr u64 kLargestFile = 256ull << 20;
 /// Whole file, or all that comes through a pipe. Error: a sentence with the path: it is not there, a folder or a
 /// device, too large, or cannot be read.
 std::expected<Bytes, std::string> read_file(std::filesystem::path const& path);
+/// Error: a sentence with the path.
 std::expected<void, std::string> write_file(std::filesystem::path const& path, std::span<std::byte const> bytes);
+/// Whether write_file() failed for lack of space, or by a defect of the disk, in this process: the environment is at
+/// fault then, and not what it was asked for.
+bool disk_was_full() noexcept;
 
 /// Registry form, upper or lower case, also in braces, or a C initialiser ("{0x1, 0x2, 0x3, {0x4, ...}}", the inner
 /// braces may be left out). Error: a sentence.
