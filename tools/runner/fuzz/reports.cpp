@@ -31,7 +31,7 @@ json result_of(ToldFinding const& told) {
   json const region = told.code.line == 0 ? json(nullptr) : json{{"startLine", told.code.line}};
   return lab::sarif_result(rule->name, static_cast<u64>(rule - lab::kOracles.begin()), "error",
                            fmt::format("{}. Replay: {}", head_of(told), replay_of(told)),
-                           lab::sarif_location(lab::uri_reference(file), region));
+                           lab::sarif_location(lab::artifact_uri(file), region));
 }
 
 std::string test_case(std::string const& machine, std::string const& name, std::string const& content) {
