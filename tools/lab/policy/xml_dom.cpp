@@ -10,6 +10,14 @@
 namespace mm::policy_tools {
 namespace {
 
+/// Newer versions of expat have a second function with a wider result, and call this one deprecated.
+u32 line_of(XML_Parser parser) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  return static_cast<u32>(XML_GetCurrentLineNumber(parser));
+#pragma GCC diagnostic pop
+}
+
 using Parser = std::unique_ptr<std::remove_pointer_t<XML_Parser>, decltype(&XML_ParserFree)>;
 
 /// A namespace and a name come as "uri}name".
@@ -46,7 +54,7 @@ class Builder {
     }
     auto& node = nodes.emplace_back();
     node.name = std::move(name);
-    node.line = static_cast<u32>(XML_GetCurrentLineNumber(parser_));
+    node.line = line_of(parser_);
     return node;
   }
 
@@ -70,7 +78,7 @@ class Builder {
   }
   static void skipped(void* user, char const* name, int) {
     Builder& self = of(user);
-    self.problem_ = Remark{{.line = static_cast<u32>(XML_GetCurrentLineNumber(self.parser_)), .offset = {}},
+    self.problem_ = Remark{{.line = line_of(self.parser_), .offset = {}},
                            fmt::format("the entity '{}' is not declared in the document", name)};
     XML_StopParser(self.parser_, XML_FALSE);
   }
@@ -83,7 +91,7 @@ class Builder {
 
 Remark error_of(XML_Parser parser) {
   auto const code = XML_GetErrorCode(parser);
-  Place const place{.line = static_cast<u32>(XML_GetCurrentLineNumber(parser)), .offset = {}};
+  Place const place{.line = line_of(parser), .offset = {}};
   if (code == XML_ERROR_JUNK_AFTER_DOC_ELEMENT) {
     return {place, "not well-formed XML: something behind the root element, or a second root element"};
   }
