@@ -261,6 +261,22 @@ void print(Outcome const& o, Detail detail) {
   }
 }
 
+namespace {
+
+/// "FILE:LINE [TARGET] what was wrong first": on one line, so that the last screen of a suite says what to look at.
+std::string failed_line(Outcome const& o) {
+  auto const* const first = o.failures.empty() ? nullptr : &o.failures.front().problem;
+  auto const line = first == nullptr || first->line == 0 ? std::string{} : fmt::format(":{}", first->line);
+  auto text = first != nullptr ? first->text : o.messages.empty() ? std::string{} : o.messages.front();
+  if (o.failures.empty() && o.comparison.difference) {
+    text = fmt::format("the machines differ in {} {}", o.comparison.difference->in, o.comparison.difference->number);
+  }
+  text = text.substr(0, text.find('\n'));
+  return fmt::format("{}{} [{}]{}{}", o.scenario, line, o.target, text.empty() ? "" : "  ", lab::as_typed(text));
+}
+
+}  // namespace
+
 void print_summary(std::vector<Outcome> const& outcomes, std::size_t not_run) {
   double milliseconds = 0;
   for (auto const& o : outcomes) {
@@ -273,8 +289,7 @@ void print_summary(std::vector<Outcome> const& outcomes, std::size_t not_run) {
                            count("error"), count("skipped"), outcomes.size(), milliseconds / 1000);
   for (auto const& o : outcomes) {
     if (o.code != kPassed && o.code != kSkipped) {
-      std::cout << painted(fmt::format("{:<7}", o.outcome), colour_of(o))
-                << fmt::format(" {} [{}]\n", o.scenario, o.target);
+      std::cout << painted(fmt::format("{:<7}", o.outcome), colour_of(o)) << " " << failed_line(o) << '\n';
     }
   }
   if (not_run != 0) {
