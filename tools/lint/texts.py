@@ -7,7 +7,7 @@ import re
 from common import CPP_SUFFIXES, files, line_of, read
 
 SPDX = "SPDX-License-Identifier: BSD-2-Clause-Patent"
-SPDX_SUFFIXES = CPP_SUFFIXES | {".nasm", ".py", ".sh", ".cmake"}
+SPDX_SUFFIXES = CPP_SUFFIXES | {".c", ".h", ".nasm", ".py", ".rs", ".sh", ".cmake", ".svg"}
 SPDX_NAMES = {"CMakeLists.txt"}
 # In pieces, so that this file does not contain what it looks for.
 MACHINE_PATH = re.compile(r"(?<![\w./$}~-])/(?:" + "|".join(("ho" + "me", "ro" + "ot", "wo" + "rk", "Us" + "ers")) + r")/[\w.]")
