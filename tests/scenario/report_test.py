@@ -2,12 +2,14 @@
 """What `mmsim run` tells a person and a program about scenarios that pass, fail, and differ between the machines."""
 
 import json
+import os
 import re
 import subprocess
 import unittest
 
-from support import FAILED, IMAGES, MMSIM, PASSED, SMOKE, TestCase, run
+from support import BAD_INPUT, FAILED, IMAGES, MMSIM, PASSED, SMOKE, TestCase, run
 
+SKIPPED = 77
 GOOD = """schema = 1
 name = "two greetings"
 images = [{ driver = "Hello" }]
@@ -74,6 +76,41 @@ class RefusedSystemCall(TestCase):
         rows = [line for line in text.splitlines() if "MemoryMap" in line and "Hello+0x0 " in line]
         self.assertEqual(len(rows), 1, text)
         self.assertRegex(rows[0], r"MemoryMap (Attacker\+0x\w+ 0x\w+ bytes, )?Hello\+0x0 0x1000 bytes user R")
+
+
+class OtherQemu(TestCase):
+    """A scenario that says on which versions of QEMU it does not hold."""
+
+    def on(self, version, *arguments, rows='{ from = 8, below = 10, because = "it is odd there" }'):
+        """Runs with a QEMU of which only the version is asked."""
+        programs = self.folder / "programs"
+        programs.mkdir(exist_ok=True)
+        (programs / "qemu-system-x86_64").write_text(f'#!/bin/sh\necho "QEMU emulator version {version} (Debian 1:7)"\n')
+        (programs / "qemu-system-x86_64").chmod(0o755)
+        path = self.write("odd.toml", GOOD.replace("images", f"qemu_except = [{rows}]\nimages", 1))
+        done = subprocess.run([MMSIM, "run", path, *arguments], capture_output=True, text=True, timeout=60, check=False,
+                              env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"})
+        return done.returncode, done.stdout + done.stderr
+
+    def test_the_simulator_runs_it_alone_and_it_is_said_why(self):
+        code, text = self.on("8.2.2", "--target=both")
+        self.assertEqual(code, PASSED, text)
+        self.assertIn("odd.toml [sim]", text)
+        self.assertIn("not on QEMU 8: it is odd there", text)
+        code, text = self.on("9.0", "--target=qemu")
+        self.assertEqual(code, SKIPPED, text)
+        self.assertIn("not on QEMU 9: it is odd there", text)
+
+    def test_other_versions_are_used(self):
+        for version in "7.2.1", "10.0":
+            self.assertIn("[both]", self.on(version, "--target=both")[1])
+        self.assertNotIn("not on QEMU", self.on("8.2")[1], "the simulator alone was asked for")
+
+    def test_malformed(self):
+        for rows in '{ from = 8 }', '{ because = "x" }', '{ from = 8, below = 8, because = "x" }', '{ from = 0, because = "x" }', '1':
+            code, text = self.on("8", rows=rows)
+            self.assertEqual(code, BAD_INPUT, text)
+            self.assertRegex(text, r"odd.toml:\d+: ")
 
 
 class People(TestCase):
@@ -148,7 +185,8 @@ class People(TestCase):
         code, text = run(self.folder)
         self.assertEqual(code, FAILED)
         self.assertEqual(len(re.findall(r"^(?:passed|failed) ", text, re.M)), 3, "each, and behind the summary the one that failed")
-        self.assertRegex(text, r"\n +passed +failed +error +skipped +total +time\n +1 +1 +0 +0 +2 +[\d.]+ s\nfailed +\S+bad.toml \[sim\]\n$")
+        self.assertRegex(text, r"\n +passed +failed +error +skipped +total +time\n +1 +1 +0 +0 +2 +[\d.]+ s\n"
+                               r"failed +\S+bad.toml:20 \[sim\]  step 3 \(wrong on purpose, line 15\): status is Success, expected NotFound\n$")
         self.assertEqual(text.count("two greetings"), 1, "only the failure is told")
 
 

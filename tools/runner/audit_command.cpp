@@ -68,7 +68,7 @@ Audited audit_one(fs::path const& file, u32 defects) {
     return without_report(std::move(one), kBadInput, scenario.error());
   }
   one.name = scenario->name;
-  auto const& targets = scenario->targets;
+  auto const& targets = scenario->machines.targets;
   if (!targets.empty() && std::ranges::find(targets, "sim") == targets.end()) {
     return without_report(std::move(one), kSkipped, "not for the simulator");
   }

@@ -74,7 +74,7 @@ int debug_command(DebugOptions const& o) {
   if (!loaded) {
     return tell(loaded.error(), kBadInput);
   }
-  if (loaded->reference_profile || loaded->targets == std::vector<std::string>{"sim"}) {
+  if (loaded->reference_profile || loaded->machines.targets == std::vector<std::string>{"sim"}) {
     return tell(o.file.string() + ": a scenario for the simulator alone does not run on QEMU", kBadInput);
   }
   auto prepared = lab::prepare(std::move(*loaded), images_folder());

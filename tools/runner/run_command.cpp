@@ -132,9 +132,36 @@ void run_both(Prepared const& p, CoverageCollector& coverage, Outcome& o) {
 /// Where a scenario runs when `wanted` was asked for: a scenario for one machine runs on that one when both were.
 /// Empty: nowhere.
 std::string target_of(Scenario const& s, std::string const& wanted) {
-  std::vector<std::string> const only = s.reference_profile ? std::vector<std::string>{"sim"} : s.targets;
+  std::vector<std::string> const only = s.reference_profile ? std::vector<std::string>{"sim"} : s.machines.targets;
   bool const fits = only.empty() || only.size() == 2 || std::ranges::find(only, wanted) != only.end();
   return fits ? wanted : wanted == "both" ? only.front() : "";
+}
+
+/// Why the QEMU that is here is none for this scenario; empty: it is one, or it does not say what it is.
+std::string qemu_exception(Scenario const& s) {
+  if (s.machines.qemu_exceptions.empty()) {
+    return {};
+  }
+  static std::string const version = qemu_version();
+  auto const at = version.find_first_of("0123456789");
+  auto const major = at == std::string::npos ? 0 : std::strtoul(version.c_str() + at, nullptr, 10);
+  for (auto const& e : s.machines.qemu_exceptions) {
+    if (major >= e.from && major < e.below) {
+      return fmt::format("not on QEMU {}: {}", major, e.because);
+    }
+  }
+  return {};
+}
+
+/// Where it runs by the file, and by the QEMU that is here; the second one may be a note of `o`.
+std::string settled_target(Scenario const& s, RunOptions const& options, Outcome& o) {
+  auto target = target_of(s, options.target);
+  auto const why = target == "both" || target == "qemu" ? qemu_exception(s) : std::string{};
+  if (why.empty()) {
+    return target;
+  }
+  o.messages.push_back(why);
+  return target == "both" ? "sim" : "";
 }
 
 Outcome run_one(fs::path const& file, RunOptions const& options) {
@@ -166,10 +193,10 @@ Outcome run_one(fs::path const& file, RunOptions const& options) {
   if ((prepared->defects & supervisor::bit_of(supervisor::Check::RsmPrecheck)) != 0) {
     prepared->refused.reset();
   }
-  o.target = target_of(prepared->scenario, options.target);
+  o.target = settled_target(prepared->scenario, options, o);
   if (o.target.empty()) {
     o.target = options.target;
-    finish(o, "skipped", kSkipped, {"not for this target"});
+    finish(o, "skipped", kSkipped, o.messages.empty() ? std::vector<std::string>{"not for this target"} : o.messages);
   } else if (!refused(*prepared, o)) {
     auto const start = std::chrono::steady_clock::now();
     if (o.target == "both") {

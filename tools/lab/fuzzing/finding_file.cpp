@@ -66,7 +66,7 @@ std::optional<std::string> finding_toml(std::string const& machine_toml, Prepare
   bool const contains = prepared.scenario.boot.fault_policy == static_cast<u32>(abi::FaultPolicy::Contain);
   std::string out =
       fmt::format("# {}: {}\n# It passes while the defect is there.\n", place_text(prepared, finding), finding.what);
-  if (finding.oracle == Oracle::Budget && prepared.scenario.targets.empty()) {
+  if (finding.oracle == Oracle::Budget && prepared.scenario.machines.targets.empty()) {
     out += "targets = [\"sim\"]  # a driver that does not come back hangs QEMU, as it would hang a board\n";
   }
   out += renamed(machine_toml, finding.key());

@@ -90,6 +90,19 @@ struct Expectation {
   int no_events_line = 0, halted_line = 0, refused_image_line = 0, serial_line = 0;
 };
 
+/// Versions of QEMU on which a scenario is not run, because they do otherwise than the one it was written with.
+struct QemuException {
+  u32 from = 0;   ///< major version
+  u32 below = 0;  ///< the first behind it
+  std::string because;
+};
+
+/// Where a scenario holds.
+struct Machines {
+  std::vector<std::string> targets;  ///< empty: all
+  std::vector<QemuException> qemu_exceptions;
+};
+
 struct Scenario {
   std::string name;
   std::filesystem::path file;
@@ -100,10 +113,10 @@ struct Scenario {
   bool dispatch = true;
   bool release = true;                          ///< the release core does the same, but for the events
   std::string supervisor = "MmSupervisorCore";  ///< image in the supervisor's place
-  std::vector<std::string> targets;             ///< empty: all
-  u32 defects = 0;                              ///< supervisor::Check bits that the simulator removes
-  Bytes policy;                                 ///< empty: none
-  Bytes hobs;                                   ///< of the normal world's list, besides those that the platform needs
+  Machines machines;
+  u32 defects = 0;  ///< supervisor::Check bits that the simulator removes
+  Bytes policy;     ///< empty: none
+  Bytes hobs;       ///< of the normal world's list, besides those that the platform needs
   std::vector<ImageSpec> images;
   std::vector<ScenarioStep> steps;
   Expectation expect;

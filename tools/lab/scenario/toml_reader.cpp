@@ -35,7 +35,8 @@ class Reader : private TomlValues {
     s.file = file();
     attempt([&] {
       only(root,
-           {"schema", "name", "targets", "release", "dispatch", "images", "machine", "policy", "hob", "step", "expect"},
+           {"schema", "name", "targets", "qemu_except", "release", "dispatch", "images", "machine", "policy", "hob",
+            "step", "expect"},
            "the scenario");
     });
     attempt([&] { read_head(root, s); });
@@ -103,8 +104,9 @@ class Reader : private TomlValues {
       if (!name || (*name != "sim" && *name != "qemu")) {
         fail(t, "targets: each is \"sim\" or \"qemu\"");
       }
-      s.targets.push_back(*name);
+      s.machines.targets.push_back(*name);
     }
+    s.machines.qemu_exceptions = qemu_exceptions(*this, root);
   }
 
   // --- sections ---------------------------------------------------------------------------------------------------
@@ -135,11 +137,11 @@ class Reader : private TomlValues {
     for (auto const& node : array(t, "defects")) {
       s.defects |= supervisor::bit_of(one_of(node, "defects", kCheckNames));
     }
-    if (s.defects != 0 && std::ranges::find(s.targets, "qemu") != s.targets.end()) {
+    if (s.defects != 0 && std::ranges::find(s.machines.targets, "qemu") != s.machines.targets.end()) {
       fail(*find(t, "defects"), "defects: only the simulator can leave out a check, so \"qemu\" is no target");
     }
     if (s.defects != 0) {
-      s.targets = {"sim"};
+      s.machines.targets = {"sim"};
     }
   }
   static void finish_machine(abi::BootConfig& boot) {

@@ -256,4 +256,21 @@ Guid TomlValues::guid(toml::node const& at, std::string const& name) const {
   return *found;
 }
 
+std::vector<QemuException> qemu_exceptions(TomlValues const& values, toml::table const& root) {
+  constexpr u64 kLargest = 1000;
+  std::vector<QemuException> out;
+  for (auto const& node : values.array(root, "qemu_except")) {
+    auto const& t = values.as_table(node, "qemu_except");
+    values.only(t, {"from", "below", "because"}, "qemu_except");
+    auto const from = values.number(t, "from", 1, kLargest);
+    auto const below = values.number(t, "below", 1, kLargest).value_or(kLargest);
+    auto const because = values.line(t, "because").value_or("");
+    if (!from || *from >= below || because.empty()) {
+      values.fail(t, "qemu_except: each has `from` and `because`, and `below` that is larger: versions of QEMU");
+    }
+    out.push_back({static_cast<u32>(*from), static_cast<u32>(below), because});
+  }
+  return out;
+}
+
 }  // namespace mm::lab

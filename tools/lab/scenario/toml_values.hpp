@@ -110,4 +110,7 @@ class TomlValues {
   abi::BootConfig boot_;
 };
 
+/// What `qemu_except` of the scenario says.
+std::vector<QemuException> qemu_exceptions(TomlValues const& values, toml::table const& root);
+
 }  // namespace mm::lab

@@ -115,7 +115,7 @@ std::string on_qemu(MinimizeOptions const& o, std::string const& text, lab::Show
   if (o.no_qemu || !prepared) {
     return "not asked for";
   }
-  auto const& only = prepared->scenario.targets;
+  auto const& only = prepared->scenario.machines.targets;
   if (prepared->scenario.reference_profile || only == std::vector<std::string>{"sim"}) {
     return "not run: the scenario is for the simulator";
   }
@@ -142,7 +142,7 @@ int minimize_scenario(MinimizeOptions const& o) {
   if (!prepared) {
     return tell(prepared.error(), kBadInput);
   }
-  if (prepared->scenario.targets == std::vector<std::string>{"qemu"}) {
+  if (prepared->scenario.machines.targets == std::vector<std::string>{"qemu"}) {
     return tell(o.file.string() + ": runs on QEMU alone, and each try is a run of the simulator", kBadInput);
   }
   auto const first = lab::simulator().run(*prepared);

@@ -46,7 +46,7 @@ struct Learning {
 
 /// A scenario whose supervisor does not start, or whose policy cannot be replaced, teaches nothing.
 std::string why_skipped(Scenario const& s) {
-  if (!s.targets.empty() && std::ranges::find(s.targets, "sim") == s.targets.end()) {
+  if (!s.machines.targets.empty() && std::ranges::find(s.machines.targets, "sim") == s.machines.targets.end()) {
     return "not for the simulator";
   }
   if (std::ranges::any_of(s.images, [](auto const& i) { return i.fv.has_value(); })) {
