@@ -53,7 +53,7 @@ function(mm_guest_objects out_var)
       set(object ${object}.lib)
       add_custom_command(OUTPUT ${object}
         COMMAND ${MM_RUSTC} --target x86_64-pc-windows-gnu --crate-type staticlib --edition 2021 -O -g -C panic=abort
-                -C force-unwind-tables=yes --remap-path-prefix ${CMAKE_SOURCE_DIR}=. --emit link=${object} ${path}
+                -C symbol-mangling-version=v0 -C force-unwind-tables=yes --remap-path-prefix ${CMAKE_SOURCE_DIR}=. --emit link=${object} ${path}
         DEPENDS ${path} COMMENT "rust ${rel}" VERBATIM)
     else()
       set(std_flags ${MM_GUEST_FLAGS})
