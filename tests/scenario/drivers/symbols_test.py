@@ -145,6 +145,20 @@ class Symbols(TestCase):
         self.assertRegex(said, r"called from OnMessage at \S*driver\.c:25 ")
         self.assertNotIn("guess", said.split("OnMessage")[0])
 
+    def test_a_pdb_that_was_renamed_with_the_image(self):
+        """The image names Driver.pdb, on a disk of the one who built it."""
+        image = self.pdb_driver()
+        shutil.move(image, self.folder / "Mine.efi")
+        shutil.move(self.folder / "Driver.pdb", self.folder / "Mine.pdb")
+        temporary = self.folder / "temporary"
+        temporary.mkdir()
+        said = self.fault(self.folder / "Mine.efi", environment=os.environ | {"TMPDIR": str(temporary)})
+        self.assertRegex(said, r"Peek at \S*driver\.c:6, inlined in Deep at \S*driver\.c:15 \(mov ")
+        self.assertEqual(list(temporary.iterdir()), [], "nothing is left")
+        (self.folder / "Mine.pdb").write_bytes(b"no PDB")
+        said = self.fault(self.folder / "Mine.efi")
+        self.assertRegex(said, r"at image offset 0x[0-9a-f]+ \(mov ")
+
     def sdk_driver(self):
         folder = self.folder / "project"
         shutil.copytree(ROOT / "scenarios/drivers/sdk/template", folder)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/lab/symbols/debug_file.hpp"
 
+#include <stdlib.h>
+
 #include <algorithm>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -57,6 +60,56 @@ std::vector<fs::path> beside(fs::path const& image, std::string const& extension
   return {folder / name, folder / ".." / "DEBUG" / name};
 }
 
+/// The symbolizer looks for a PDB by the name in the image alone, at its path and beside the image: links to an image
+/// and to a PDB of another name, as long as the program runs.
+class PdbLinks {
+ public:
+  PdbLinks() {
+    std::string pattern = (fs::temp_directory_path() / "mmsim-pdb-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data()) != nullptr ? fs::path{pattern} : fs::path{};
+  }
+  ~PdbLinks() {
+    std::error_code ignored;
+    if (!folder_.empty()) {
+      fs::remove_all(folder_, ignored);
+    }
+  }
+  PdbLinks(PdbLinks const&) = delete;
+  PdbLinks& operator=(PdbLinks const&) = delete;
+
+  /// The link to the image, beside one to `pdb` that is called `named`; nothing: it cannot be made.
+  std::optional<fs::path> link(fs::path const& image, fs::path const& pdb, std::string const& named) {
+    auto const folder = folder_ / std::to_string(++count_);
+    std::error_code error;
+    if (folder_.empty() || !fs::create_directory(folder, error)) {
+      return std::nullopt;
+    }
+    fs::create_symlink(fs::absolute(image), folder / image.filename(), error);
+    fs::create_symlink(fs::absolute(pdb), folder / file_name(named), error);
+    return error ? std::nullopt : std::optional{folder / image.filename()};
+  }
+
+ private:
+  fs::path folder_;
+  unsigned count_ = 0;
+};
+
+/// The image as the symbolizer finds its PDB; nothing: there is none.
+std::optional<fs::path> with_pdb(fs::path const& image, std::string const& named) {
+  if (is_file(named) || is_file(image.parent_path() / file_name(named))) {
+    return fs::absolute(image);
+  }
+  static std::mutex mutex;
+  static PdbLinks links;
+  for (auto const& pdb : beside(image, ".pdb")) {
+    if (is_file(pdb)) {
+      std::scoped_lock const lock{mutex};
+      return links.link(image, pdb, named);
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::shared_ptr<Bytes const> ImageFile::bytes() const {
@@ -93,8 +146,8 @@ std::optional<DebugFile> find_debug_file(ImageFile const& image) {
   if (!on_disk || !named || !view.names_pdb()) {
     return std::nullopt;
   }
-  bool const there = is_file(*named) || is_file(image.file.parent_path() / file_name(*named));
-  return there ? std::optional{DebugFile{fs::absolute(image.file), view.image_base(), false}} : std::nullopt;
+  auto const object = with_pdb(image.file, *named);
+  return object ? std::optional{DebugFile{*object, view.image_base(), false}} : std::nullopt;
 }
 
 std::expected<void, std::string> copy_debug_files(fs::path const& image, fs::path const& copy) {

@@ -32,7 +32,8 @@ struct DebugFile {
 
 /// Looks, in this order: DWARF in the image; `X.debug.efi` and `X.debug` beside it or in the folder DEBUG beside its
 /// own, where edk2 leaves them; what its debug directory names, at that path and beside the image; then a PDB that is
-/// at that path or beside the image. Nothing: there is no debug information.
+/// at that path or beside the image, under the name in the directory or that of the image (a copy that was renamed with
+/// it). Nothing: there is no debug information.
 std::optional<DebugFile> find_debug_file(ImageFile const& image);
 
 /// Copies the files beside an image, or in the folder DEBUG beside its own, that tell of its code (DWARF, PDB, the

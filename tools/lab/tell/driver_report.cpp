@@ -59,6 +59,10 @@ class PrintedText {
   bool divisor_latch_ = false;
 };
 
+Bytes content_of(ImageSpec const& image) {
+  return image.content ? *image.content : read_file(image.file).value_or(Bytes{});
+}
+
 /// Follows one driver through the trace.
 class DriverTrack {
  public:
@@ -150,8 +154,7 @@ class DriverTrack {
     if (!image_.contains({rip, 1})) {
       return {};
     }
-    auto const bytes = spec_.content ? *spec_.content : read_file(spec_.file).value_or(Bytes{});
-    auto const found = instruction_at(bytes, rip - image_.base);
+    auto const found = instruction_at(content_of(spec_), rip - image_.base);
     if (!found) {
       return {};
     }
@@ -268,6 +271,25 @@ class DriverTrack {
   DriverReport report_;
 };
 
+/// A driver waits in vain for what another one, which did not start, was to bring: that one has the GUID in its image.
+/// `reports` are those of `images`.
+void name_providers(std::vector<ImageSpec> const& images, std::vector<DriverReport>& reports) {
+  for (std::size_t at = 0; at < reports.size(); ++at) {
+    if (reports[at].state != "faulted" && reports[at].state != "error") {
+      continue;
+    }
+    auto const bytes = content_of(images[at]);
+    for (auto& waiting : reports) {
+      for (auto const& guid : waiting.needs) {
+        if (!std::ranges::search(bytes, std::as_bytes(std::span{&guid, 1})).empty()) {
+          waiting.detail += fmt::format("; {}, which has {} in it, {}", reports[at].name, guid_name(guid),
+                                        reports[at].state == "faulted" ? "faulted" : "ended with an error");
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<DriverReport> report_drivers(Prepared const& p, MachineRun const& run) {
@@ -282,6 +304,7 @@ std::vector<DriverReport> report_drivers(Prepared const& p, MachineRun const& ru
     }
     out.push_back(std::move(track).take());
   }
+  name_providers(p.scenario.images, out);
   return out;
 }
 

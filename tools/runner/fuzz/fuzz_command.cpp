@@ -13,6 +13,7 @@
 #include "tools/runner/fuzz/options.hpp"
 #include "tools/runner/fuzz/process.hpp"
 #include "tools/runner/fuzz/status.hpp"
+#include "tools/runner/symbol_options.hpp"
 
 namespace mm::runner {
 namespace {
@@ -224,6 +225,7 @@ Command add_fuzz_command(Arguments program) {
   fuzz.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
   auto const d = std::make_shared<DriverFuzzOptions>();
   add_driver_options(fuzz, *d);
+  add_symbol_options(fuzz);
   fuzz.footer(
       "Exit code 1: something was found; each finding is a file that `mmsim repro FILE` runs again.\n"
       "Examples:\n"
