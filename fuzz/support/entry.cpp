@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // The entry that libFuzzer and the replay call, and what `mmsim fuzz` wants to know while it waits.
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -38,6 +41,11 @@ std::string read_defect() {
 /// when nothing is new.
 class Progress {
  public:
+  Progress() {
+    if (wanted_) {  // it ends with the command that reads what it says
+      ::prctl(PR_SET_PDEATHSIG, SIGINT);
+    }
+  }
   void count() {
     if (wanted_ && (g_executions & 63) == 0 && Clock::now() >= next_) {
       std::fprintf(stderr, "mm-progress: %llu\n", g_executions);

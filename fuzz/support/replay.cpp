@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-// Replays corpus files through a fuzz target, without libFuzzer. Arguments: files, or folders with files.
+// Replays corpus files through a fuzz target, without libFuzzer. Arguments: files, or folders with files; -runs=N: each
+// so many times.
 // Exit codes: 0 all were replayed, 1 there was none, 2 one could not be read. A defect ends the program.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size);
@@ -29,7 +32,7 @@ std::vector<fs::path> inputs_of(fs::path const& argument) {
   return found;
 }
 
-bool replay(fs::path const& path) {
+bool replay(fs::path const& path, unsigned long runs) {
   std::ifstream stream{path, std::ios::binary};
   if (!stream) {
     std::fprintf(stderr, "cannot read %s\n", path.c_str());
@@ -39,7 +42,9 @@ bool replay(fs::path const& path) {
   // A copy of exactly this size, so that a sanitizer sees a read beyond it.
   std::vector<std::uint8_t> const input{bytes.begin(), bytes.end()};
   std::fprintf(stderr, "%s\n", path.c_str());
-  LLVMFuzzerTestOneInput(input.data(), input.size());
+  for (unsigned long run = 0; run < runs; ++run) {
+    LLVMFuzzerTestOneInput(input.data(), input.size());
+  }
   return true;
 }
 
@@ -47,9 +52,15 @@ bool replay(fs::path const& path) {
 
 int main(int argc, char** argv) {
   std::size_t replayed = 0;
+  unsigned long runs = 1;
   for (int i = 1; i < argc; ++i) {
+    constexpr std::string_view kRuns = "-runs=";
+    if (std::string_view{argv[i]}.starts_with(kRuns)) {
+      runs = std::strtoul(argv[i] + kRuns.size(), nullptr, 10);
+      continue;
+    }
     for (auto const& path : inputs_of(argv[i])) {
-      if (!replay(path)) {
+      if (!replay(path, runs)) {
         return 2;
       }
       ++replayed;

@@ -368,8 +368,121 @@ events = [{ kind = "Halt" }]
         self.assertEqual(code, FAILED, out + err)
         finding = pathlib.Path(json.loads(out)["findings"][0]["scenario"])
         self.assertTrue(finding.is_file())
-        self.assertTrue((finding.parent / ".words.dict").read_text(encoding="utf-8"))
+        self.assertRegex((finding.parent / "log.txt").read_text(encoding="utf-8"), r"Dictionary: [1-9]\d* entries")
+        self.assertEqual(list(finding.parent.glob(".*")), [], "nothing is left of the session itself")
         self.addCleanup(shutil.rmtree, finding.parents[1])
+
+    def test_one_input_does_one_thing(self):
+        seed = self.write("driver-seed", bytes([0, 0, 5, 0]) + b"Hello")
+        code, out, err = self.mmsim("repro", seed, "--times", os.environ.get("MM_TIMES", 20_000))
+        self.assertEqual(code, PASSED, out + err)
+        self.assertIn(" executions left the same events", out)
+        code, out, err = self.mmsim("repro", seed, "--times", 5, "--defect", "AnyReply")
+        self.assertEqual(code, FAILED, out + err)
+        self.assertIn("not every execution leaves the same events", out)
+        code, out, err = self.mmsim("repro", ROOT / "fuzz/corpus/policy/full", "--times", 5)
+        self.assertEqual(code, BAD_INPUT, out + err)
+
+    def session(self, *arguments):
+        """A session that goes on until it is ended."""
+        command = [MMSIM, "fuzz", "driver", "--corpus", self.folder / "corpus", "--findings", self.folder / "findings",
+                   "--time", "120", *arguments]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.kill)
+        return child
+
+    def wait_for(self, what, child):
+        until = time.monotonic() + 60
+        while not what():
+            self.assertIsNone(child.poll(), "it ended")
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
+
+    def fuzzers(self, child):
+        done = subprocess.run(["pgrep", "-P", str(child.pid), "fuzz_driver"], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in done.stdout.split()]
+
+    def test_what_is_killed_leaves_all_that_it_learnt(self):
+        """Also an input that broke something and was not told yet."""
+        corpus, findings = self.folder / "corpus", self.folder / "findings"
+        child = self.session("--image", self.image("Hello"))
+        self.wait_for(lambda: corpus.is_dir() and len(list(corpus.iterdir())) > 3, child)
+        fuzzers = self.fuzzers(child)
+        self.assertEqual(len(fuzzers), 1)
+        child.kill()
+        child.wait(timeout=60)
+        until = time.monotonic() + 60
+        while any(pathlib.Path(f"/proc/{pid}").exists() for pid in fuzzers):
+            self.assertLess(time.monotonic(), until, "a fuzzer outlives its command")
+            time.sleep(0.02)
+        kept = {path.name: path.read_bytes() for path in corpus.iterdir()}
+        work = next(findings.glob(".work-*"))
+        (work / "new" / "fault-Somewhere-10").write_bytes(b"\0\0\5\0left")
+        code, out, err = self.fuzz("--image", self.image("Hello"), runs=200)
+        self.assertEqual(code, PASSED, out + err)
+        self.assertFalse(work.exists())
+        now = {path.name: path.read_bytes() for path in corpus.iterdir()}
+        self.assertLessEqual(kept.items(), now.items())
+        self.assertIn(b"\0\0\5\0left", now.values())
+
+    def test_two_sessions_share_a_corpus(self):
+        """Each finds what there is, and takes nothing from the other."""
+        weak = ("--image", self.image("WeakOffByOne"), "--no-qemu", "--json")
+        children = [self.session(*weak) for _ in range(2)]
+        scenarios = set()
+        for child in children:
+            out, _ = child.communicate(timeout=120)
+            self.assertEqual(child.returncode, FAILED, out)
+            found = json.loads(out)["findings"]
+            self.assertEqual(found[0]["sim"], "shows it", out)
+            scenarios.add(found[0]["scenario"])
+        for scenario in scenarios:
+            code, out, err = self.mmsim("run", scenario)
+            self.assertEqual(code, PASSED, out + err)
+        self.assertEqual(list((self.folder / "findings").glob(".*")), [])
+
+    def test_a_finding_that_cannot_be_kept_is_told(self):
+        code, out, err = self.fuzz("--image", self.image("WeakOffByOne"), "--no-qemu", "--json")
+        self.assertEqual(code, FAILED, out + err)
+        scenario = pathlib.Path(json.loads(out)["findings"][0]["scenario"])
+        scenario.unlink()
+        (scenario / "in the way").mkdir(parents=True)
+        code, out, err = self.fuzz("--image", self.image("WeakOffByOne"), "--no-qemu")
+        self.assertEqual(code, ENVIRONMENT, out + err)
+        self.assertRegex(err, rf"found {scenario.stem}, and it is not kept: \S+: cannot be written")
+        shutil.rmtree(scenario)
+        code, out, err = self.fuzz("--image", self.image("WeakOffByOne"), "--no-qemu")
+        self.assertEqual(code, FAILED, out + err)
+        self.assertTrue(scenario.is_file())
+
+    def test_a_full_disk_is_said_and_loses_nothing(self):
+        """A file system of 3 MiB that something else has filled, and that is empty again."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        script = f"""set -e
+mount -t tmpfs -o size=3m none {disk}
+"{MMSIM}" fuzz driver --image {self.image("WeakMagic")} --corpus {disk}/corpus --findings {disk}/findings --runs 50 --seed 1 \
+  --no-qemu > /dev/null 2>&1
+before=$(cd {disk}/corpus && sha256sum * | sort)
+dd if=/dev/zero of={disk}/full bs=4k 2> /dev/null || true
+"{MMSIM}" fuzz driver --image {self.image("WeakMagic")} --corpus {disk}/corpus --findings {disk}/findings --runs 200000 --seed 1 \
+  --no-qemu && exit 50 || code=$?
+rm {disk}/full
+echo "code $code"
+after=$(cd {disk}/corpus && sha256sum * | sort)
+[ -z "$(comm -23 <(echo "$before") <(echo "$after"))" ] && echo "all there"
+"{MMSIM}" fuzz driver --image {self.image("WeakMagic")} --corpus {disk}/corpus --findings {disk}/findings --runs 200000 --seed 1 \
+  --no-qemu || echo "then $?"
+"""
+        done = subprocess.run(["unshare", "--mount", "--map-root-user", "bash", "-c", script], capture_output=True, text=True,
+                              timeout=300, check=False)
+        if "unshare" in done.stderr or "mount:" in done.stderr:
+            self.skipTest("no file system can be mounted here: " + done.stderr.strip())
+        self.assertRegex(done.stdout, r"code [23]\n", done.stderr)
+        self.assertIn("all there", done.stdout)
+        self.assertIn("No space left on device", done.stderr)
+        self.assertIn("then 1", done.stdout)
 
     def test_bad_input_is_a_sentence(self):
         weak = ("--image", self.image("VictimWeak"))

@@ -52,7 +52,7 @@ std::expected<void, std::string> write_session(fs::path const& folder, DriverSes
       j["allow"].push_back(one.name);
     }
   }
-  return write_file(folder / kSessionFile, bytes_of(j.dump(1) + "\n"));
+  return replace_file(folder / kSessionFile, bytes_of(j.dump(1) + "\n"));
 }
 
 std::expected<DriverSession, std::string> read_session(fs::path const& folder) {

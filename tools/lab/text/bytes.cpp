@@ -2,6 +2,7 @@
 #include "tools/lab/text/bytes.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -287,6 +288,28 @@ std::expected<void, std::string> write_file(std::filesystem::path const& path, s
       g_disk_was_full = true;
     }
     return std::unexpected(fmt::format("{}: cannot be written: {}", path.string(), std::strerror(error)));
+  }
+  return {};
+}
+
+std::expected<void, std::string> replace_file(std::filesystem::path const& path, std::span<std::byte const> bytes) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) {
+    auto const there = read_file(path);
+    if (there && std::ranges::equal(*there, bytes)) {
+      return {};
+    }
+  }
+  auto const part = path.parent_path() / fmt::format(".{}.{}", path.filename().string(), ::getpid());
+  if (auto const written = write_file(part, bytes); !written) {
+    std::filesystem::remove(part, error);
+    return written;
+  }
+  std::filesystem::rename(part, path, error);
+  if (error) {
+    std::error_code ignored;
+    std::filesystem::remove(part, ignored);
+    return std::unexpected(fmt::format("{}: cannot be written: {}", path.string(), error.message()));
   }
   return {};
 }

@@ -53,6 +53,9 @@ std::expected<void, std::string> write_file(std::filesystem::path const& path, s
 /// Whether write_file() failed for lack of space, or by a defect of the disk, in this process: the environment is at
 /// fault then, and not what it was asked for.
 bool disk_was_full() noexcept;
+/// The same for files that several programs write and read at once: who opens it sees the old content or the new one,
+/// whole. Content that is there already is not written again.
+std::expected<void, std::string> replace_file(std::filesystem::path const& path, std::span<std::byte const> bytes);
 
 /// Registry form, upper or lower case, also in braces, or a C initialiser ("{0x1, 0x2, 0x3, {0x4, ...}}", the inner
 /// braces may be left out). Error: a sentence.

@@ -82,14 +82,14 @@ std::expected<ToldFinding, std::string> tell_finding(fs::path const& folder, Fuz
   told.made_smaller = fmt::format("{} message{} and {} bytes became {} and {}, in {} runs", said.messages,
                                   said.messages == 1 ? "" : "s", said.bytes, messages.size(), input.size(), said.tries);
   told.input = folder / ("driver-" + said.key);
-  MM_TRY(lab::write_file(told.input, input));
+  MM_TRY(lab::replace_file(told.input, input));
   MM_TRY_ASSIGN(auto const machine, lab::read_file(folder / lab::kCaseFile));
   auto const toml = found ? lab::finding_toml({reinterpret_cast<char const*>(machine.data()), machine.size()}, prepared,
                                               session, told.finding, std::span{messages}.first(told.guilty))
                           : std::nullopt;
   if (toml) {
     told.scenario = folder / (said.key + ".toml");
-    MM_TRY(lab::write_file(*told.scenario, std::as_bytes(std::span{*toml})));
+    MM_TRY(lab::replace_file(*told.scenario, std::as_bytes(std::span{*toml})));
   }
   return told;
 }

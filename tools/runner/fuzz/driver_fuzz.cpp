@@ -38,7 +38,7 @@ class Fuzzers {
         driver_(d),
         session_(s),
         status_("driver " + s.name, o.seconds, s.places.corpus),
-        log_(s.places.findings / "log.txt") {}
+        log_(s.places.log) {}
 
   void run() {
     std::vector<std::jthread> threads;
@@ -49,6 +49,9 @@ class Fuzzers {
     threads.clear();
     status_.end();
     keep_crashes();
+    log_.close();
+    std::error_code ignored;
+    fs::rename(session_.places.log, log_file(), ignored);
   }
 
   std::vector<ToldFinding> const& findings() const { return findings_; }
@@ -92,7 +95,7 @@ class Fuzzers {
     bool const good = ended && (*ended == 0 || *ended == kFoundCode || *ended == kInterruptedCode || done_);
     if (!good && error_.empty()) {
       error_ = ended ? fmt::format("{} ended with exit code {}: {}; its words are in {}", program_.string(), *ended,
-                                   status_.last_words(), (session_.places.findings / "log.txt").string())
+                                   status_.last_words(), log_file().string())
                      : ended.error();
     }
     if (!good || (ended && *ended == kFoundCode)) {
@@ -132,7 +135,7 @@ class Fuzzers {
     }
     auto told = tell_finding(session_.places.findings, said, driver_.no_qemu);
     if (!told) {
-      error_ = told.error();
+      error_ = fmt::format("found {}, and it is not kept: {}", said.key, told.error());
       return;
     }
     std::error_code gone;
@@ -143,6 +146,8 @@ class Fuzzers {
     findings_.push_back(std::move(*told));
     status_.told(findings_.size());
   }
+
+  fs::path log_file() const { return session_.places.findings / "log.txt"; }
 
   /// What libFuzzer itself reports: a rule of the supervisor that does not hold, or a sanitizer. Inputs that are merely
   /// slow stay behind.
@@ -217,6 +222,21 @@ bool write_reports(Fuzzers const& fuzzers, PreparedSession const& s, DriverFuzzO
   return good;
 }
 
+int run_session(fs::path const& program, PreparedSession const& session, FuzzOptions const& options,
+                DriverFuzzOptions const& driver) {
+  Fuzzers fuzzers{program, options, driver, session};
+  fuzzers.run();
+  if (!fuzzers.error().empty()) {
+    std::cerr << "mmsim: " << fuzzers.error() << '\n';
+    return kEnvironment;
+  }
+  print(fuzzers, session, driver.json);
+  if (!write_reports(fuzzers, session, driver, options.jobs)) {
+    return kBadInput;
+  }
+  return fuzzers.findings().empty() && fuzzers.crashes().empty() ? kPassed : kFailed;
+}
+
 }  // namespace
 
 int fuzz_driver_command(FuzzOptions const& options, DriverFuzzOptions const& driver) {
@@ -239,17 +259,12 @@ int fuzz_driver_command(FuzzOptions const& options, DriverFuzzOptions const& dri
     std::cerr << "  " << lab::named_guid(guid) << '\n';
   }
   Interrupts const interrupts;
-  Fuzzers fuzzers{program, options, driver, *session};
-  fuzzers.run();
-  if (!fuzzers.error().empty()) {
-    std::cerr << "mmsim: " << fuzzers.error() << '\n';
-    return kEnvironment;
+  int const code = run_session(program, *session, options, driver);
+  if (code != kEnvironment) {  // else the next session takes what is in it
+    std::error_code ignored;
+    fs::remove_all(session->places.work, ignored);
   }
-  print(fuzzers, *session, driver.json);
-  if (!write_reports(fuzzers, *session, driver, options.jobs)) {
-    return kBadInput;
-  }
-  return fuzzers.findings().empty() && fuzzers.crashes().empty() ? kPassed : kFailed;
+  return code;
 }
 
 }  // namespace mm::runner

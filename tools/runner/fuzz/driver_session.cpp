@@ -2,9 +2,12 @@
 #include "tools/runner/fuzz/driver_session.hpp"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 
 #include "tools/lab/fuzzing/driver_seeds.hpp"
 #include "tools/lab/run/backend.hpp"
@@ -33,12 +36,57 @@ std::string home_name(std::string const& name, std::vector<Guid> const& handlers
   return fmt::format("{}-{:08x}", name, lab::fnv1a(std::as_bytes(std::span{handlers})) & 0xFFFF'FFFF);
 }
 
-/// A folder with nothing in it.
-Done make_empty(fs::path const& folder) {
+constexpr std::string_view kWork = ".work-";  ///< and a process number
+
+/// Puts every file of `from` that is new or another into `to`. Who reads there meanwhile sees whole files.
+Done bring(fs::path const& from, fs::path const& to) {
   std::error_code error;
-  fs::remove_all(folder, error);
-  return make_folder(folder);
+  for (auto const& entry : fs::recursive_directory_iterator{from, error}) {
+    auto const target = to / fs::relative(entry.path(), from);
+    if (entry.is_directory()) {
+      MM_TRY(make_folder(target));
+    } else {
+      MM_TRY_ASSIGN(auto const bytes, lab::read_file(entry.path()));
+      MM_TRY(lab::replace_file(target, bytes));
+    }
+  }
+  return error ? std::unexpected(fmt::format("{}: {}", from.string(), error.message())) : Done{};
 }
+
+/// What sessions that are no more - killed, or out of disk - had found and not told: it is found again at once.
+void collect(fs::path const& findings, fs::path const& corpus) {
+  std::error_code error;
+  for (auto const& entry : fs::directory_iterator{findings, error}) {
+    auto const name = entry.path().filename().string();
+    auto const process = name.starts_with(kWork) ? std::atoi(name.c_str() + kWork.size()) : 0;
+    if (process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) {
+      continue;
+    }
+    bool kept = true;
+    for (auto const& input : fs::directory_iterator{entry.path() / "new", error}) {
+      auto const bytes = lab::read_file(input.path());
+      kept = kept && bytes && lab::replace_file(corpus / fmt::format("{:016x}", lab::fnv1a(*bytes)), *bytes);
+    }
+    if (kept) {
+      fs::remove_all(entry.path(), error);
+    }
+  }
+}
+
+/// A folder that goes.
+class Temporary {
+ public:
+  explicit Temporary(fs::path folder) : folder_(std::move(folder)) {}
+  ~Temporary() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  Temporary(Temporary const&) = delete;
+  Temporary& operator=(Temporary const&) = delete;
+
+ private:
+  fs::path folder_;
+};
 
 /// Where a driver may touch what is behind its message, or answers with more, messages are not guarded.
 lab::CaseGuard guard_of(DriverFuzzOptions const& d, lab::OracleSet allowed) {
@@ -127,7 +175,7 @@ Done write_inputs(fs::path const& folder, std::vector<lab::Bytes> const& inputs)
 
 Done write_seeds(PreparedSession const& s, DriverFuzzOptions const& d, lab::Scenario const& scenario) {
   auto const& handlers = s.session.handlers;
-  MM_TRY(make_empty(s.places.seeds));
+  MM_TRY(make_folder(s.places.seeds));
   MM_TRY(write_inputs(s.places.seeds, lab::plain_seeds(handlers)));
   MM_TRY(write_inputs(s.places.seeds, lab::seeds_of(scenario, handlers)));
   if (!d.seeds.empty()) {
@@ -198,7 +246,9 @@ std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& o
   s.name = machine_name(d);
   auto const home = fuzz_home() / "driver";
   // The handlers name the folder, and the machine tells them: it is written elsewhere first.
-  auto const first = o.findings.empty() ? home / fmt::format("{}-{}", s.name, ::getpid()) : o.findings;
+  auto const first = (o.findings.empty() ? home : o.findings) / fmt::format(".case-{}", ::getpid());
+  Temporary const removed{first};
+  MM_TRY(make_folder(first.parent_path()));
   MM_TRY(make_folder(first));
   MM_TRY(write_machine(first, d, s.session.allowed, s.notes));
   MM_TRY_ASSIGN(auto const prepared, lab::prepare_case(first, images_folder()));
@@ -208,20 +258,16 @@ std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& o
   auto const folder = home / home_name(s.name, s.session.handlers);
   s.places.corpus = o.corpus.empty() ? folder / "corpus" : o.corpus;
   s.places.findings = o.findings.empty() ? folder / "findings" : o.findings;
-  s.places.fresh = s.places.findings / ".new";
-  s.places.seeds = s.places.findings / ".seeds";
-  s.places.dictionary = s.places.findings / ".words.dict";
+  s.places.work = s.places.findings / fmt::format("{}{}", kWork, ::getpid());
+  s.places.fresh = s.places.work / "new";
+  s.places.seeds = s.places.work / "seeds";
+  s.places.dictionary = s.places.work / "words.dict";
+  s.places.log = s.places.work / "log.txt";
   MM_TRY(make_folder(s.places.corpus));
   MM_TRY(make_folder(s.places.findings));
-  MM_TRY(make_empty(s.places.fresh));
-  if (first != s.places.findings) {
-    std::error_code error;
-    fs::copy(first, s.places.findings, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
-    if (error) {
-      return std::unexpected(fmt::format("{}: {}", s.places.findings.string(), error.message()));
-    }
-    fs::remove_all(first, error);
-  }
+  collect(s.places.findings, s.places.corpus);
+  MM_TRY(make_folder(s.places.fresh));
+  MM_TRY(bring(first, s.places.findings));
   MM_TRY(write_seeds(s, d, prepared.scenario));
   MM_TRY(lab::write_file(s.places.dictionary, std::as_bytes(std::span{words})));
   MM_TRY(lab::write_session(s.places.findings, s.session));

@@ -14,9 +14,11 @@ namespace mm::runner {
 struct DriverPlaces {
   std::filesystem::path corpus;
   std::filesystem::path findings;    ///< with the case
-  std::filesystem::path fresh;       ///< what the fuzzer leaves; below findings
-  std::filesystem::path seeds;       ///< below findings
-  std::filesystem::path dictionary;  ///< below findings
+  std::filesystem::path work;        ///< of this process alone; below findings, and gone at the end
+  std::filesystem::path fresh;       ///< what the fuzzer leaves; below work
+  std::filesystem::path seeds;       ///< below work
+  std::filesystem::path dictionary;  ///< below work
+  std::filesystem::path log;         ///< below work; it becomes log.txt of the findings
 };
 
 /// A session that can begin: its folders are made, its machine has booted once, its seeds are written.
@@ -27,7 +29,8 @@ struct PreparedSession {
   std::vector<std::string> notes;  ///< for the user: drivers that do not run
 };
 
-/// Error: a sentence about the input, nothing was fuzzed.
+/// Several sessions may have one corpus and one folder of findings. What a session left that was killed becomes part of
+/// the corpus. Error: a sentence about the input, nothing was fuzzed.
 std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& options,
                                                             DriverFuzzOptions const& driver);
 

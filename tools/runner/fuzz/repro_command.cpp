@@ -40,6 +40,7 @@ struct ReproOptions {
   std::string defect;  ///< as for FuzzOptions
   QemuOptions qemu;
   lab::CoverageCollector coverage;
+  u64 times = 1;
 };
 
 fs::path case_of(ReproOptions const& options) { return fuzz_case_of(options.file, options.kind); }
@@ -53,8 +54,9 @@ int run_target(ReproOptions const& options) {
   }
   ::setenv("MM_FUZZ_DEFECT", options.defect.c_str(), 1);
   ::setenv("MM_FUZZ_CASE", case_of(options).c_str(), 1);
-  std::array<std::string, 2> text{program->string(), options.file.string()};
-  std::array<char*, 3> raw{text[0].data(), text[1].data(), nullptr};
+  ::setenv("MM_FUZZ_SAME", options.times > 1 ? "1" : "", 1);
+  std::array<std::string, 3> text{program->string(), fmt::format("-runs={}", options.times), options.file.string()};
+  std::array<char*, 4> raw{text[0].data(), text[1].data(), text[2].data(), nullptr};
   pid_t pid = 0;
   if (int const error = ::posix_spawn(&pid, raw[0], nullptr, nullptr, raw.data(), environ); error != 0) {
     std::cerr << fmt::format("mmsim: {}: {}\n", text[0], std::strerror(error));
@@ -63,7 +65,12 @@ int run_target(ReproOptions const& options) {
   int code = 0;
   ::waitpid(pid, &code, 0);
   bool const good = WIFEXITED(code) && WEXITSTATUS(code) == 0;
-  std::cout << (good ? "everything that must hold does\n" : "something that must hold does not\n");
+  if (options.times > 1) {
+    std::cout << (good ? fmt::format("{} executions left the same events\n", options.times)
+                       : std::string{"not every execution leaves the same events\n"});
+  } else {
+    std::cout << (good ? "everything that must hold does\n" : "something that must hold does not\n");
+  }
   return good ? kPassed : kFailed;
 }
 
@@ -168,6 +175,10 @@ int repro_command(ReproOptions& options) {
         options.kind == "driver" ? "need machine.toml and session.json beside them" : "do not run on a machine");
     return kBadInput;
   }
+  if (options.times > 1 && options.kind != "driver") {
+    std::cerr << "mmsim: --times: the events of one machine are compared, and only inputs for driver have it\n";
+    return kBadInput;
+  }
   if (options.coverage.wanted() && (!on_machine || options.target == "qemu")) {
     std::cerr << "mmsim: --coverage looks into the simulator: it takes inputs for communicate and driver, and --target "
                  "sim or both\n";
@@ -197,6 +208,8 @@ Command add_repro_command(Arguments program) {
       repro.option("--target", o->target, "Machine for communicate and driver: sim, qemu, or both (and compare)")
           .one_of(std::vector<std::string>{"sim", "qemu", "both"});
   add_qemu_options(repro, o->qemu);
+  repro.option("--times", o->times, "driver: so many executions, which must all leave the same events")
+      .range(1, 1'000'000'000);
   repro.option("--coverage", o->coverage.folder(),
                "Count the code of drivers that runs; write drcov, lcov and a page to this folder");
   repro.option("--defect", o->defect, "Plant a defect").hidden();  // for tests
