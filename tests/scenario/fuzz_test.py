@@ -21,6 +21,7 @@ from support import BAD_INPUT, ENVIRONMENT, FAILED, IMAGES, MMSIM, PASSED, ROOT,
 
 # Target: a defect that it plants, and executions within which every seed tried so far has found it several times over.
 DEFECT_OF = {
+    "claim": ("AtMostOne", 20_000),
     "communicate": ("UnblockMmram", 120_000),
     "depex": ("NotIsIgnored", 1_000_000),
     "driver": ("AnyReply", 5_000),

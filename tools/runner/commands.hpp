@@ -25,6 +25,7 @@ struct Command {
 Command add_audit_command(Arguments program);
 Command add_bench_command(Arguments program);
 Command add_completion_command(Arguments program);
+Command add_confirm_command(Arguments program);
 Command add_coverage_command(Arguments program);
 Command add_debug_command(Arguments program);
 Command add_doctor_command(Arguments program);
@@ -61,8 +62,8 @@ struct LearnOptions {
 int learn_command(LearnOptions const& options);
 
 /// The fuzz targets: fuzz/<name>.cpp.
-inline constexpr std::array kFuzzTargets{"communicate", "depex", "driver", "files",   "hob",     "image",
-                                         "messages",    "mmst",  "policy", "request", "scenario"};
+inline constexpr std::array kFuzzTargets{"claim", "communicate", "depex", "driver", "files",   "hob",
+                                         "image", "messages",    "mmst",  "policy", "request", "scenario"};
 
 /// The libFuzzer program of `target`: of the sanitizer build, or of the fast one; an installed program brings one.
 std::filesystem::path fuzz_program_path(std::string const& target, bool fast);

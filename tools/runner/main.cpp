@@ -65,8 +65,8 @@ int run(int argc, char** argv) {
   std::vector<Command> commands;
   for (auto* const add :
        {add_run_command, add_send_command, add_images_command, add_scan_command, add_audit_command, add_policy_command,
-        add_fuzz_command, add_repro_command, add_minimize_command, add_debug_command, add_linux_command,
-        add_bench_command, add_coverage_command, add_doctor_command, add_completion_command}) {
+        add_fuzz_command, add_repro_command, add_minimize_command, add_confirm_command, add_debug_command,
+        add_linux_command, add_bench_command, add_coverage_command, add_doctor_command, add_completion_command}) {
     commands.push_back(add(program));
   }
   program.footer(kFooter);  // last: a sub-command would inherit it

@@ -57,6 +57,17 @@ std::string renamed(std::string const& toml, std::string const& name) {
 
 }  // namespace
 
+std::string messages_toml(std::string const& machine_toml, std::string const& name, DriverSession const& session,
+                          std::span<DriverMessage const> messages, std::string const& rest) {
+  auto out = renamed(machine_toml, name);
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    out += fmt::format("\n[[step]]\nkind = \"communicate\"\ntitle = \"message {} of {}\"\nto = \"{}\"\n", i + 1,
+                       messages.size(), format_guid(recipient(messages[i], session)));
+    out += messages[i].data.empty() ? std::string{} : fmt::format("hex = \"{}\"\n", hex_digits(messages[i].data));
+  }
+  return out + rest;
+}
+
 std::optional<std::string> finding_toml(std::string const& machine_toml, Prepared const& prepared,
                                         DriverSession const& session, DriverFinding const& finding,
                                         std::span<DriverMessage const> messages) {
@@ -69,20 +80,12 @@ std::optional<std::string> finding_toml(std::string const& machine_toml, Prepare
   if (finding.oracle == Oracle::Budget && prepared.scenario.machines.targets.empty()) {
     out += "targets = [\"sim\"]  # a driver that does not come back hangs QEMU, as it would hang a board\n";
   }
-  out += renamed(machine_toml, finding.key());
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    out += fmt::format("\n[[step]]\nkind = \"communicate\"\ntitle = \"message {} of {}\"\nto = \"{}\"\n", i + 1,
-                       messages.size(), format_guid(recipient(messages[i], session)));
-    out += messages[i].data.empty() ? std::string{} : fmt::format("hex = \"{}\"\n", hex_digits(messages[i].data));
-    if (i + 1 == messages.size() && finding.aborted && contains) {
-      out += "expect = { status = \"Aborted\" }\n";
-    }
-  }
-  out += fmt::format("\n[expect]\nevents = [\n{},\n]\n", events_toml(finding));
+  std::string rest = finding.aborted && contains ? "expect = { status = \"Aborted\" }\n" : "";
+  rest += fmt::format("\n[expect]\nevents = [\n{},\n]\n", events_toml(finding));
   if (finding.aborted && !contains) {
-    out += fmt::format("halted = \"{}\"\n", halt_of(finding.oracle));
+    rest += fmt::format("halted = \"{}\"\n", halt_of(finding.oracle));
   }
-  return out;
+  return out + messages_toml(machine_toml, finding.key(), session, messages, rest);
 }
 
 std::optional<RunFinding> finding_of(Prepared const& prepared, MachineRun const& run, std::size_t messages,

@@ -18,6 +18,10 @@ std::optional<std::string> finding_toml(std::string const& machine_toml, Prepare
                                         DriverSession const& session, DriverFinding const& finding,
                                         std::span<DriverMessage const> messages);
 
+/// The scenario without a finding: the machine of the case and the messages, one step each, and `rest` behind them.
+std::string messages_toml(std::string const& machine_toml, std::string const& name, DriverSession const& session,
+                          std::span<DriverMessage const> messages, std::string const& rest);
+
 /// What a run of prepare_case() with messages shows: the first finding, and the message in which it is, from 0.
 struct RunFinding {
   DriverFinding finding;

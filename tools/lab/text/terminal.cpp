@@ -42,7 +42,8 @@ std::string without_controls(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     auto const byte = static_cast<unsigned char>(text[i]);
     bool const c0 = byte < 0x20 && byte != '\t' && byte != '\n';
-    bool const c1 = byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    auto const next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0u;
+    bool const c1 = byte == 0xC2 && next >= 0x80 && next < 0xA0;
     out += c0 || c1 || byte == 0x7F ? '?' : text[i];
     i += c1 ? 1 : 0;
   }
