@@ -351,12 +351,18 @@ events = [{ kind = "Halt" }]
                 code, out, err = self.mmsim("run", found[0]["scenario"])
                 self.assertEqual(code, PASSED, out + err)
 
-    def test_nothing_is_found_in_the_sound_ones(self):
-        for mistake in self.MISTAKES:
-            with self.subTest(mistake=mistake):
-                shutil.rmtree(self.folder / "corpus", ignore_errors=True)
-                code, out, err = self.fuzz("--image", self.image("Sound" + mistake), runs=10_000)
-                self.assertEqual(code, PASSED, out + err)
+    def test_the_search_is_a_bench(self):
+        code, out, err = self.mmsim("bench", "fuzz", "--search", "--json", "--seconds", 30)
+        search = json.loads(out)["search"]
+        self.assertEqual({one["mistake"]: one["oracle"] for one in search}, self.MISTAKES, out + err)
+        self.assertEqual(code, PASSED, out)
+        for one in search:
+            self.assertEqual((one["sim"], one["sound_found"], one["error"]), (True, None, None), one)
+            self.assertEqual(one["qemu"], "not run: it would not come back" if one["oracle"] == "budget" else "shows it")
+            self.assertGreaterEqual(one["sound_executions"], min(one["executions"], 5000))
+        code, _, err = self.mmsim("bench", "--search")
+        self.assertEqual(code, BAD_INPUT)
+        self.assertIn("mmsim bench fuzz --search", err)
 
     def test_nothing_is_found_where_nothing_is(self):
         code, out, err = self.fuzz("--image", self.image("Hello"), runs=5000)

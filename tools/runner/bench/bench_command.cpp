@@ -9,6 +9,7 @@
 #include "tools/lab/text/json_text.hpp"
 #include "tools/runner/bench/qemu.hpp"
 #include "tools/runner/bench/rows.hpp"
+#include "tools/runner/bench/search.hpp"
 #include "tools/runner/bench/simulator.hpp"
 #include "tools/runner/bench/user.hpp"
 #include "tools/runner/commands.hpp"
@@ -22,6 +23,8 @@ struct BenchOptions {
   std::vector<std::string> groups;  ///< empty: all
   std::filesystem::path compare;    ///< empty: with nothing
   bool json = false;
+  bool search = false;  ///< what the fuzzer of drivers finds, instead of how fast things are
+  bench::SearchOptions how;
 };
 
 /// Rows that belong together, under a heading.
@@ -96,7 +99,31 @@ void tell_json(Measured const& m, OldValues const& old) {
   std::cout << lab::json_text(out);
 }
 
+/// kFailed: a mistake was not found, or something where nothing is.
+int search_command(BenchOptions const& o) {
+  if (!o.json) {
+    std::cout << search_head() << std::flush;
+  }
+  auto const all = search(
+      o.how,
+      o.json ? [](Searched const&) {} : [](Searched const& one) { std::cout << search_line(one) << std::flush; });
+  if (o.json) {
+    auto list = nlohmann::json::array();
+    for (auto const& one : all) {
+      list.push_back(to_json(one));
+    }
+    std::cout << lab::json_text({{"schema", 1}, {"machine", machine_facts()}, {"search", std::move(list)}});
+  } else {
+    std::cout << search_summary(all);
+  }
+  bool const tried = std::ranges::any_of(all, [](Searched const& one) { return one.error.empty(); });
+  return !tried ? kEnvironment : std::ranges::all_of(all, &Searched::good) ? kPassed : kFailed;
+}
+
 int bench_command(BenchOptions const& o) {
+  if (o.search) {
+    return search_command(o);
+  }
   OldValues old;
   if (!o.compare.empty()) {
     auto loaded = load_old(o.compare);
@@ -120,6 +147,14 @@ Command add_bench_command(Arguments program) {
   bench.option("GROUP", o->groups, "What to measure: user, fuzz, simulator, qemu; all of them without one")
       .one_of(std::vector<std::string>{"user", "fuzz", "simulator", "qemu"});
   bench.option("--compare", o->compare, "An older --json output: each row also says by how much it became better");
+  bench.flag("--search", o->search,
+             "With fuzz: what the fuzzer finds in drivers with a planted mistake, and after how much");
+  bench.option("--seconds", o->how.seconds, "With --search: most seconds for a mistake")
+      .range(1, 100'000)
+      .shows_default();
+  bench.option("--jobs", o->how.jobs, "With --search: fuzzers at once").range(1, 64).shows_default();
+  bench.option("--seed", o->how.seed, "With --search: of the mutations").not_negative().shows_default();
+  bench.flag("--fast", o->how.fast, "With --search: the fuzzer without sanitizers");
   bench.flag("--json", o->json, "One JSON object, with what the machine is");
   bench.footer(
       "Compare figures of one sitting only: load and temperature of the host count as much as the code. Instructions\n"
@@ -128,8 +163,17 @@ Command add_bench_command(Arguments program) {
       "  mmsim bench qemu\n"
       "  mmsim bench --json > before.json    # change something, build, then:\n"
       "  mmsim bench --compare before.json\n"
-      "Exit codes: 0 something was measured; 2 bad input; 3 nothing could be measured.");
-  return {bench, [o] { return bench_command(*o); }};
+      "  mmsim bench fuzz --search           # each mistake of scenarios/drivers/vulnerable, from an empty corpus\n"
+      "Exit codes: 0 something was measured; 1 with --search: a mistake was not found, or something in a sound "
+      "driver;\n"
+      "2 bad input; 3 nothing could be measured.");
+  return {bench, [o] {
+            if (o->search && o->groups != std::vector<std::string>{"fuzz"}) {
+              std::cerr << "mmsim: --search goes with the group fuzz alone: mmsim bench fuzz --search\n";
+              return int{kBadInput};
+            }
+            return bench_command(*o);
+          }};
 }
 
 }  // namespace mm::runner

@@ -58,6 +58,9 @@ class Fuzzers {
   std::vector<fs::path> const& crashes() const { return crashes_; }
   std::string const& error() const { return error_; }
   std::string summary() const { return status_.summary(interrupted()); }
+  u64 executions() const { return status_.executions(); }
+  /// Seconds until the first finding; 0: there is none.
+  double found_after() const { return found_after_; }
 
  private:
   std::vector<std::string> arguments(u32 job) const {
@@ -133,6 +136,7 @@ class Fuzzers {
     if (!keys_.insert(said.key).second || (!options_.keep_going && !findings_.empty())) {
       return;
     }
+    found_after_ = findings_.empty() ? status_.passed() : found_after_;
     auto told = tell_finding(session_.places.findings, said, driver_.no_qemu);
     if (!told) {
       error_ = fmt::format("found {}, and it is not kept: {}", said.key, told.error());
@@ -178,6 +182,7 @@ class Fuzzers {
   std::vector<fs::path> crashes_;
   std::string error_;
   bool done_ = false;
+  double found_after_ = 0;
 };
 
 void print(Fuzzers const& fuzzers, PreparedSession const& s, bool as_json) {
@@ -186,6 +191,8 @@ void print(Fuzzers const& fuzzers, PreparedSession const& s, bool as_json) {
              {"machine", s.name},
              {"findings", json::array()},
              {"crashes", json::array()},
+             {"executions", fuzzers.executions()},
+             {"found_after", fuzzers.findings().empty() ? json(nullptr) : json(fuzzers.found_after())},
              {"summary", fuzzers.summary()}};
     for (auto const& told : fuzzers.findings()) {
       out["findings"].push_back(finding_json(told));

@@ -13,6 +13,8 @@ namespace mm::runner {
 /// What a fuzzer has done so far, from the lines it writes: a block that is redrawn on a terminal, else a line now and
 /// then. Reports of sanitizers and broken invariants are shown as they come.
 class FuzzStatus {
+  using Clock = std::chrono::steady_clock;
+
  public:
   /// `seconds` = 0: no limit of time.
   FuzzStatus(std::string target, u32 seconds, std::filesystem::path corpus);
@@ -24,18 +26,18 @@ class FuzzStatus {
   void told(std::size_t count);
   /// The last block or line; nothing is drawn over it any more.
   void end();
+  u64 executions() const { return earlier_ + executions_; }
+  /// Seconds since it began.
+  double passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
   /// One line for the end of the session.
   std::string summary(bool interrupted) const;
   /// The last line that was no statistics.
   std::string const& last_words() const { return last_words_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
   void take(std::string_view text);
   void show(bool now);
   void draw_block();
-  double passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-  u64 executions() const { return earlier_ + executions_; }
   std::string time_left() const;
 
   std::string target_;
