@@ -11,6 +11,7 @@
 
 #include "core/steps/runner.hpp"
 #include "fuzz/support/check.hpp"
+#include "fuzz/support/images.hpp"
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/watch.hpp"
 #include "tools/lab/run/sim_config.hpp"
@@ -41,14 +42,9 @@ u32 defect_bits() {
   return 0;
 }
 
-std::string images_folder() {
-  char const* const given = std::getenv("MM_IMAGES");
-  return given != nullptr && *given != '\0' ? given : MM_IMAGE_DIR;
-}
-
 /// A machine whose drivers have started.
 std::unique_ptr<sim::Simulator> boot() {
-  auto const prepared = lab::prepare_sequence(images_folder());
+  auto const prepared = lab::prepare_sequence(fuzz::images_folder(MM_IMAGE_DIR));
   if (!prepared) {
     give_up(prepared.error());
   }

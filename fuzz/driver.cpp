@@ -16,6 +16,7 @@
 #include "core/steps/runner.hpp"
 #include "fuzz/support/compares.hpp"
 #include "fuzz/support/driver_replies.hpp"
+#include "fuzz/support/images.hpp"
 #include "fuzz/support/target.hpp"
 #include "fuzz/support/watch.hpp"
 #include "tools/lab/fuzzing/driver_case.hpp"
@@ -51,10 +52,7 @@ std::string setting(char const* name) {
   return given != nullptr ? given : "";
 }
 
-std::string images_folder() {
-  auto const given = setting("MM_IMAGES");
-  return !given.empty() ? given : MM_IMAGE_DIR;
-}
+std::string images_folder() { return fuzz::images_folder(MM_IMAGE_DIR); }
 
 template <typename T>
 T need(std::expected<T, std::string> made) {
