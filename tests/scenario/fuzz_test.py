@@ -243,6 +243,7 @@ class FuzzDriver(TestCase):
         rule = log["tool"]["driver"]["rules"][result["ruleIndex"]]
         self.assertEqual(rule["id"], result["ruleId"])
         self.assertIn(result["ruleId"], out)
+        self.assertIn("mmsim run ", result["properties"]["replay"])
         place = result["locations"][0]["physicalLocation"]
         self.assertIn(f"{place['artifactLocation']['uri']}:{place['region']['startLine']}", out)
         suite = xml.etree.ElementTree.parse(junit).getroot()

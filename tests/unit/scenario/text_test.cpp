@@ -28,6 +28,15 @@ TEST(Text, AHexDumpHasSixteenBytesALine) {
             "  00001010  7f 0a 7e 20                                      ..~ \n");
 }
 
+TEST(Text, ControlCharactersAreShownAndNothingElseIsLost) {
+  EXPECT_EQ(without_controls("a\x1b[2J\tb\n\x7f"), "a?[2J\tb\n?");
+  EXPECT_EQ(without_controls("\xC2\x9B"
+                             "1m\xC2\xA7"),
+            "?1m\xC2\xA7");
+  EXPECT_EQ(without_controls("\xC2z\xC2"), "\xC2z\xC2") << "a stray first byte of UTF-8 hides nothing";
+  EXPECT_EQ(serial_text("one\r\ntwo\rthree\n"), "one\ntwo?three\n");
+}
+
 TEST(Text, HexDigitsStandTogether) { EXPECT_EQ(hex_digits(bytes_of("\x01\xFFz")), "01ff7a"); }
 
 TEST(Text, AUriEscapesAllButUnreservedAndKeptCharacters) {

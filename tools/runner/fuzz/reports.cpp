@@ -29,9 +29,13 @@ json result_of(ToldFinding const& told) {
   auto const rule = std::ranges::find(lab::kOracles, told.finding.oracle, &lab::OracleName::oracle);
   auto const file = told.code.file.empty() ? told.finding.image + ".efi" : told.code.file;
   json const region = told.code.line == 0 ? json(nullptr) : json{{"startLine", told.code.line}};
-  return lab::sarif_result(rule->name, static_cast<u64>(rule - lab::kOracles.begin()), "error",
-                           fmt::format("{}. Replay: {}", head_of(told), replay_of(told)),
-                           lab::sarif_location(lab::artifact_uri(file), region));
+  // Neither line nor offset is in the text, so that a service knows the finding again when code has moved.
+  auto const text = fmt::format("{} in {}{}{}: {}", rule->name, told.finding.image,
+                                told.code.function.empty() ? "" : ", ", told.code.function, told.finding.what);
+  auto result = lab::sarif_result(rule->name, static_cast<u64>(rule - lab::kOracles.begin()), "error", text,
+                                  lab::sarif_location(lab::artifact_uri(file), region, told.code.function));
+  result["properties"] = {{"place", told.place}, {"replay", replay_of(told)}};
+  return result;
 }
 
 std::string test_case(std::string const& machine, std::string const& name, std::string const& content) {
