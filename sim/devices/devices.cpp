@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "sim/devices/devices.hpp"
 
+#include <cstring>
+
 namespace mm::sim {
 namespace {
 
@@ -24,13 +26,20 @@ bool is_config_address(u16 port) noexcept { return port >= kConfigAddress && por
 bool is_config_data(u16 port) noexcept { return port >= kConfigData && port < kConfigData + 4; }
 /// Bus 0 is the only one.
 bool has_bus(u32 address) noexcept { return (address & 0x8000'0000) != 0 && (address & 0x00FF'0000) == 0; }
+/// An offset in PCIEXBAR's memory as 0xCF8 would have it; 0, which is no address, beyond the 256 registers and bus 0.
+u32 ecam_address(u64 offset) noexcept {
+  u32 const bus_and_register = static_cast<u32>(offset >> 20 << 16 | (offset & 0xF00));
+  u32 const device_function = static_cast<u32>(offset >> 12 & 0xFF) << 8;
+  return bus_and_register != 0 ? 0 : 0x8000'0000 | device_function | static_cast<u32>(offset & 0xFF);
+}
+u64 access_bytes(u64 address, u64 left) noexcept { return address % 4 == 0 && left >= 4 ? 4 : 1; }
 u8 device_of(u32 address) noexcept { return static_cast<u8>(address >> 11 & 31); }
 u8 function_of(u32 address) noexcept { return static_cast<u8>(address >> 8 & 7); }
 
 }  // namespace
 
-Devices::Devices(u64 ram_bytes, u64 tseg_bytes) noexcept
-    : ram_bytes_(ram_bytes), tseg_bytes_(tseg_bytes), state_(tseg_bytes) {}
+Devices::Devices(u64 ram_bytes, u64 tseg_bytes, std::span<WindowSpec const> more)
+    : ram_bytes_(ram_bytes), tseg_bytes_(tseg_bytes), state_(tseg_bytes), windows_(more) {}
 
 bool Devices::tseg_closed() const noexcept {
   return (state_.config.smramc() & kSmramcGlobal) != 0 && (state_.config.esmramc() & kTsegEnable) != 0;
@@ -126,6 +135,10 @@ PortEffect Devices::out_byte(u16 port, u8 value) noexcept {
 
 u32 Devices::in(u16 port, abi::IoWidth width, u64 time_ns) noexcept {
   u32 const mask = static_cast<u32>((u64{1} << (8 * abi::bytes_of(width))) - 1);
+  u64 at = 0;
+  if (Window* const device = windows_.at_port(port, static_cast<u32>(abi::bytes_of(width)), at)) {
+    return device->read(at, static_cast<u32>(abi::bytes_of(width))) & mask;
+  }
   if (port == kResetControl && width == abi::IoWidth::Byte) {
     return state_.reset_control;
   }
@@ -143,6 +156,11 @@ u32 Devices::in(u16 port, abi::IoWidth width, u64 time_ns) noexcept {
 }
 
 PortEffect Devices::out(u16 port, abi::IoWidth width, u32 value) noexcept {
+  u64 at = 0;
+  if (Window* const device = windows_.at_port(port, static_cast<u32>(abi::bytes_of(width)), at)) {
+    device->write(at, static_cast<u32>(abi::bytes_of(width)), value);
+    return PortEffect::None;
+  }
   if (port == kResetControl && width == abi::IoWidth::Byte) {
     bool const resets = (value & 4) != 0;
     state_.reset_control = resets ? state_.reset_control : static_cast<u8>(value & 0x0A);
@@ -164,6 +182,49 @@ PortEffect Devices::out(u16 port, abi::IoWidth width, u32 value) noexcept {
     effect = one == PortEffect::None ? effect : one;
   }
   return effect;
+}
+
+u64 Devices::read_memory(u64 address, u32 bytes, Windows::From from) noexcept {
+  Range const ecam = pciexbar();
+  if (!ecam.contains({address, bytes})) {
+    return windows_.read(address, bytes, from);
+  }
+  u64 value = 0;
+  for (u32 i = 0; i < bytes; ++i) {
+    u32 const a = ecam_address(address + i - ecam.base);
+    u8 const byte = has_bus(a) ? state_.config.read(device_of(a), function_of(a), static_cast<u8>(a)) : u8{0xFF};
+    value |= u64{byte} << (8 * i);
+  }
+  return value;
+}
+
+void Devices::write_memory(u64 address, u32 bytes, u64 value, Windows::From from) noexcept {
+  Range const ecam = pciexbar();
+  if (!ecam.contains({address, bytes})) {
+    return windows_.write(address, bytes, value, from);
+  }
+  for (u32 i = 0; i < bytes; ++i) {
+    if (u32 const a = ecam_address(address + i - ecam.base); has_bus(a)) {
+      set_config(a, byte_of(value, i));
+    }
+  }
+}
+
+void Devices::read_outside(u64 address, std::span<std::byte> out) noexcept {
+  for (u64 done = 0, bytes = 0; done < out.size(); done += bytes) {
+    bytes = access_bytes(address + done, out.size() - done);
+    u64 const value = read_memory(address + done, static_cast<u32>(bytes), Windows::From::Outside);
+    std::memcpy(out.data() + done, &value, bytes);
+  }
+}
+
+void Devices::write_outside(u64 address, std::span<std::byte const> in) noexcept {
+  for (u64 done = 0, bytes = 0; done < in.size(); done += bytes) {
+    bytes = access_bytes(address + done, in.size() - done);
+    u64 value = 0;
+    std::memcpy(&value, in.data() + done, bytes);
+    write_memory(address + done, static_cast<u32>(bytes), value, Windows::From::Outside);
+  }
 }
 
 void Devices::set_config(u32 address, u8 value) noexcept {

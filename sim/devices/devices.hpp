@@ -10,6 +10,7 @@
 #include "sim/devices/config_space.hpp"
 #include "sim/devices/pm_block.hpp"
 #include "sim/devices/uart.hpp"
+#include "sim/devices/windows.hpp"
 
 /// The devices of the platform, as QEMU's q35 has them (hal/qemu_rom/Q35.md 3): ports and PCI configuration space.
 namespace mm::sim {
@@ -38,12 +39,21 @@ struct DeviceState {
 
 class Devices {
  public:
-  /// `ram_bytes` of low RAM, for CMOS and TSEG.
-  explicit Devices(u64 ram_bytes, u64 tseg_bytes) noexcept;
+  /// `ram_bytes` of low RAM, for CMOS and TSEG. `more`: what a scenario brings; it goes before what q35 has.
+  Devices(u64 ram_bytes, u64 tseg_bytes, std::span<WindowSpec const> more = {});
 
   /// The next two never fail: ports without a device read all ones and ignore writes.
   u32 in(u16 port, abi::IoWidth width, u64 time_ns) noexcept;
   PortEffect out(u16 port, abi::IoWidth width, u32 value) noexcept;
+
+  /// 1, 2, 4 or 8 bytes at a physical address above RAM: configuration space under PCIEXBAR, devices of a scenario;
+  /// zeros elsewhere.
+  u64 read_memory(u64 address, u32 bytes, Windows::From from) noexcept;
+  void write_memory(u64 address, u32 bytes, u64 value, Windows::From from) noexcept;
+
+  /// The same for the normal world, in dwords where they are aligned, else in bytes.
+  void read_outside(u64 address, std::span<std::byte> out) noexcept;
+  void write_outside(u64 address, std::span<std::byte const> in) noexcept;
 
   /// MCH: TSEG decodes as SMRAM only for CPUs in MM. T_EN needs G_SMRAME (hal/qemu_rom/Q35.md 3).
   bool tseg_closed() const noexcept;
@@ -60,6 +70,9 @@ class Devices {
   void firmware_lock() noexcept;
 
   std::string const& serial() const noexcept { return serial_; }
+  /// A snapshot of theirs is their own.
+  Windows& windows() noexcept { return windows_; }
+  Windows const& windows() const noexcept { return windows_; }
   DeviceState const& state() const noexcept { return state_; }
   void restore(DeviceState const& state) noexcept { state_ = state; }
 
@@ -75,6 +88,7 @@ class Devices {
   u64 tseg_bytes_;
   DeviceState state_;
   std::string serial_;
+  Windows windows_;
 };
 
 }  // namespace mm::sim

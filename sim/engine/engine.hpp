@@ -34,6 +34,13 @@ struct EngineExit {
 /// Told of a compare of ring 3: the address of its instruction, both operands, and their bytes.
 using CompareSink = void (*)(u64 at, u64 left, u64 right, u32 bytes) noexcept;
 
+/// Who answers where there is no memory: 1, 2, 4 or 8 bytes at a physical address above RAM. `self` is handed back.
+struct BusDevices {
+  void* self = nullptr;
+  u64 (*read)(void* self, u64 address, u32 bytes) = nullptr;
+  void (*write)(void* self, u64 address, u32 bytes, u64 value) = nullptr;
+};
+
 struct EngineConfig {
   std::span<std::byte> ram{};     ///< physical memory from address 0, page aligned; must outlive the engine
   u64 budget_blocks = 5'000'000;  ///< per entry, and a few for each of its system calls
@@ -44,6 +51,7 @@ struct EngineConfig {
   Range const* covered = nullptr;    ///< only blocks in it are counted, and it may change; null: all
   CompareSink on_compare = nullptr;  ///< for a fuzzer; null: nobody listens, and nothing is slower
   BlockLog* block_log = nullptr;     ///< counts the blocks that run; null: nobody does
+  BusDevices bus{};                  ///< null functions: zeros, and writes go nowhere, as on QEMU
   u32 cpus = 1;                      ///< of the machine, and which one this is: for CPUID
   u32 apic_id = 0;
 };

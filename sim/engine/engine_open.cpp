@@ -34,9 +34,17 @@ void write_gdt(std::byte* page) {
   }
 }
 
-/// Where there is no memory: zeros, as QEMU reads them.
-uint64_t on_hole_read(uc_engine*, uint64_t, unsigned, void*) { return 0; }
-void on_hole_write(uc_engine*, uint64_t, unsigned, uint64_t, void*) {}
+/// Where there is no memory: a device, else zeros, as QEMU reads them. The hole begins behind RAM.
+uint64_t on_hole_read(uc_engine*, uint64_t offset, unsigned bytes, void* user) {
+  EngineConfig const& config = static_cast<Engine::Impl*>(user)->config;
+  return config.bus.read == nullptr ? 0 : config.bus.read(config.bus.self, config.ram.size() + offset, bytes);
+}
+void on_hole_write(uc_engine*, uint64_t offset, unsigned bytes, uint64_t value, void* user) {
+  EngineConfig const& config = static_cast<Engine::Impl*>(user)->config;
+  if (config.bus.write != nullptr) {
+    config.bus.write(config.bus.self, config.ram.size() + offset, bytes, value);
+  }
+}
 
 /// RAM, with a copy in the place of one page. Not before that page is known: to take it out of one piece of RAM costs
 /// Unicorn as much as the rest of making a machine, because it gives up what it knows of each page of the piece.
@@ -123,7 +131,7 @@ std::expected<void, std::string> Engine::Impl::enter_first_time() {
 std::expected<void, std::string> Engine::Impl::leave_private_pages() {
   u64 const end = config.ram.size();
   MM_UC("unmap the private pages", uc_mem_unmap(uc, kPrivateBase, kPrivatePages * kPageSize));
-  MM_UC("hole", uc_mmio_map(uc, end, kAddressSpace - end, on_hole_read, nullptr, on_hole_write, nullptr));
+  MM_UC("hole", uc_mmio_map(uc, end, kAddressSpace - end, on_hole_read, this, on_hole_write, this));
   placed = true;
   return {};
 }

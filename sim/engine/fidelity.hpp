@@ -61,11 +61,11 @@ inline constexpr std::array kFidelityGaps = {
     FidelityGap{
         "bus-hole",
         "an access of ring 0 to a mapped address without memory is vector 18 and stops the machine; ring 3 reads "
-        "zeros there, also where q35 has a device (HPET, IOAPIC, APIC, flash, PCIEXBAR)"},
+        "zeros there, also where q35 has a device that no scenario names (HPET, IOAPIC, APIC, ROM)"},
     FidelityGap{
         "pciexbar",
-        "memory under PCIEXBAR reads ones and takes no write, and stays memory to ring 3; q35 has the registers "
-        "of the functions there"},
+        "RAM under PCIEXBAR reads ones and takes no write, and stays memory to ring 3; q35 has the registers of the "
+        "functions there, as it has here above RAM"},
     FidelityGap{
         "devices",
         "PIC, PIT, RTC, IOAPIC, HPET, the keyboard controller but for its reset, fw_cfg, the TCO timer and what "

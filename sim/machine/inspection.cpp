@@ -20,6 +20,7 @@ void Simulator::clear_frames() noexcept {
   impl_->said.frames.clear();
   impl_->said.bytes = 0;
 }
+std::vector<DeviceLog> Simulator::device_logs() const { return impl_->machine.devices().windows().logs(); }
 std::string const& Simulator::serial_output() const noexcept { return impl_->machine.devices().serial(); }
 std::optional<hal::HaltReason> Simulator::halted() const noexcept { return impl_->machine.halted(); }
 std::vector<std::string> const& Simulator::ring0_reached() const noexcept { return impl_->machine.ring0_reached(); }

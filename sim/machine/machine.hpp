@@ -21,6 +21,7 @@
 #include "core/memory/page_tables.hpp"
 #include "core/steps/cpu_state.hpp"
 #include "hal/roles/trace.hpp"
+#include "sim/devices/windows.hpp"
 #include "sim/engine/block_log.hpp"
 #include "sim/machine/stack_log.hpp"
 
@@ -58,6 +59,7 @@ struct MachineConfig {
   /// Optional: told of each compare of ring 3 (address of the instruction, operands, their bytes), for a fuzzer.
   void (*on_compare)(u64 at, u64 left, u64 right, u32 bytes) noexcept = nullptr;
   BlockLog* block_log = nullptr;              ///< counts the blocks of ring 3; null: nobody does
+  std::vector<WindowSpec> windows;            ///< devices beside those of q35, none over memory or another
   std::vector<Ring3Stack>* stacks = nullptr;  ///< where the stacks of faults go; null: nowhere
 };
 
@@ -134,6 +136,8 @@ class Simulator {
   void clear_frames() noexcept;              ///< and the room that they took; what was dropped stays counted
   /// Bytes written to the 16550 at 0x3F8.
   std::string const& serial_output() const noexcept;
+  /// What was asked of the devices in MachineConfig::windows that keep a log, since the start or the last reset().
+  std::vector<DeviceLog> device_logs() const;
   std::optional<hal::HaltReason> halted() const noexcept;
   /// The machine was reset or switched off (0xCF9, 0x64, 0x92, SLP_EN), or its normal world lost its own code.
   bool was_reset() const noexcept;

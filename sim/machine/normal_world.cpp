@@ -11,8 +11,10 @@ void Simulator::read(PhysAddr at, std::span<std::byte> out) noexcept {
   s.pieces(raw(at), out.size(), [&](u64 done, u64 chunk, bool visible) {
     if (visible) {
       std::memcpy(out.data() + done, s.machine.ram().at(raw(at) + done), chunk);
+    } else if (s.is_hole(raw(at) + done)) {
+      s.machine.devices().read_outside(raw(at) + done, out.subspan(done, chunk));
     } else {
-      std::memset(out.data() + done, s.is_hole(raw(at) + done) ? 0 : 0xFF, chunk);
+      std::memset(out.data() + done, 0xFF, chunk);
     }
   });
 }
@@ -25,6 +27,8 @@ void Simulator::write(PhysAddr at, std::span<std::byte const> in) noexcept {
   s.pieces(raw(at), in.size(), [&](u64 done, u64 chunk, bool visible) {
     if (visible) {
       s.write_visible(raw(at) + done, in.subspan(done, chunk));
+    } else if (s.is_hole(raw(at) + done)) {
+      s.machine.devices().write_outside(raw(at) + done, in.subspan(done, chunk));
     }
   });
 }

@@ -32,7 +32,7 @@ SimMachine::SimMachine(MachineConfig const& config)
     : config_(config),
       ram_(config.boot.ram_bytes),
       user_pages_(ram_),
-      devices_(config.boot.ram_bytes, config.boot.tseg_bytes) {
+      devices_(config.boot.ram_bytes, config.boot.tseg_bytes, config.windows) {
   state_.random = config.seed * 2 + 1;
   config_.mmi_entry = {};
   seen_.events.reserve(4096);
@@ -54,6 +54,7 @@ std::expected<void, std::string> SimMachine::make_cpus(Handler handler) {
                                   .covered = config_.covered,
                                   .on_compare = config_.on_compare,
                                   .block_log = config_.block_log,
+                                  .bus = bus(),
                                   .cpus = config_.boot.cpus,
                                   .apic_id = i});
     if (!engine.has_value()) {
@@ -65,6 +66,16 @@ std::expected<void, std::string> SimMachine::make_cpus(Handler handler) {
     }
   }
   return {};
+}
+
+/// Ring 3's way to what is no memory.
+BusDevices SimMachine::bus() noexcept {
+  return {
+      .self = &devices_,
+      .read = [](void* self, u64 address,
+                 u32 bytes) { return static_cast<Devices*>(self)->read_memory(address, bytes, Windows::From::Mm); },
+      .write = [](void* self, u64 address, u32 bytes,
+                  u64 value) { static_cast<Devices*>(self)->write_memory(address, bytes, value, Windows::From::Mm); }};
 }
 
 std::expected<void, std::string> SimMachine::place(Placement const& placement) {
@@ -228,6 +239,7 @@ void SimMachine::open_pages() noexcept {
 void SimMachine::snapshot() {
   user_pages_.snapshot(placement_.cr3);
   saved_devices_ = devices_.state();
+  devices_.windows().snapshot();
   saved_ = state_;
   for (auto& cpu : cpus_) {
     cpu->save();
@@ -239,6 +251,7 @@ void SimMachine::reset() {
   auto const changes = user_pages_.restore(placement_.cr3);
   bool const was_halted = !goes_on();
   devices_.restore(saved_devices_);
+  devices_.windows().reset();
   state_ = saved_;
   seen_.ring0.clear();
   seen_.stale.clear();

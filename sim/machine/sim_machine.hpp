@@ -126,6 +126,7 @@ class SimMachine {
   bool goes_on() const noexcept {
     return !state_.halted.has_value() && !state_.off && !state_.in_hlt && seen_.ring0.empty();
   }
+  BusDevices bus() noexcept;
   u32 next_random() noexcept;
   void run_one(u32 index) noexcept;
   void abandon() noexcept;

@@ -82,11 +82,8 @@ struct Simulator::Impl {
       machine.flush_all();
     }
   }
-  /// Neither memory nor configuration space, and below the 4 GiB that the ROM maps: reads as zeros.
-  bool is_hole(u64 address) const noexcept {
-    return address >= machine.ram().size() && address >> 32 == 0 &&
-           !machine.devices().pciexbar().contains({address, 1});
-  }
+  /// Above memory and below the 4 GiB that the ROM maps: configuration space, devices of the scenario, or zeros.
+  bool is_hole(u64 address) const noexcept { return address >= machine.ram().size() && address >> 32 == 0; }
   /// Calls f(offset, chunk, visible) for the page-wise pieces of an access.
   template <class F>
   void pieces(u64 address, u64 bytes, F&& f) const {
