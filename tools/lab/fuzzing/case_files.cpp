@@ -94,6 +94,17 @@ std::expected<toml::table, std::string> image_table(Copies& copies, ImageSpec co
   return t;
 }
 
+std::expected<toml::table, std::string> flash_table(Copies& copies, DeviceSpec const& flash) {
+  toml::table t{{"kind", "flash"},
+                {"at", static_cast<std::int64_t>(flash.base)},
+                {"bytes", static_cast<std::int64_t>(flash.bytes)}};
+  if (!flash.content.empty()) {
+    MM_TRY_ASSIGN(auto const file, copies.put("flash.bin", flash.content));
+    t.insert("file", file);
+  }
+  return t;
+}
+
 /// What the scenario says of the guard itself stays.
 void turn_on(toml::table& root, CaseGuard guard) {
   if (!root.contains("machine")) {
@@ -113,12 +124,13 @@ class Rewriter {
 
   std::expected<void, std::string> root(toml::table& t) {
     t.erase("expect");
-    for (auto const* const key : {"step", "images", "hob"}) {
+    for (auto const* const key : {"step", "images", "hob", "device"}) {
       if (auto* const array = t[key].as_array()) {
         for (auto& node : *array) {
           if (auto* const one = node.as_table()) {
             one->is_inline(false);
             one->erase("expect");
+            one->erase("writes");
           }
         }
       }
@@ -186,6 +198,10 @@ std::expected<void, std::string> write_case(fs::path const& folder, CaseSource c
   }
   if (!hobs.empty()) {
     root.insert("hob", std::move(hobs));
+  }
+  if (source.flash) {
+    MM_TRY_ASSIGN(auto t, flash_table(copies, *source.flash));
+    root.insert("device", toml::array{std::move(t)});
   }
   if (!source.policy.empty()) {
     MM_TRY_ASSIGN(auto const blob, copies.put("policy.bin", source.policy));

@@ -3,6 +3,7 @@
 
 #include <expected>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct CaseGuard {
 struct CaseSource {
   DriverSet drivers;
   std::vector<PlatformHob> hobs;
+  std::optional<DeviceSpec> flash;
   Bytes policy;  ///< blob; empty: the default
   u32 cpus = 1;
 };

@@ -230,6 +230,32 @@ void check_audit(MachineRun const& run, std::vector<Problem>& problems) {
   }
 }
 
+/// The writes that a device was to get: in this order, others may be between.
+void check_devices(Prepared const& p, MachineRun const& run, std::vector<Problem>& problems) {
+  for (auto const& device : p.scenario.devices) {
+    auto const log = std::ranges::find(run.witness.devices, device.name, &sim::DeviceLog::name);
+    if (log == run.witness.devices.end()) {
+      continue;  // a flash
+    }
+    auto at = log->accesses.begin();
+    for (auto const& want : device.writes) {
+      at = std::find_if(at, log->accesses.end(), [&](sim::DeviceAccess const& a) {
+        return a.write && a.offset == want.at && a.bytes == want.width && a.value == want.value;
+      });
+      if (at == log->accesses.end()) {
+        auto const what = fmt::format("a write of {} bytes, {}, to {}+{}", want.width, hex_number(want.value),
+                                      device.name, hex_number(want.at));
+        problems.push_back(
+            whole(fmt::format("device \"{}\": {} did not come after those before it", device.name, what), want.line,
+                  "device " + device.name, what,
+                  fmt::format("{} accesses, this one not among those that were left", log->accesses.size())));
+        break;
+      }
+      ++at;
+    }
+  }
+}
+
 /// The boot that was to be refused for a reason.
 void check_boot_error(std::string const& reason, MachineRun const& run, std::vector<Problem>& problems) {
   if (!run.boot_failed || run.text.empty() || !run.text.back().contains(reason)) {
@@ -363,6 +389,7 @@ std::vector<Problem> all_problems(Prepared const& p, MachineRun const& run) {
   check_memory(p, run, problems);
   check_secrets(p, run, problems);
   check_serial(expect, run, problems);
+  check_devices(p, run, problems);
   if (p.release) {
     return problems;  // everything below is told by events
   }

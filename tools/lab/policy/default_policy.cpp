@@ -5,7 +5,7 @@ namespace mm::policy_tools {
 
 std::string_view default_policy_xml() {
   return R"(<!-- The default policy: what edk2's stock Standalone MM libraries and the drivers of this tree need, and nothing
-     else. A driver that needs more: mmsim policy learn SCENARIO -o policy.xml, then then `[policy] xml` of a scenario, or the option policy of `mmsim send`. -->
+     else. A driver that needs more: mmsim policy learn SCENARIO -o policy.xml, then `[policy] xml` of a scenario, or the option policy of `mmsim send`. -->
 <SmmIslolationPolicy>
   <SmmCategory name="IO">
     <PolicyAccessAttribute Value="Allow"/>

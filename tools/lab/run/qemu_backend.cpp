@@ -27,6 +27,22 @@ std::string escaped(fs::path const& path) {
   return out;
 }
 
+DeviceSpec const* flash_of(Prepared const& p) {
+  auto const& devices = p.scenario.devices;
+  auto const found = std::ranges::find(devices, DeviceSpec::Kind::Flash, &DeviceSpec::kind);
+  return found == devices.end() ? nullptr : &*found;
+}
+
+/// The ROM as a ROM; with a flash as the flash above that one, which only MM may write.
+std::vector<std::string> rom_options(Prepared const& p, fs::path const& folder) {
+  if (flash_of(p) == nullptr) {
+    return {"-bios", (p.images / "mm-q35.rom").string()};
+  }
+  return {"-drive",  "if=pflash,unit=0,format=raw,readonly=on,file=" + escaped(folder / "rom"),
+          "-drive",  "if=pflash,unit=1,format=raw,file=" + escaped(folder / "flash"),
+          "-global", "driver=cfi.pflash01,property=secure,value=on"};
+}
+
 std::vector<std::string> command_line(Prepared const& p, fs::path const& folder) {
   auto const file = [&](char const* name) {
     return fmt::format("name=opt/mm/{},file={}", name, escaped(folder / name));
@@ -42,8 +58,6 @@ std::vector<std::string> command_line(Prepared const& p, fs::path const& folder)
                                 std::to_string(p.scenario.boot.ram_bytes >> 20),
                                 "-smp",
                                 std::to_string(p.scenario.boot.cpus),
-                                "-bios",
-                                (p.images / "mm-q35.rom").string(),
                                 "-global",
                                 fmt::format("mch.extended-tseg-mbytes={}", p.scenario.boot.tseg_bytes >> 20),
                                 "-debugcon",
@@ -67,6 +81,8 @@ std::vector<std::string> command_line(Prepared const& p, fs::path const& folder)
                                 "-monitor",
                                 p.qemu.os ? "none" : "stdio",
                                 "-serial"};
+  auto const rom = rom_options(p, folder);
+  line.insert(line.end() - 1, rom.begin(), rom.end());
   if (!p.qemu.os) {
     line.push_back("file:" + (folder / "serial").string());
     return line;
@@ -192,6 +208,21 @@ std::expected<void, std::string> judge_end(Prepared const& p, Ending const& endi
   return {};
 }
 
+/// The flash, and the ROM with as much in front of it as brings the flash to its place.
+std::expected<void, std::string> write_flash(Prepared const& p, fs::path const& folder) {
+  DeviceSpec const* const flash = flash_of(p);
+  if (flash == nullptr) {
+    return {};
+  }
+  MM_TRY_ASSIGN(auto rom, read_file(p.images / "mm-q35.rom"));
+  u64 const above = (u64{1} << 32) - flash->range().end();
+  rom.insert(rom.begin(), above - rom.size(), std::byte{0xFF});
+  Bytes content = flash->content;
+  content.resize(flash->bytes, std::byte{0xFF});
+  MM_TRY(write_file(folder / "rom", rom));
+  return write_file(folder / "flash", content);
+}
+
 std::expected<void, std::string> write_inputs(Prepared const& p, fs::path const& folder) {
   Bytes config;
   append_object(config, p.scenario.boot);
@@ -201,7 +232,7 @@ std::expected<void, std::string> write_inputs(Prepared const& p, fs::path const&
                                     {"hobs", &p.scenario.hobs}}) {
     MM_TRY(write_file(folder / name, *bytes));
   }
-  return {};
+  return write_flash(p, folder);
 }
 
 class QemuBackend final : public Backend {

@@ -87,6 +87,7 @@ void tell_end(sim::Simulator const& machine, MachineRun& run) {
   judge_ring0(run);
   run.witness.stale = machine.stale_entries();
   run.serial = machine.serial_output();
+  run.witness.devices = machine.device_logs();
   run.halted = machine.halted();
   if (machine.was_reset()) {
     run.ended = RunEnd::Reset;

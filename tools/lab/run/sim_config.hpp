@@ -6,6 +6,20 @@
 
 namespace mm::lab {
 
+inline sim::WindowSpec window_of(DeviceSpec const& device) {
+  sim::WindowSpec out{device.name, device.ports, device.base, {}};
+  if (device.kind == DeviceSpec::Kind::Flash) {
+    out.device = sim::FlashSpec{device.bytes, device.content};
+    return out;
+  }
+  sim::RegisterWindowSpec registers{device.bytes, device.fill, {}, device.content};
+  for (auto const& r : device.registers) {
+    registers.registers.push_back({r.at, r.width, r.value, r.reads, r.clears});
+  }
+  out.device = std::move(registers);
+  return out;
+}
+
 /// The simulated machine that a prepared scenario asks for; whoever makes it adds what it wants to see. `prepared` must
 /// live until Simulator::create().
 inline sim::MachineConfig machine_config(Prepared const& prepared) {
@@ -17,6 +31,9 @@ inline sim::MachineConfig machine_config(Prepared const& prepared) {
   config.seed = s.seed;
   config.defects = prepared.defects;
   config.mmi_entry = prepared.mmi_entry;
+  for (auto const& device : s.devices) {
+    config.windows.push_back(window_of(device));
+  }
   return config;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/devices/windows.hpp"
 #include "sim/engine/block_log.hpp"
 #include "sim/machine/stack_log.hpp"
 
@@ -13,6 +14,7 @@ namespace mm::lab {
 struct Witness {
   std::vector<std::string> stale;       ///< ring 3 was entered with a TLB older than the tables
   std::vector<sim::Ring3Stack> stacks;  ///< at faults, in the order of the trace
+  std::vector<sim::DeviceLog> devices;  ///< of the scenario that are registers
   std::vector<sim::BlockCount> blocks;  ///< of ring 3, ascending; only when they were asked for (Prepared::coverage)
 };
 

@@ -12,6 +12,7 @@
 #include "core/abi/comm.hpp"
 #include "core/steps/program.hpp"
 #include "hal/roles/trace.hpp"
+#include "tools/lab/scenario/devices.hpp"
 #include "tools/lab/text/bytes.hpp"
 
 /// A scenario file in memory (format: scenarios/README.md).
@@ -114,9 +115,10 @@ struct Scenario {
   bool release = true;                          ///< the release core does the same, but for the events
   std::string supervisor = "MmSupervisorCore";  ///< image in the supervisor's place
   Machines machines;
-  u32 defects = 0;  ///< supervisor::Check bits that the simulator removes
-  Bytes policy;     ///< empty: none
-  Bytes hobs;       ///< of the normal world's list, besides those that the platform needs
+  u32 defects = 0;                  ///< supervisor::Check bits that the simulator removes
+  Bytes policy;                     ///< empty: none
+  Bytes hobs;                       ///< of the normal world's list, besides those that the platform needs
+  std::vector<DeviceSpec> devices;  ///< their HOBs are in `hobs`
   std::vector<ImageSpec> images;
   std::vector<ScenarioStep> steps;
   Expectation expect;

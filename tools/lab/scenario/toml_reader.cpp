@@ -10,6 +10,7 @@
 #include "tools/lab/scenario/driver_set.hpp"
 #include "tools/lab/scenario/hobs.hpp"
 #include "tools/lab/scenario/names.hpp"
+#include "tools/lab/scenario/toml_devices.hpp"
 #include "tools/lab/scenario/toml_shape.hpp"
 #include "tools/lab/scenario/toml_steps.hpp"
 
@@ -36,7 +37,7 @@ class Reader : private TomlValues {
     attempt([&] {
       only(root,
            {"schema", "name", "targets", "qemu_except", "release", "dispatch", "images", "machine", "policy", "hob",
-            "step", "expect"},
+            "device", "step", "expect"},
            "the scenario");
     });
     attempt([&] { read_head(root, s); });
@@ -48,11 +49,10 @@ class Reader : private TomlValues {
     finish_machine(s.boot);
     set_boot(s.boot);
     attempt([&] { read_policy(table(root, "policy"), s); });
-    each(root, "hob", [&](toml::table const& t) {
-      append_bytes(s.hobs, read_hob(t));
-      if (s.hobs.size() > platform::kExtraHobsLimit) {
-        fail(t, fmt::format("the HOBs have more than {} bytes", platform::kExtraHobsLimit));
-      }
+    each(root, "hob", [&](toml::table const& t) { add_hobs(t, read_hob(*this, t), s); });
+    each(root, "device", [&](toml::table const& t) {
+      s.devices.push_back(read_device(*this, t, s.devices, s.machines.targets == std::vector<std::string>{"sim"}));
+      add_hobs(t, device_hobs(s.devices.back()), s);
     });
     each(root, "images", [&](toml::table const& t) { read_images(t, s.images); });
     each(root, "step", [&](toml::table const& t) { s.steps.push_back(read_step(*this, t)); });
@@ -184,31 +184,12 @@ class Reader : private TomlValues {
     }
     s.policy = policy_tools::encode(read->policy);
   }
-  /// A GUID HOB with `guid`, or one of `type`; the data follow its header, padded to 8 bytes.
-  Bytes read_hob(toml::table const& t) const {
-    only(t, {"guid", "type", "length", "text", "hex", "file", "fields", "pad"}, "a hob");
-    auto const name = text(t, "guid");
-    auto const type = number(t, "type", 0, 0xFFFE);
-    if (name.has_value() == type.has_value()) {
-      fail(t, "a hob has either guid or type");
+  void add_hobs(toml::table const& t, Bytes const& hobs, Scenario& s) const {
+    append_bytes(s.hobs, hobs);
+    if (s.hobs.size() > platform::kExtraHobsLimit) {
+      fail(t, fmt::format("the HOBs have more than {} bytes", platform::kExtraHobsLimit));
     }
-    Bytes body;
-    if (name) {
-      append_object(body, guid(*find(t, "guid"), *name));
-    }
-    append_bytes(body, data(t));
-    pad_to(body, 8);
-    if (body.size() > 0xFFF0) {
-      fail(t, "a hob has at most 65520 bytes");
-    }
-    u16 const kind = static_cast<u16>(type.value_or(static_cast<u64>(abi::HobType::GuidExtension)));
-    Bytes out;
-    u64 const length = number(t, "length", 0, 0xFFFF).value_or(sizeof(abi::HobHeader) + body.size());
-    append_object(out, abi::HobHeader{kind, static_cast<u16>(length), 0});
-    append_bytes(out, body);
-    return out;
   }
-
   void read_images(toml::table const& t, std::vector<ImageSpec>& to) {
     if (auto const volume = text(t, "drivers")) {
       only(t, {"drivers"}, "images");

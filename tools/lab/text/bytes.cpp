@@ -57,6 +57,8 @@ constexpr std::array kNamed{
     std::pair<std::string_view, Guid>{"ProbeSecond", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0071"_guid},
     std::pair<std::string_view, Guid>{"Victim", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0080"_guid},
     std::pair<std::string_view, Guid>{"SerialLog", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E00F1"_guid},
+    std::pair<std::string_view, Guid>{"PlatformEvent", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0200"_guid},
+    std::pair<std::string_view, Guid>{"PlatformClient", "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0203"_guid},
     std::pair<std::string_view, Guid>{"SupervisorRequest", guids::gMmSupervisorRequestHandlerGuid},
     std::pair<std::string_view, Guid>{"dispatch", guids::gEventMmDispatchGuid},
     std::pair<std::string_view, Guid>{"SupervisorDispatch", guids::gMmSupervisorDriverDispatchGuid},
