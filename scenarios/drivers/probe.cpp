@@ -43,6 +43,8 @@ enum class What : u64 {
   ScratchBase = 18,  ///< address of the scratch
   Put = 19,          ///< writes the complement of u64 a at byte `number` of the buffer: what it writes is in no message
   Fail = 20,         ///< the handler returns the status `number`, when the operations are done
+  Load = 21,         ///< b bytes (1, 2, 4, 8) at `number`, in one instruction
+  Store = 22,        ///< a, in b bytes, to `number`
 };
 /// Bits of Operation::what above the code: the argument is an offset in the scratch, two pages of the driver.
 constexpr u64 kScratchNumber = 0x100;
@@ -130,6 +132,35 @@ u64 service(What what, Operation const& o) noexcept {
   }
 }
 
+u64 load(u64 at, u64 bytes) noexcept {
+  switch (bytes) {
+    case 1:
+      return *mm::driver::at<mm::u8 const volatile>(at);
+    case 2:
+      return *mm::driver::at<mm::u16 const volatile>(at);
+    case 4:
+      return *mm::driver::at<mm::u32 const volatile>(at);
+    default:
+      return *mm::driver::at<u64 const volatile>(at);
+  }
+}
+
+void store(u64 at, u64 value, u64 bytes) noexcept {
+  switch (bytes) {
+    case 1:
+      *mm::driver::at<mm::u8 volatile>(at) = static_cast<mm::u8>(value);
+      return;
+    case 2:
+      *mm::driver::at<mm::u16 volatile>(at) = static_cast<mm::u16>(value);
+      return;
+    case 4:
+      *mm::driver::at<mm::u32 volatile>(at) = static_cast<mm::u32>(value);
+      return;
+    default:
+      *mm::driver::at<u64 volatile>(at) = value;
+  }
+}
+
 u64 perform(Operation const& o, mm::u8* buffer, u64* size) noexcept {
   auto const what = static_cast<What>(o.what & kWhatMask);
   switch (what) {
@@ -152,6 +183,11 @@ u64 perform(Operation const& o, mm::u8* buffer, u64* size) noexcept {
       return 0;
     case What::ReplyByte:
       return buffer[o.number];
+    case What::Load:
+      return load(o.number, o.b);
+    case What::Store:
+      store(o.number, o.a, o.b);
+      return 0;
     case What::ScratchBase:
       return mm::user::address_of(g_scratch);
     case What::Put:
