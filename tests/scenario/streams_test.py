@@ -9,7 +9,7 @@ import re
 import subprocess
 import unittest
 
-from support import FAILED, IMAGES, MMSIM, PASSED, TestCase
+from support import FAILED, IMAGES, MMSIM, PASSED, TestCase, run
 
 STREAMS = int(os.environ.get("MM_STREAMS", "120"))
 SEED = int(os.environ.get("MM_STREAMS_SEED", "1"))
@@ -181,6 +181,59 @@ class Streams(TestCase):
         self.assertEqual(different, [], "\n".join(different))
         self.assertGreater(faulted, STREAMS // 3)
         self.assertGreater(ran, STREAMS // 10)
+
+
+FLASH_BASE, FLASH_BYTES = 0xFFC00000, 0x10000
+FLASH_COMMANDS = [0x10, 0x20, 0x40, 0x40, 0x50, 0x60, 0x70, 0x70, 0x90, 0x98, 0xD0, 0xE8, 0xFF, 0xFF, 0xFF, 0x01, 0x00]
+LOAD, STORE = 21, 22
+FLASH_SCENARIO = """schema = 1
+images = [{ driver = "Probe" }]
+[[device]]
+kind = "flash"
+at = "0xFFC00000"
+bytes = 0x10000
+hex = "00 11 22 33 44 55 66 77"
+"""
+FLASH_READ = """[[step]]
+kind = "read"
+address = "0xFFC00000"
+bytes = 0x10000
+"""
+
+
+class FlashStreams(TestCase):
+    """Random reads and writes of a driver to the flash, commands among them: every value that is read is the same on both
+    machines, and so is what is in the flash in the end."""
+
+    def setUp(self):
+        super().setUp()
+        version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True).stdout
+        self.buffered = 0xE8 if "version 7." in version else 0x70  # later ones take another place for the buffer's
+
+    def operation(self, dice):
+        offset = dice.choice([0, 0x1000, 0xF000]) + dice.choice([0, 1, 0x10, 0x27, 0x55, 0x800, dice.randrange(0xFF0)])
+        width = dice.choice([1, 1, 1, 2, 4, 8])
+        address = FLASH_BASE + offset // width * width
+        if dice.random() < 0.4:
+            return LOAD, address, 0, width
+        value = dice.choice([dice.choice(FLASH_COMMANDS), dice.choice(FLASH_COMMANDS), dice.randrange(1 << 8 * width)])
+        value = value & ~0xFF | self.buffered if value & 0xFF == 0xE8 else value
+        return STORE, address, value & ((1 << 8 * width) - 1), width
+
+    def step(self, dice, operations):
+        words = "".join(f"  {{ u64 = {what} }}, {{ u64 = {at} }}, {{ u64 = \"{value:#x}\" }}, {{ u64 = {width} }}, {{ u64 = 0 }},"
+                        " { u64 = 0 },\n" for what, at, value, width in (self.operation(dice) for _ in range(operations)))
+        return f'[[step]]\nkind = "communicate"\nto = "Probe"\nfields = [\n{words}]\nexpect = {{ status = "Success" }}\n'
+
+    def test_every_value_is_the_same(self):
+        folder = self.folder / "flash"
+        folder.mkdir()
+        for number in range(max(4, STREAMS // 10)):
+            dice = random.Random(f"flash {SEED} {number}")
+            text = FLASH_SCENARIO + "".join(self.step(dice, 60) for _ in range(8)) + FLASH_READ
+            (folder / f"{number}.toml").write_text(text, encoding="utf-8")
+        code, printed = run(folder, "--target=both", "-j", "2", "-q")
+        self.assertEqual(code, PASSED, printed[-4000:])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""scenarios/README.md describes every key, step kind and word that the scenario reader accepts, and no other key."""
+"""scenarios/README.md and scenarios/DEVICES.md describe every key, step kind and word that the scenario reader accepts, and
+no other key."""
 
 import pathlib
 import re
@@ -7,6 +8,7 @@ import re
 from common import read
 
 PAGE = pathlib.PurePosixPath("scenarios/README.md")
+MORE = pathlib.PurePosixPath("scenarios/DEVICES.md")  # read behind the first: its lines count on
 READERS = "tools/lab/scenario/toml_*.cpp"
 # The lists of known keys: only(t, {...}), only_step(t, {...}), register_names({...}), keys.insert(keys.end(), {...}).
 KEY_LIST = re.compile(r"(?:\bonly(?:_step)?\(\s*[\w*]+,\s*|register_names\(|keys\.end\(\),\s*)\{([^}]*)\}")
@@ -35,7 +37,7 @@ def described(page: str) -> list[tuple[int, str]]:
 def check(root: pathlib.Path) -> tuple[list[str], int]:
     if not (root / PAGE).is_file():
         return [], 0
-    page = read(root, PAGE)
+    page = read(root, PAGE) + (read(root, MORE) if (root / MORE).is_file() else "")
     reader = "\n".join(path.read_text(encoding="utf-8") for path in sorted(root.glob(READERS)))
     known, words = accepted(reader), mentioned(page)
     folders = {path.name for path in (root / PAGE.parent).iterdir() if path.is_dir()}

@@ -4,6 +4,7 @@
 #include "core/abi/platform.hpp"
 #include "tools/lab/policy/policy_source.hpp"
 #include "tools/lab/policy/xml.hpp"
+#include "tools/runner/commands.hpp"
 
 namespace mm::runner {
 
@@ -15,8 +16,31 @@ void add_machine_options(Arguments command, MachineOptions& o) {
       "--hob", o.hobs,
       "GUID:HEX or GUID:FILE (0x..., ./FILE where both fit): a GUID HOB for the drivers' HOB list; may be repeated");
   command.option("--policy", o.policy, "Policy source (XML) or blob instead of the default");
+  command.option("--flash", o.flash,
+                 "FILE, or the bytes of a new one with an empty variable store, and @ADDRESS (0xffc00000): a NOR "
+                 "flash, opened to drivers");
+  command.flag(
+      "--platform", o.platform,
+      "Add this tree's platform drivers: SwDispatch2, SxDispatch2, timer and buttons, MM MP, FVB with --flash");
   command.option("--cpus", o.cpus, "Number of CPUs").range(1, 8);
 }
+
+namespace {
+
+/// This tree's platform drivers; that of the flash where there is one.
+std::expected<void, std::string> add_platform(lab::DriverSet& set, bool with_flash) {
+  std::vector<char const*> names{"PlatformDispatch", "PlatformMp"};
+  if (with_flash) {
+    names.push_back("PlatformFlash");
+  }
+  for (auto const* name : names) {
+    auto const stem = (images_folder() / name).string();
+    MM_TRY(lab::add_image(set, stem + ".efi:" + stem + ".depex"));
+  }
+  return {};
+}
+
+}  // namespace
 
 std::expected<lab::DriverSet, std::string> drivers_of(MachineOptions const& options) {
   lab::DriverSet set;
@@ -25,6 +49,9 @@ std::expected<lab::DriverSet, std::string> drivers_of(MachineOptions const& opti
   }
   for (auto const& path : options.volumes) {
     MM_TRY(lab::add_volume_file(set, path));
+  }
+  if (options.platform) {
+    MM_TRY(add_platform(set, !options.flash.empty()));
   }
   return set;
 }
@@ -36,6 +63,13 @@ std::expected<std::vector<lab::PlatformHob>, std::string> hobs_of(MachineOptions
     out.push_back(std::move(hob));
   }
   return out;
+}
+
+std::expected<std::optional<lab::DeviceSpec>, std::string> flash_of(MachineOptions const& options) {
+  if (options.flash.empty()) {
+    return std::nullopt;
+  }
+  return lab::parse_flash(options.flash);
 }
 
 std::expected<lab::Bytes, std::string> policy_of(MachineOptions const& options) {
@@ -60,6 +94,11 @@ std::expected<GivenMachine, std::string> machine_of(MachineOptions const& option
   s.images = out.drivers.images;
   MM_TRY_ASSIGN(auto const hobs, hobs_of(options));
   MM_TRY_ASSIGN(s.hobs, lab::encode_hobs(hobs));
+  MM_TRY_ASSIGN(auto flash, flash_of(options));
+  if (flash) {
+    lab::append_bytes(s.hobs, lab::device_hobs(*flash));
+    s.devices.push_back(std::move(*flash));
+  }
   return out;
 }
 

@@ -105,6 +105,16 @@ void print_serial(std::string const& serial) {
   }
 }
 
+/// What the drivers asked of the scenario's devices.
+void print_devices(std::vector<std::string> const& lines) {
+  if (!lines.empty()) {
+    std::cout << "\n  devices\n";
+  }
+  for (auto const& line : lines) {
+    std::cout << "       " << line << '\n';
+  }
+}
+
 void print_failure(Outcome const& o, Failure const& f) {
   auto const& p = f.problem;
   std::string const where =
@@ -235,6 +245,7 @@ void print(Outcome const& o, Detail detail) {
   }
   if (detail == Detail::Events) {
     print_serial(o.drivers.serial);
+    print_devices(o.drivers.devices);
   }
   for (auto const& failure : o.failures) {
     print_failure(o, failure);
@@ -310,6 +321,7 @@ nlohmann::json to_json(Outcome const& o) {
     out["failures"].push_back(to_json(failure, o.scenario));
   }
   out["serial"] = o.drivers.serial;
+  out["devices"] = o.drivers.devices;
   out["ended"] = o.ended.empty() ? nlohmann::json(nullptr) : nlohmann::json(o.ended);
   out["repeated"] = o.repeated;
   out["declared_differences"] = nlohmann::json::array();

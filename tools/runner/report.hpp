@@ -30,6 +30,7 @@ struct Failure {
 struct DriversTold {
   std::vector<std::string> dispatch;  ///< order, and who waits for what
   std::string serial;                 ///< what they wrote to the serial port
+  std::vector<std::string> devices;   ///< what they asked of the scenario's devices, a line each
 };
 
 /// One scenario on one target.

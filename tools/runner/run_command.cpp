@@ -14,6 +14,7 @@
 #include "tools/lab/run/machine_run.hpp"
 #include "tools/lab/run/prepare.hpp"
 #include "tools/lab/scenario/names.hpp"
+#include "tools/lab/tell/device_text.hpp"
 #include "tools/lab/tell/driver_report.hpp"
 #include "tools/lab/tell/transcript.hpp"
 #include "tools/lab/text/json_text.hpp"
@@ -58,6 +59,7 @@ void keep(Prepared const& p, MachineRun const& run, Outcome& o) {
   o.events = transcript(p, run);
   o.drivers.dispatch = p.release ? std::vector<std::string>{} : describe_dispatch(report_drivers(p, run));
   o.drivers.serial = run.serial;
+  o.drivers.devices = device_lines(run);
   o.boot_events = render(p, run, in_order(events_before_steps(p, run)));
   o.story.clear();
   for (auto& told : tell(p, run)) {

@@ -104,6 +104,7 @@ Done write_machine(fs::path const& folder, DriverFuzzOptions const& d, lab::Orac
   MM_TRY_ASSIGN(source.drivers, drivers_of(d.machine));
   MM_TRY_ASSIGN(source.hobs, hobs_of(d.machine));
   MM_TRY(lab::encode_hobs(source.hobs));  // what is wrong with them
+  MM_TRY_ASSIGN(source.flash, flash_of(d.machine));
   if (!d.machine.policy.empty()) {
     MM_TRY_ASSIGN(source.policy, policy_of(d.machine));
   }
@@ -208,7 +209,7 @@ Done check(DriverFuzzOptions const& d) {
   }
   if (!d.scenario.empty() && d.machine.any()) {
     return std::unexpected(std::string{
-        "fuzz driver: --scenario brings its own images, HOBs and policy: no --image, --fv, --hob, --policy"});
+        "fuzz driver: --scenario brings its own images, HOBs and policy: no --image, --fv, --hob, --flash, --policy"});
   }
   for (auto const& file : {d.sarif, d.junit}) {
     if (!file.empty() && !fs::is_directory(fs::absolute(file).parent_path())) {
