@@ -18,7 +18,8 @@ fi
 # The sanitizers are in the flags. Warnings of another compiler than ours are not errors.
 cmake -G Ninja -S "$root" -B "$work" -DCMAKE_BUILD_TYPE=None -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" \
   -DCMAKE_C_FLAGS="${CFLAGS:-}" -DCMAKE_CXX_FLAGS="${CXXFLAGS:-} -Wno-error" -DMM_SANITIZE=OFF \
-  -DMM_FUZZING_ENGINE="$LIB_FUZZING_ENGINE" -DCMAKE_BUILD_RPATH="\$ORIGIN/lib" -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON
+  -DMM_FUZZING_ENGINE="$LIB_FUZZING_ENGINE" -DCMAKE_BUILD_RPATH="\$ORIGIN/lib" -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON \
+  -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags  # the libraries of libraries are there, too
 machines=()  # targets that boot images
 for target in "${targets[@]}"; do
   [[ $target != communicate && $target != driver ]] || machines=(images)
@@ -41,7 +42,7 @@ pack() {
     printf '\n[asan]\ndetect_stack_use_after_return = 0\n'
   } >"$program.options"
   # All but what every system with this C library has.
-  ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' |
+  ldd "$work/fuzz/fuzz_$name" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' |
     grep -Ev '/(libc|libm|libdl|libpthread|librt|libresolv|ld-linux-x86-64)\.so' | xargs -r -I{} cp -L {} "$OUT/lib/"
 }
 for target in "${targets[@]}"; do pack "$target"; done
