@@ -81,7 +81,8 @@ Watch::Watch(sim::Simulator& machine) : machine_(machine) {
   machine_.snapshot();
   rights_.resize(boot.ram_bytes >> kPageShift);
   for (auto const& page : machine_.page_map()) {
-    rights_.at(page.addr >> kPageShift) = rights_of(page.attr);
+    u64 const number = page.addr >> kPageShift;
+    (number < rights_.size() ? rights_[number] : rights_above_[number]) = rights_of(page.attr);
     bool const free = mmram_.contains({page.addr, kPageSize}) && page.addr >= machine_.layout().used_end;
     fixed_ += free ? 0u : 1u;
   }
@@ -272,7 +273,7 @@ void Watch::check_pages() {
   for (auto const& page : pages_) {
     MM_FUZZ_CHECK(!(page.attr.writable && page.attr.executable));
     u64 const number = page.addr >> kPageShift;
-    u8 const before = number < rights_.size() ? rights_[number] : u8{0};
+    u8 const before = rights_before(number);
     bool const inside = mmram_.contains({page.addr, kPageSize});
     if (before != 0) {
       bool const reused = inside && page.addr >= free && (before & kWritable) != 0;
@@ -284,6 +285,14 @@ void Watch::check_pages() {
     }
   }
   MM_FUZZ_CHECK(kept == fixed_);  // only what lies in memory that was free can be given back
+}
+
+u8 Watch::rights_before(u64 page) const noexcept {
+  if (page < rights_.size()) {
+    return rights_[page];
+  }
+  auto const above = rights_above_.find(page);
+  return above == rights_above_.end() ? u8{0} : above->second;
 }
 
 void Watch::fold(std::span<std::byte const> bytes) noexcept {

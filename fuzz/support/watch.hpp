@@ -3,6 +3,7 @@
 
 #include <array>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "core/steps/runner.hpp"
@@ -43,6 +44,7 @@ class Watch {
   void check_reply(Channel const& ch, u64 bytes) const;
   void check_normal_world() const;
   void check_pages();
+  u8 rights_before(u64 page) const noexcept;
   void check_mmram() const;
   void check_against_start() const;
   std::vector<std::byte> read_mmram() const;
@@ -51,13 +53,14 @@ class Watch {
 
   sim::Simulator& machine_;
   Range mmram_;
-  std::array<Channel, 2> channels_;     ///< by abi::Channel
-  std::vector<u8> rights_;              ///< by page number, at the start; 0: not present
-  std::vector<sim::PageInfo> pages_;    ///< of check_pages(), kept for its memory
-  std::set<u64> tables_;                ///< physical addresses of the page tables at the start
-  std::vector<std::byte> mmram_bytes_;  ///< at the start
-  u64 fixed_ = 0;                       ///< pages that are present at the start and can never be given back
-  u64 audited_ = 0;                     ///< protected_writes() at the last audit of the page tables
+  std::array<Channel, 2> channels_;           ///< by abi::Channel
+  std::vector<u8> rights_;                    ///< by page number, at the start; 0: not present
+  std::unordered_map<u64, u8> rights_above_;  ///< the same above RAM: devices
+  std::vector<sim::PageInfo> pages_;          ///< of check_pages(), kept for its memory
+  std::set<u64> tables_;                      ///< physical addresses of the page tables at the start
+  std::vector<std::byte> mmram_bytes_;        ///< at the start
+  u64 fixed_ = 0;                             ///< pages that are present at the start and can never be given back
+  u64 audited_ = 0;                           ///< protected_writes() at the last audit of the page tables
   u64 start_blocks_ = 0;
   u64 resets_ = 0;
   std::span<std::byte const> reply_;  ///< in the content of a channel

@@ -370,6 +370,12 @@ events = [{ kind = "Halt" }]
         self.assertEqual(code, PASSED, out + err)
         self.assertRegex(out, r"driver Hello: \d+ executions .* findings 0")
 
+    def test_devices_and_root_handlers_are_no_findings(self):
+        code, out, err = self.fuzz("--image", self.image("PlatformClient"), "--platform", "--flash", "0x20000", "--to",
+                                   "PlatformEvent", "--no-qemu", runs=2000)
+        self.assertEqual(code, PASSED, out + err)
+        self.assertRegex(out, r"driver PlatformClient: \d+ executions .* findings 0")
+
     def test_it_has_a_folder_of_its_own(self):
         arguments = ("fuzz", "driver", "--image", self.image("WeakOffByOne"), "--no-qemu", "--runs", 100, "--json")
         code, out, err = self.mmsim(*arguments)

@@ -20,11 +20,11 @@ namespace event = hal::event;
 constexpr u64 kPageFault = 14;
 constexpr u64 kFetch = 0x10;
 
-/// An EFI_STATUS: an error or a warning of the specification, or Success. What a handler that forgot to return leaves
-/// in RAX seldom is.
+/// An EFI_STATUS: an error or a warning, or Success, with the bits of OEM codes and of PI (EFI_INTERRUPT_PENDING,
+/// EFI_WARN_INTERRUPT_SOURCE_PENDING). What a handler that forgot to return leaves in RAX seldom is.
 bool is_status(u64 value) {
-  constexpr u64 kError = u64{1} << 63, kMostCode = 0xFF;
-  return (value & ~kError) <= kMostCode;
+  constexpr u64 kError = u64{1} << 63, kOem = u64{1} << 62, kPi = u64{1} << 61, kMostCode = 0xFF;
+  return (value & ~(kError | kOem | kPi)) <= kMostCode;
 }
 
 class Judge {
