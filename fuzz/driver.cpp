@@ -30,7 +30,6 @@ namespace {
 
 using namespace mm;
 
-constexpr u64 kUserBudgetBlocks = 1'000'000;
 /// One input in so many is run twice, and must do the same again.
 constexpr u64 kRepeated = 64;
 /// Runs that making a finding smaller may take.
@@ -81,11 +80,17 @@ class Target {
     auto const& config = machine_->config().boot;
     judged_ = lab::judged_machine(boot_trace, {config.ram_bytes - config.tseg_bytes, config.tseg_bytes},
                                   lab::image_names(prepared));
+    auto const there = lab::registered_handlers(boot_trace);
     if (folder.empty()) {
-      session_.handlers = lab::registered_handlers(boot_trace);
+      session_.handlers = there;
     } else {
       session_ = need(lab::read_session(folder));
       known_.insert(session_.known.begin(), session_.known.end());
+    }
+    for (auto const& handler : session_.handlers) {
+      if (std::ranges::find(there, handler) == there.end()) {
+        give_up("nobody answers to " + lab::format_guid(handler) + " here, as when the session began");
+      }
     }
     watch_code();
     watch_ = std::make_unique<fuzz::Watch>(*machine_);
@@ -109,7 +114,6 @@ class Target {
  private:
   void boot(lab::Prepared const& prepared) {
     auto config = lab::machine_config(prepared);
-    config.user_budget_blocks = kUserBudgetBlocks;
     config.coverage = g_ring3_counters;
     config.covered = &code_;
     config.on_compare = fuzz::note_compare;
