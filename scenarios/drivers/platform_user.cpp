@@ -30,15 +30,6 @@ Status take_memory(driver::MmSystemTable& mmst) {
   return Status::Success;
 }
 
-u64 find_hob_list(driver::MmSystemTable const& mmst) {
-  for (u64 i = 0; i < mmst.number_of_table_entries; ++i) {
-    if (mmst.configuration_table[i].guid == guids::gEfiHobListGuid) {
-      return user::address_of(mmst.configuration_table[i].table);
-    }
-  }
-  return 0;
-}
-
 Status MM_EFIAPI on_message(driver::Handle, void const*, void* buffer, u64* size) {
   if (buffer == nullptr || size == nullptr || *size < sizeof(Guid)) {
     return Status::InvalidParameter;
@@ -64,7 +55,7 @@ Status mm_driver_main(driver::Handle, driver::MmSystemTable* mmst) noexcept {
   if (status != Status::Success) {
     return status;
   }
-  g_hob_list = find_hob_list(*mmst);
+  g_hob_list = driver::hob_list(*mmst);
   if (g_hob_list == 0) {
     return Status::NotFound;
   }

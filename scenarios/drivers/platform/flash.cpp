@@ -3,6 +3,7 @@
 // gVariableFlashInfoHobGuid names, so that edk2's FaultTolerantWrite and Variable keep what they write. The flash
 // begins with a volume.
 
+#include "core/abi/variable_flash.hpp"
 #include "core/user/hob_list.hpp"
 #include "scenarios/drivers/platform/guids.hpp"
 #include "scenarios/drivers/platform/nor_flash.hpp"
@@ -11,21 +12,11 @@
 namespace platform_driver {
 namespace {
 
-using mm::Guid;
 using mm::Status;
 using mm::u32;
+using mm::abi::VariableFlashInfo;
 
-constexpr Guid kFlashInfo = mm::operator""_guid("5D11C653-8154-4AC3-A8C2-FBA2892020FC", 36);
 constexpr u64 kEndOfList = ~u64{0};  ///< EFI_LBA_LIST_TERMINATOR
-
-/// VARIABLE_FLASH_INFO of MdeModulePkg.
-struct FlashInfo {
-  u32 version = 0;
-  u32 reserved = 0;
-  u64 variable_base = 0, variable_bytes = 0;
-  u64 spare_base = 0, spare_bytes = 0;
-  u64 working_base = 0, working_bytes = 0;
-};
 
 struct Fvb {
   Status(MM_EFIAPI* get_attributes)(Fvb const*, u32*) = nullptr;
@@ -152,20 +143,18 @@ Status MM_EFIAPI erase(Fvb const* self, ...) {
 Fvb g_protocol{get_attributes, set_attributes, get_address, get_block_size, read, write, erase, 0};
 
 /// The payload of the HOB, if there is one.
-bool find_flash(mm::driver::MmSystemTable const& mmst, FlashInfo& info) noexcept {
+bool find_flash(mm::driver::MmSystemTable const& mmst, VariableFlashInfo& info) noexcept {
+  u64 const list = mm::driver::hob_list(mmst);
   bool found = false;
-  for (u64 i = 0; i < mmst.number_of_table_entries; ++i) {
-    if (mmst.configuration_table[i].guid != mm::guids::gEfiHobListGuid) {
-      continue;
-    }
-    u64 const list = mm::user::address_of(mmst.configuration_table[i].table);
-    mm::user::for_each_hob(list, [&](u64 hob, mm::abi::HobHeader const&) {
-      if (!found && mm::user::is_guid_hob(hob, kFlashInfo, sizeof(FlashInfo))) {
-        info = mm::driver::get<FlashInfo>(mm::user::at<void>(hob + sizeof(mm::abi::HobGuid)));
-        found = true;
-      }
-    });
+  if (list == 0) {
+    return false;
   }
+  mm::user::for_each_hob(list, [&](u64 hob, mm::abi::HobHeader const&) {
+    if (!found && mm::user::is_guid_hob(hob, mm::abi::kVariableFlashInfoHobGuid, sizeof info)) {
+      info = mm::driver::get<VariableFlashInfo>(mm::user::at<void>(hob + sizeof(mm::abi::HobGuid)));
+      found = true;
+    }
+  });
   return found;
 }
 
@@ -176,7 +165,7 @@ bool find_flash(mm::driver::MmSystemTable const& mmst, FlashInfo& info) noexcept
 /// VolumeCorrupted: it does not begin with a volume.
 mm::Status mm_driver_main(mm::driver::Handle, mm::driver::MmSystemTable* mmst) noexcept {
   using namespace platform_driver;
-  FlashInfo info;
+  VariableFlashInfo info;
   if (!find_flash(*mmst, info)) {
     return mm::Status::NotFound;
   }

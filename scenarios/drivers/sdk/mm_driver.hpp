@@ -26,6 +26,16 @@ void put(void* to, u64 offset, T const& value) noexcept {
   user::store(user::address_of(to) + offset, value);
 }
 
+/// The HOB list, which is a configuration table; 0: there is none.
+inline u64 hob_list(MmSystemTable const& mmst) noexcept {
+  for (u64 i = 0; i < mmst.number_of_table_entries; ++i) {
+    if (mmst.configuration_table[i].guid == guids::gEfiHobListGuid) {
+      return user::address_of(mmst.configuration_table[i].table);
+    }
+  }
+  return 0;
+}
+
 }  // namespace mm::driver
 
 extern "C" {

@@ -8,6 +8,7 @@ namespace {
 
 constexpr u64 kBlock = 0x1000;
 constexpr u64 kLimit24 = 0xFF'FFFF;
+constexpr std::size_t kHeader = 72;
 constexpr u64 kMaxVolume = 0x8000'0000;
 
 void append_section(Bytes& file, u8 type, std::span<std::byte const> body) {
@@ -77,8 +78,32 @@ Bytes file_bytes(FvFileSpec const& spec, Bytes const& body) {
 
 }  // namespace
 
+Bytes volume_header(Guid const& file_system, u64 bytes) {
+  Bytes out;
+  append_int(out, 0, 8);
+  append_int(out, 0, 8);
+  append_object(out, file_system);
+  append_int(out, bytes, 8);
+  append_int(out, 0x4856'465F, 4);
+  append_int(out, 0x0004'FEFF, 4);  // read, write, lock, memory mapped, erased bits are ones
+  append_int(out, kHeader, 2);
+  append_int(out, 0, 2);  // checksum
+  append_int(out, 0, 2);  // no extended header
+  append_int(out, 0, 1);
+  append_int(out, 2, 1);
+  append_int(out, bytes / kBlock, 4);
+  append_int(out, kBlock, 4);
+  append_int(out, 0, 8);
+  unsigned sum = 0;
+  for (std::size_t i = 0; i < kHeader; i += 2) {
+    sum += static_cast<unsigned>(load_int(out, i, 2));
+  }
+  out[50] = static_cast<std::byte>(-sum);
+  out[51] = static_cast<std::byte>((-sum) >> 8);
+  return out;
+}
+
 std::expected<Bytes, std::string> write_fv(std::vector<FvFileSpec> const& files) {
-  constexpr std::size_t kHeader = 72;
   bool large = false;
   Bytes content;
   for (auto const& spec : files) {
@@ -91,27 +116,7 @@ std::expected<Bytes, std::string> write_fv(std::vector<FvFileSpec> const& files)
     append_bytes(content, file_bytes(spec, body));
   }
   u64 const length = align_up(kHeader + content.size(), kBlock);
-  Bytes out;
-  append_int(out, 0, 8);
-  append_int(out, 0, 8);
-  append_object(out, large ? guids::gEfiFirmwareFileSystem3Guid : guids::gEfiFirmwareFileSystem2Guid);
-  append_int(out, length, 8);
-  append_int(out, 0x4856'465F, 4);
-  append_int(out, 0x0004'FEFF, 4);
-  append_int(out, kHeader, 2);
-  append_int(out, 0, 2);  // checksum
-  append_int(out, 0, 2);  // no extended header
-  append_int(out, 0, 1);
-  append_int(out, 2, 1);
-  append_int(out, length / kBlock, 4);
-  append_int(out, kBlock, 4);
-  append_int(out, 0, 8);
-  unsigned sum = 0;
-  for (std::size_t i = 0; i < kHeader; i += 2) {
-    sum += static_cast<unsigned>(load_int(out, i, 2));
-  }
-  out[50] = static_cast<std::byte>(-sum);
-  out[51] = static_cast<std::byte>((-sum) >> 8);
+  Bytes out = volume_header(large ? guids::gEfiFirmwareFileSystem3Guid : guids::gEfiFirmwareFileSystem2Guid, length);
   append_bytes(out, content);
   out.resize(static_cast<std::size_t>(length), std::byte{0xFF});
   return out;

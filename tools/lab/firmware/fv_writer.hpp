@@ -20,6 +20,10 @@ struct FvFileSpec {
   std::string ui;  ///< USER_INTERFACE section when not empty
 };
 
+/// EFI_FIRMWARE_VOLUME_HEADER with one range of 4 KiB blocks and its checksum (PI 1.8 vol. 3, 3.2.1): 72 bytes. `bytes`
+/// of the volume are whole blocks.
+Bytes volume_header(Guid const& file_system, u64 bytes);
+
 /// Builds one volume (FFS2, or FFS3 when a file is 16 MiB or larger) with erase polarity 1, padded with FF to whole
 /// 4 KiB blocks (core/user/RING3.md 2.3). Error: a sentence.
 std::expected<Bytes, std::string> write_fv(std::vector<FvFileSpec> const& files);

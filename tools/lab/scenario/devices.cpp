@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "core/abi/comm.hpp"
 #include "core/abi/guids.hpp"
-#include "core/abi/hob.hpp"
 #include "core/abi/platform.hpp"
+#include "core/abi/variable_flash.hpp"
+#include "tools/lab/firmware/fv_writer.hpp"
 #include "tools/lab/policy/names.hpp"
+#include "tools/lab/scenario/hobs.hpp"
 
 namespace mm::lab {
 namespace {
@@ -19,35 +20,11 @@ namespace {
 constexpr u32 kBlockBytes = kPageSize;
 constexpr u64 kMostWindowBytes = 64u << 20;
 constexpr Guid kOwner = "5B4F8C8E-2B6A-4B0B-9B7B-0A7C1A4E0210"_guid;
-constexpr Guid kVariableFlashInfo = "5D11C653-8154-4AC3-A8C2-FBA2892020FC"_guid;
-
-/// VARIABLE_FLASH_INFO of MdeModulePkg (Guid/VariableFlashInfo.h).
-struct VariableFlashInfo {
-  u32 version = 1;
-  u32 reserved = 0;
-  u64 variable_base = 0;
-  u64 variable_bytes = 0;
-  u64 spare_base = 0;
-  u64 spare_bytes = 0;
-  u64 working_base = 0;
-  u64 working_bytes = 0;
-};
-static_assert(sizeof(VariableFlashInfo) == 56);
-
-template <typename T>
-void append_guid_hob(Bytes& out, Guid const& name, T const& payload) {
-  static_assert(sizeof(T) % 8 == 0);
-  abi::HobGuid header;
-  header.header.length = sizeof header + sizeof payload;
-  header.name = name;
-  append_object(out, header);
-  append_object(out, payload);
-}
 
 /// One half is the spare; the other holds the variables, a page of event log and a page of FTW working block.
-VariableFlashInfo layout_of(DeviceSpec const& flash) {
+abi::VariableFlashInfo layout_of(DeviceSpec const& flash) {
   u64 const half = flash.bytes / 2;
-  VariableFlashInfo info;
+  abi::VariableFlashInfo info;
   info.variable_base = flash.base;
   info.variable_bytes = half - 2 * kBlockBytes;
   info.working_base = flash.base + half - kBlockBytes;
@@ -55,32 +32,6 @@ VariableFlashInfo layout_of(DeviceSpec const& flash) {
   info.spare_base = flash.base + half;
   info.spare_bytes = half;
   return info;
-}
-
-u16 sum_of_words(std::span<std::byte const> bytes) {
-  u32 sum = 0;
-  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
-    sum += static_cast<u32>(bytes[i]) | static_cast<u32>(bytes[i + 1]) << 8;
-  }
-  return static_cast<u16>(sum);
-}
-
-/// EFI_FIRMWARE_VOLUME_HEADER with one range of blocks (PI 1.8 vol. 3, 3.2.1), as OVMF has it around its variables.
-Bytes volume_header(u64 bytes) {
-  constexpr Guid kNvData = "FFF12B8D-7696-4C8B-A985-2747075B4F50"_guid;  // gEfiSystemNvDataFvGuid
-  constexpr u32 kAttributes = 0x0004'FEFF;  // read, write, lock, memory mapped, erased bits are ones
-  constexpr std::size_t kChecksumAt = 50;
-  Bytes out(16);
-  append_object(out, kNvData);
-  append_object(out, bytes);
-  append_object(out, u32{0x4856'465F});  // _FVH
-  append_object(out, kAttributes);
-  append_object(out, std::array<u16, 3>{0x48, 0, 0});  // bytes of the header, checksum, no extended header
-  append_object(out, std::array<u8, 2>{0, 2});         // reserved, revision
-  append_object(out, std::array<u32, 4>{static_cast<u32>(bytes / kBlockBytes), kBlockBytes, 0, 0});
-  u16 const checksum = static_cast<u16>(0x1'0000 - sum_of_words(out));
-  std::memcpy(out.data() + kChecksumAt, &checksum, sizeof checksum);
-  return out;
 }
 
 /// VARIABLE_STORE_HEADER of an empty store (MdeModulePkg, Guid/VariableFormat.h).
@@ -203,13 +154,14 @@ Bytes device_hobs(DeviceSpec const& device) {
     append_guid_hob(out, guids::gMmSupvUnblockRegionHobGuid, params);
   }
   if (device.kind == DeviceSpec::Kind::Flash) {
-    append_guid_hob(out, kVariableFlashInfo, layout_of(device));
+    append_guid_hob(out, abi::kVariableFlashInfoHobGuid, layout_of(device));
   }
   return out;
 }
 
 Bytes empty_store(DeviceSpec const& flash) {
-  Bytes out = volume_header(flash.bytes);
+  constexpr Guid kNvData = "FFF12B8D-7696-4C8B-A985-2747075B4F50"_guid;  // gEfiSystemNvDataFvGuid
+  Bytes out = volume_header(kNvData, flash.bytes);
   append_bytes(out, store_header(layout_of(flash).variable_bytes - out.size()));
   return out;
 }

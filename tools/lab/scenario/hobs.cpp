@@ -63,12 +63,7 @@ std::expected<Bytes, std::string> encode_hobs(std::vector<PlatformHob> const& ho
       return std::unexpected(fmt::format("HOB {}: {} bytes of data; a HOB takes {}", named_guid(hob.name),
                                          hob.data.size(), kMaxHobBytes - sizeof(abi::HobGuid)));
     }
-    abi::HobGuid header;
-    header.header.length = static_cast<u16>(align_up(sizeof header + hob.data.size(), 8));
-    header.name = hob.name;
-    append_object(out, header);
-    append_bytes(out, hob.data);
-    pad_to(out, 8);
+    append_guid_hob(out, hob.name, std::span<std::byte const>{hob.data});
   }
   if (out.size() > platform::kExtraHobsLimit) {
     return std::unexpected(
@@ -77,13 +72,18 @@ std::expected<Bytes, std::string> encode_hobs(std::vector<PlatformHob> const& ho
   return out;
 }
 
-Bytes heap_guard_hob(bool message) {
+void append_guid_hob(Bytes& to, Guid const& name, std::span<std::byte const> data) {
   abi::HobGuid header;
-  header.header.length = sizeof header + sizeof(abi::HeapGuardOptions);
-  header.name = abi::kHeapGuardHobGuid;
+  header.header.length = static_cast<u16>(align_up(sizeof header + data.size(), 8));
+  header.name = name;
+  append_object(to, header);
+  append_bytes(to, data);
+  pad_to(to, 8);
+}
+
+Bytes heap_guard_hob(bool message) {
   Bytes out;
-  append_object(out, header);
-  append_object(out, abi::HeapGuardOptions{message ? 1u : 0u, 0});
+  append_guid_hob(out, abi::kHeapGuardHobGuid, abi::HeapGuardOptions{message ? 1u : 0u, 0});
   return out;
 }
 
