@@ -31,6 +31,7 @@ void Simulator::write(PhysAddr at, std::span<std::byte const> in) noexcept {
       s.machine.devices().write_outside(raw(at) + done, in.subspan(done, chunk));
     }
   });
+  s.ends_by(PortEffect::None);
 }
 
 u32 Simulator::port_in(u16 port, abi::IoWidth width) noexcept {
@@ -40,8 +41,7 @@ u32 Simulator::port_in(u16 port, abi::IoWidth width) noexcept {
 void Simulator::port_out(u16 port, abi::IoWidth width, u32 value) noexcept {
   Impl& s = *impl_;
   PortEffect const effect = s.machine.devices().out(port, width, value);
-  if (effect == PortEffect::Reset || s.lost_its_code()) {
-    s.machine.power_off();
+  if (s.ends_by(effect)) {
     return;
   }
   bool const raises = effect == PortEffect::SoftwareMmi;

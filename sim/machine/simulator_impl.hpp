@@ -59,6 +59,14 @@ struct Simulator::Impl {
   }
   /// Configuration space lies where the ROM's code, tables and stack are: #UD whose handler is not there either.
   bool lost_its_code() const noexcept { return machine.devices().pciexbar().overlaps({platform::kRomWork, kRomBytes}); }
+  /// Switches the machine off when an access reset it, or moved configuration space over the normal world's own code.
+  bool ends_by(PortEffect effect) noexcept {
+    bool const ends = effect == PortEffect::Reset || lost_its_code();
+    if (ends) {
+      machine.power_off();
+    }
+    return ends;
+  }
   void after_mmi() const {
     if (observer) {
       observer();
