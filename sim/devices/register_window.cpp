@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "sim/devices/register_window.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace mm::sim {
@@ -11,10 +12,18 @@ bool has(RegisterSpec const& r, u64 at) noexcept { return at >= r.at && at - r.a
 }  // namespace
 
 RegisterWindow::RegisterWindow(RegisterWindowSpec spec) : spec_(std::move(spec)) {
+  std::ranges::sort(spec_.registers, {}, &RegisterSpec::at);
   for (auto const& r : spec_.registers) {
     state_.registers.push_back({r.value, 0});
   }
   saved_ = state_;
+}
+
+std::size_t RegisterWindow::find(u64 offset) const noexcept {
+  auto const& all = spec_.registers;
+  auto const behind = std::ranges::upper_bound(all, offset, {}, &RegisterSpec::at);
+  bool const there = behind != all.begin() && has(behind[-1], offset);
+  return there ? static_cast<std::size_t>(behind - all.begin()) - 1 : all.size();
 }
 
 /// The value of a register for one access, however many of its bytes are read.
@@ -36,10 +45,7 @@ u8 RegisterWindow::stream_byte() noexcept {
 u32 RegisterWindow::read(u64 offset, u32 bytes) noexcept {
   u32 value = 0;
   for (u32 i = 0; i < bytes;) {
-    std::size_t index = 0;
-    while (index < spec_.registers.size() && !has(spec_.registers[index], offset + i)) {
-      ++index;
-    }
+    std::size_t const index = find(offset + i);
     if (index == spec_.registers.size()) {
       value |= u32{stream_byte()} << (8 * i++);
       continue;
@@ -56,19 +62,18 @@ u32 RegisterWindow::read(u64 offset, u32 bytes) noexcept {
 
 void RegisterWindow::write(u64 offset, u32 bytes, u32 value) noexcept {
   note({true, bytes, offset, value});
-  for (std::size_t index = 0; index < spec_.registers.size(); ++index) {
-    auto const& r = spec_.registers[index];
-    for (u32 i = 0; i < bytes; ++i) {
-      if (!has(r, offset + i)) {
-        continue;
-      }
-      u64& now = state_.registers[index].value;
-      u32 const shift = 8 * static_cast<u32>(offset + i - r.at);
-      u64 const byte = u64{value >> (8 * i) & 0xFF} << shift;
-      u64 const kept = now & r.clears & ~byte;
-      u64 const written = byte & ~r.clears;
-      now = (now & ~(u64{0xFF} << shift)) | ((kept | written) & u64{0xFF} << shift);
+  for (u32 i = 0; i < bytes; ++i) {
+    std::size_t const index = find(offset + i);
+    if (index == spec_.registers.size()) {
+      continue;
     }
+    auto const& r = spec_.registers[index];
+    u64& now = state_.registers[index].value;
+    u32 const shift = 8 * static_cast<u32>(offset + i - r.at);
+    u64 const byte = u64{value >> (8 * i) & 0xFF} << shift;
+    u64 const kept = now & r.clears & ~byte;
+    u64 const written = byte & ~r.clears;
+    now = (now & ~(u64{0xFF} << shift)) | ((kept | written) & u64{0xFF} << shift);
   }
 }
 

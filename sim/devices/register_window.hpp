@@ -22,7 +22,7 @@ struct RegisterSpec {
 struct RegisterWindowSpec {
   u64 bytes = 0;
   u8 fill = 0;                          ///< every byte that belongs to no register and to no stream
-  std::vector<RegisterSpec> registers;  ///< none overlaps another
+  std::vector<RegisterSpec> registers;  ///< none overlaps another; in any order
   std::vector<std::byte> stream;        ///< what reads beside the registers give, one byte after the other, then `fill`
 };
 
@@ -60,6 +60,8 @@ class RegisterWindow final : public Window {
     std::vector<Register> registers;
     std::size_t streamed = 0;
   };
+  /// The register that has this byte; registers.size(): none has.
+  std::size_t find(u64 offset) const noexcept;
   u64 take(std::size_t index) noexcept;
   u8 stream_byte() noexcept;
   void note(DeviceAccess const& access) noexcept;

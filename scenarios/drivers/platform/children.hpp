@@ -15,7 +15,8 @@ using mm::u8;
 using mm::driver::Handle;
 using mm::driver::MmSystemTable;
 
-/// EFI_MM_HANDLER_ENTRY_POINT: `context` is what was registered, `buffer` what the protocol hands over.
+/// EFI_MM_HANDLER_ENTRY_POINT: `context` is what was registered, and may have more behind it; `buffer` what the
+/// protocol hands over.
 using DispatchFn = Status(MM_EFIAPI*)(Handle dispatch, void const* context, void* buffer, u64* size);
 
 /// The functions that are registered with one protocol, in order of registration. A function may register and
@@ -27,7 +28,6 @@ class Children {
     Child* next = nullptr;
     DispatchFn function = nullptr;
     Context context{};
-    u64 elapsed = 0;  ///< of a timer, in 100 ns
     bool removed = false;
   };
 
@@ -39,7 +39,7 @@ class Children {
       return status;
     }
     auto* const child = static_cast<Child*>(memory);
-    *child = {nullptr, function, context, 0, false};
+    *child = {nullptr, function, context, false};
     Child** last = &first_;
     while (*last != nullptr) {
       last = &(*last)->next;

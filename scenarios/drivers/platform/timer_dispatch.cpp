@@ -13,6 +13,11 @@ struct RegisterContext {
   u64 period = 0;
   u64 tick_interval = 0;
 };
+/// What was registered, and the time since the last call, in 100 ns.
+struct Timer {
+  RegisterContext registered;
+  u64 elapsed = 0;
+};
 /// EFI_MM_PERIODIC_TIMER_CONTEXT.
 struct TimerContext {
   u64 elapsed = 0;
@@ -24,7 +29,7 @@ struct TimerDispatch {
   Status(MM_EFIAPI* next_shorter_interval)(TimerDispatch const*, u64** interval) = nullptr;
 };
 
-constinit Children<RegisterContext> g_children;
+constinit Children<Timer> g_children;
 /// Longest first; 0 ends the list, as the protocol has it.
 constinit u64 g_intervals[] = {64 * kSecond, 32 * kSecond, 16 * kSecond, 8 * kSecond, 0};
 
@@ -43,7 +48,7 @@ Status MM_EFIAPI do_register(TimerDispatch const*, DispatchFn function, Register
       context->period < context->tick_interval) {
     return Status::InvalidParameter;
   }
-  return g_children.add(*g_mmst, function, *context, dispatch);
+  return g_children.add(*g_mmst, function, {*context, 0}, dispatch);
 }
 
 Status MM_EFIAPI do_unregister(TimerDispatch const*, Handle dispatch) { return g_children.remove(*g_mmst, dispatch); }
@@ -79,10 +84,11 @@ u32 on_time(u64 elapsed) noexcept {
   return g_children.call(
       *g_mmst,
       [&](auto& child) {
-        child.elapsed = child.elapsed > ~u64{0} - elapsed ? ~u64{0} : child.elapsed + elapsed;
-        bool const due = child.elapsed >= child.context.period;
-        context.elapsed = child.elapsed;
-        child.elapsed = due ? 0 : child.elapsed;
+        Timer& timer = child.context;
+        timer.elapsed = timer.elapsed > ~u64{0} - elapsed ? ~u64{0} : timer.elapsed + elapsed;
+        bool const due = timer.elapsed >= timer.registered.period;
+        context.elapsed = timer.elapsed;
+        timer.elapsed = due ? 0 : timer.elapsed;
         return due;
       },
       &context, sizeof context);
