@@ -39,6 +39,9 @@ Command add_run_command(Arguments program);
 Command add_scan_command(Arguments program);
 Command add_send_command(Arguments program);
 
+/// Says "mmsim: WHAT" on standard error, and gives `code`: the end of a command.
+int complain(std::string const& what, int code = kBadInput);
+
 /// Program, engine, and the images of `images`: a line each (shell/version.cpp).
 std::string version_text(std::filesystem::path const& images);
 /// MM_IMAGES; else, of an installed program, ../lib/mm-supervisor/images; else, of a build, ../../images.

@@ -10,8 +10,10 @@
 
 #include "tools/lab/judge/check.hpp"
 #include "tools/lab/run/backend.hpp"
-#include "tools/lab/run/temporary_folder.hpp"
+#include "tools/lab/run/qemu_process.hpp"
 #include "tools/lab/tell/gdb_script.hpp"
+#include "tools/lab/text/program_name.hpp"
+#include "tools/lab/text/temporary_folder.hpp"
 #include "tools/lab/text/terminal.hpp"
 #include "tools/runner/commands.hpp"
 
@@ -24,20 +26,6 @@ struct DebugOptions {
   fs::path file;
   std::string target = "qemu";
 };
-
-/// A file name as a value of QEMU's comma-separated options.
-std::string escaped(fs::path const& path) {
-  std::string out;
-  for (char const c : path.string()) {
-    out.append(c == ',' ? 2 : 1, c);
-  }
-  return out;
-}
-
-int tell(std::string const& error, int code) {
-  std::cerr << "mmsim: " << error << '\n';
-  return code;
-}
 
 /// Prints the line to type as soon as somebody listens behind `socket`.
 void announce(std::stop_token const& stop, fs::path const& socket, fs::path const& script) {
@@ -65,46 +53,48 @@ int tell_end(lab::Prepared const& prepared, lab::MachineRun const& run) {
   for (auto const& problem : problems) {
     std::cout << problem.text << '\n';
   }
-  std::cout << (problems.empty() ? "the scenario passed\n" : "the scenario failed; `mmsim run` tells more\n");
+  std::cout << (problems.empty() ? std::string{"the scenario passed\n"}
+                                 : lab::as_typed("the scenario failed; `mmsim run` tells more\n"));
   return problems.empty() ? kPassed : kFailed;
 }
 
 int debug_command(DebugOptions const& o) {
   auto loaded = lab::load_scenario(o.file, images_folder());
   if (!loaded) {
-    return tell(loaded.error(), kBadInput);
+    return complain(loaded.error(), kBadInput);
   }
-  if (loaded->reference_profile || loaded->machines.targets == std::vector<std::string>{"sim"}) {
-    return tell(o.file.string() + ": a scenario for the simulator alone does not run on QEMU", kBadInput);
+  if (!lab::is_for(*loaded, lab::Target::Qemu)) {
+    return complain(o.file.string() + ": a scenario for the simulator alone does not run on QEMU", kBadInput);
   }
   auto prepared = lab::prepare(std::move(*loaded), images_folder());
   if (!prepared || prepared->refused) {
-    return tell(prepared ? *prepared->refused : prepared.error(), kBadInput);
+    return complain(prepared ? *prepared->refused : prepared.error(), kBadInput);
   }
   if (auto const why = lab::qemu().unavailable(images_folder())) {
-    return tell(*why, kEnvironment);
+    return complain(*why, kEnvironment);
   }
   // Both machines load images at the same addresses: a run tells where.
   auto const known = lab::qemu().run(*prepared);
   if (!known) {
-    return tell(known.error(), kEnvironment);
+    return complain(known.error(), kEnvironment);
   }
   lab::TemporaryFolder const folder;
   auto const socket = folder.path() / "gdb";
   if (folder.path().empty() || socket.string().size() >= sizeof(sockaddr_un::sun_path)) {
-    return tell(folder.path().string() + ": no folder for a socket; is TMPDIR there, and not too long?", kEnvironment);
+    return complain(folder.path().string() + ": no folder for a socket; is TMPDIR there, and not too long?",
+                    kEnvironment);
   }
   auto const script = folder.path() / "gdb.txt";
   auto const text = lab::gdb_script(*prepared, *known, socket);
   if (auto const written = lab::write_file(script, std::as_bytes(std::span{text})); !written) {
-    return tell(written.error(), kEnvironment);
+    return complain(written.error(), kEnvironment);
   }
   prepared->qemu.options.insert(prepared->qemu.options.end(),
-                                {"-S", "-gdb", fmt::format("unix:{},server=on,wait=off", escaped(socket))});
+                                {"-S", "-gdb", fmt::format("unix:{},server=on,wait=off", lab::qemu_value(socket))});
   prepared->qemu.limit = std::chrono::hours{24 * 365};
   std::jthread const announcer{[&](std::stop_token const& stop) { announce(stop, socket, script); }};
   auto const run = lab::qemu().run(*prepared);
-  return run ? tell_end(*prepared, *run) : tell(run.error(), kEnvironment);
+  return run ? tell_end(*prepared, *run) : complain(run.error(), kEnvironment);
 }
 
 }  // namespace

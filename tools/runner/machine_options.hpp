@@ -25,8 +25,10 @@ struct MachineOptions {
   u32 cpus = 1;
 
   friend bool operator==(MachineOptions const&, MachineOptions const&) = default;
-  /// Whether anything was said about drivers, HOBs or the policy.
-  bool any() const { return !images.empty() || !volumes.empty() || !hobs.empty() || !policy.empty() || !flash.empty(); }
+  /// Whether anything was said about drivers, HOBs, devices or the policy.
+  bool any() const {
+    return !images.empty() || !volumes.empty() || !hobs.empty() || !policy.empty() || !flash.empty() || platform;
+  }
 };
 
 /// Adds --image, --fv, --hob, --policy, --flash, --platform and --cpus.

@@ -108,6 +108,11 @@ int unless_output_was_lost(int code) {
 
 }  // namespace
 
+int complain(std::string const& what, int code) {
+  std::cerr << "mmsim: " << what << '\n';
+  return code;
+}
+
 std::filesystem::path images_folder() {
   if (char const* const given = std::getenv("MM_IMAGES"); given != nullptr && *given != '\0') {
     return given;

@@ -134,9 +134,12 @@ void run_both(Prepared const& p, CoverageCollector& coverage, Outcome& o) {
 /// Where a scenario runs when `wanted` was asked for: a scenario for one machine runs on that one when both were.
 /// Empty: nowhere.
 std::string target_of(Scenario const& s, std::string const& wanted) {
-  std::vector<std::string> const only = s.reference_profile ? std::vector<std::string>{"sim"} : s.machines.targets;
-  bool const fits = only.empty() || only.size() == 2 || std::ranges::find(only, wanted) != only.end();
-  return fits ? wanted : wanted == "both" ? only.front() : "";
+  bool const sim = is_for(s, Target::Sim);
+  bool const qemu = is_for(s, Target::Qemu);
+  if (wanted == "both") {
+    return sim && qemu ? wanted : sim ? "sim" : qemu ? "qemu" : "";
+  }
+  return (wanted == "sim" ? sim : qemu) ? wanted : "";
 }
 
 /// Why the QEMU that is here is none for this scenario; empty: it is one, or it does not say what it is.

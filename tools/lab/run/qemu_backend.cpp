@@ -9,7 +9,7 @@
 
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/qemu_process.hpp"
-#include "tools/lab/run/temporary_folder.hpp"
+#include "tools/lab/text/temporary_folder.hpp"
 
 namespace mm::lab {
 namespace {
@@ -17,15 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 constexpr int kExitOk = 1, kExitHalted = 3;  ///< of isa-debug-exit: what the ROM and the traced core write
-
-/// A file name as a value of QEMU's comma-separated options.
-std::string escaped(fs::path const& path) {
-  std::string out;
-  for (char const c : path.string()) {
-    out.append(c == ',' ? 2 : 1, c);
-  }
-  return out;
-}
 
 DeviceSpec const* flash_of(Prepared const& p) {
   auto const& devices = p.scenario.devices;
@@ -38,14 +29,14 @@ std::vector<std::string> rom_options(Prepared const& p, fs::path const& folder) 
   if (flash_of(p) == nullptr) {
     return {"-bios", (p.images / "mm-q35.rom").string()};
   }
-  return {"-drive",  "if=pflash,unit=0,format=raw,readonly=on,file=" + escaped(folder / "rom"),
-          "-drive",  "if=pflash,unit=1,format=raw,file=" + escaped(folder / "flash"),
+  return {"-drive",  "if=pflash,unit=0,format=raw,readonly=on,file=" + qemu_value(folder / "rom"),
+          "-drive",  "if=pflash,unit=1,format=raw,file=" + qemu_value(folder / "flash"),
           "-global", "driver=cfi.pflash01,property=secure,value=on"};
 }
 
 std::vector<std::string> command_line(Prepared const& p, fs::path const& folder) {
   auto const file = [&](char const* name) {
-    return fmt::format("name=opt/mm/{},file={}", name, escaped(folder / name));
+    return fmt::format("name=opt/mm/{},file={}", name, qemu_value(folder / name));
   };
   std::vector<std::string> line{"qemu-system-x86_64",
                                 "-machine",

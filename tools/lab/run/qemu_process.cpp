@@ -39,6 +39,14 @@ int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 +
 
 }  // namespace
 
+std::string qemu_value(std::filesystem::path const& path) {
+  std::string out;
+  for (char const c : path.string()) {
+    out.append(c == ',' ? 2 : 1, c);
+  }
+  return out;
+}
+
 std::expected<QemuProcess, std::string> QemuProcess::start(std::vector<std::string> arguments,
                                                            std::optional<std::filesystem::path> const& log) {
   std::vector<char*> raw;

@@ -17,6 +17,9 @@
 /// The emulator as a process: start, exit code, and what its monitor says of the CPUs.
 namespace mm::lab {
 
+/// A file name as a value of QEMU's comma-separated options.
+std::string qemu_value(std::filesystem::path const& path);
+
 /// A running QEMU; killed and reaped when this goes.
 class QemuProcess {
  public:

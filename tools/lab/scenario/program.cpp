@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
+#include <algorithm>
+
 #include "core/abi/guids.hpp"
 #include "core/communication/communicator.hpp"
 #include "tools/lab/scenario/scenario.hpp"
@@ -13,6 +15,12 @@ void append_step(Bytes& to, ProgramStep const& step) {
 }
 
 }  // namespace
+
+bool is_for(Scenario const& scenario, Target target) {
+  auto const& only = scenario.machines.targets;
+  bool const named = std::ranges::find(only, target == Target::Sim ? "sim" : "qemu") != only.end();
+  return scenario.reference_profile ? target == Target::Sim : only.empty() || named;
+}
 
 ProgramStep communicate_step(abi::Channel channel, Guid const& to, std::span<std::byte const> message, bool v3) {
   ProgramStep step;

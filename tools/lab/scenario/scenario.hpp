@@ -125,6 +125,10 @@ struct Scenario {
   std::vector<std::string> warnings;  ///< about the files that it names
 };
 
+enum class Target : u8 { Sim, Qemu };
+/// Whether the scenario is for this machine: by its `targets`; one with the reference profile is for the simulator.
+bool is_for(Scenario const& scenario, Target target);
+
 /// Reads and checks a scenario file. `images` is the folder of the built images. Error: "file:line: what", one
 /// a line when several parts of the file are wrong.
 std::expected<Scenario, std::string> load_scenario(std::filesystem::path const& file,

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 #include "tools/lab/symbols/debug_file.hpp"
 
-#include <stdlib.h>
-
 #include <algorithm>
 #include <mutex>
 #include <string_view>
 #include <vector>
 
 #include "tools/lab/symbols/pe_view.hpp"
+#include "tools/lab/text/temporary_folder.hpp"
 
 namespace mm::lab {
 namespace {
@@ -64,24 +63,11 @@ std::vector<fs::path> beside(fs::path const& image, std::string const& extension
 /// and to a PDB of another name, as long as the program runs.
 class PdbLinks {
  public:
-  PdbLinks() {
-    std::string pattern = (fs::temp_directory_path() / "mmsim-pdb-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data()) != nullptr ? fs::path{pattern} : fs::path{};
-  }
-  ~PdbLinks() {
-    std::error_code ignored;
-    if (!folder_.empty()) {
-      fs::remove_all(folder_, ignored);
-    }
-  }
-  PdbLinks(PdbLinks const&) = delete;
-  PdbLinks& operator=(PdbLinks const&) = delete;
-
   /// The link to the image, beside one to `pdb` that is called `named`; nothing: it cannot be made.
   std::optional<fs::path> link(fs::path const& image, fs::path const& pdb, std::string const& named) {
-    auto const folder = folder_ / std::to_string(++count_);
+    auto const folder = folder_.path() / std::to_string(++count_);
     std::error_code error;
-    if (folder_.empty() || !fs::create_directory(folder, error)) {
+    if (folder_.path().empty() || !fs::create_directory(folder, error)) {
       return std::nullopt;
     }
     fs::create_symlink(fs::absolute(image), folder / image.filename(), error);
@@ -90,7 +76,7 @@ class PdbLinks {
   }
 
  private:
-  fs::path folder_;
+  TemporaryFolder folder_;
   unsigned count_ = 0;
 };
 

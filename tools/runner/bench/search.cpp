@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "tools/lab/run/temporary_folder.hpp"
+#include "tools/lab/text/temporary_folder.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/fuzz/process.hpp"
 

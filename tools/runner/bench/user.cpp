@@ -10,6 +10,7 @@
 #include <expected>
 
 #include "tools/lab/text/bytes.hpp"
+#include "tools/lab/text/temporary_folder.hpp"
 #include "tools/runner/bench/machine.hpp"
 #include "tools/runner/commands.hpp"
 
@@ -24,33 +25,6 @@ constexpr u32 kMessages = 20'000;
 constexpr u32 kQemuMessages = 1'000;
 constexpr u32 kScenarios = 60;
 
-/// A folder of this measurement; it stays when something failed.
-class Folder {
- public:
-  Folder() {
-    auto pattern = (fs::temp_directory_path() / "mm_bench_XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) {
-      path_ = pattern;
-    }
-  }
-  ~Folder() {
-    std::error_code ignored;
-    if (!kept_ && !path_.empty()) {
-      fs::remove_all(path_, ignored);
-    }
-  }
-  Folder(Folder const&) = delete;
-  Folder& operator=(Folder const&) = delete;
-
-  bool valid() const { return !path_.empty(); }
-  fs::path const& path() const { return path_; }
-  void keep() { kept_ = true; }
-
- private:
-  fs::path path_;
-  bool kept_ = false;
-};
-
 double child_seconds() {
   rusage used{};
   ::getrusage(RUSAGE_CHILDREN, &used);
@@ -61,7 +35,7 @@ double child_seconds() {
 }
 
 /// Runs a command of the shell. Error: a sentence that names its log.
-Result<void> shell(Folder& folder, std::string const& command) {
+Result<void> shell(lab::TemporaryFolder& folder, std::string const& command) {
   auto const log = (folder.path() / "log").string();
   if (std::system(fmt::format("{} >'{}' 2>&1", command, log).c_str()) == 0) {
     return {};
@@ -71,7 +45,7 @@ Result<void> shell(Folder& folder, std::string const& command) {
 }
 
 /// The least time by the clock of a few runs of mmsim, in seconds.
-Result<double> clocked(Folder& folder, std::string const& arguments, u32 times) {
+Result<double> clocked(lab::TemporaryFolder& folder, std::string const& arguments, u32 times) {
   std::error_code error;
   auto const self = fs::read_symlink("/proc/self/exe", error);
   std::vector<double> seconds;
@@ -97,7 +71,7 @@ std::string messages(u32 count) {
 }
 
 Result<double> send_rate(fs::path const& images, u32 count, char const* target, u32 times) {
-  Folder folder;
+  lab::TemporaryFolder folder;
   auto const file = folder.path() / "messages.jsonl";
   std::string const text = messages(count);
   MM_TRY(lab::write_file(file, std::as_bytes(std::span{text})));
@@ -109,7 +83,7 @@ Result<double> send_rate(fs::path const& images, u32 count, char const* target, 
 }
 
 Result<double> scenario_rate() {
-  Folder folder;
+  lab::TemporaryFolder folder;
   constexpr std::string_view kScenario =
       "schema = 1\nimages = [{ driver = \"Hello\" }]\n[[step]]\nkind = \"communicate\"\nto = \"Hello\"\n"
       "text = \"abc\"\nexpect = { status = \"Success\", text = \"ABC\" }\n";
@@ -126,8 +100,8 @@ Result<double> fuzz_rate(bool fast, bool learnt) {
   if (::access(program.c_str(), X_OK) != 0) {
     return std::unexpected(fuzz_build_hint("communicate", fast));
   }
-  Folder folder;
-  if (!folder.valid()) {
+  lab::TemporaryFolder folder;
+  if (folder.path().empty()) {
     return std::unexpected(std::string{"no temporary folder could be made"});
   }
   auto const corpus = folder.path() / "corpus";

@@ -10,6 +10,7 @@
 #include "tools/lab/claims/verdict.hpp"
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/text/json_text.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/machine_options.hpp"
 #include "tools/runner/symbol_options.hpp"
@@ -122,12 +123,11 @@ std::expected<std::optional<fs::path>, std::string> write_reproducer(Case const&
 
 /// QEMU's word on what the simulator confirms; where the two do not agree there is no fact.
 void ask_qemu(ConfirmOptions const& o, Case const& c, lab::Prepared const& prepared, Answer& answer) {
-  auto const& only = prepared.scenario.machines.targets;
   if (o.no_qemu) {
     answer.qemu = "not asked for";
   } else if (c.claim.does.what == lab::Deed::Hang) {
     answer.qemu = "not run: it would not come back";
-  } else if (prepared.scenario.reference_profile || only == std::vector<std::string>{"sim"}) {
+  } else if (!lab::is_for(prepared.scenario, lab::Target::Qemu)) {
     answer.qemu = "not run: the machine is one for the simulator";
   } else if (auto const there = judged_on(lab::qemu(), c, prepared); !there) {
     answer.qemu = "not run: " + there.error();
@@ -173,7 +173,7 @@ void print(Case const& c, Answer const& a) {
   }
   std::cout << fmt::format("  simulator: {}; QEMU: {}\n", a.sim, a.qemu);
   if (a.reproducer) {
-    std::cout << fmt::format("  mmsim run {} --target=both\n", a.reproducer->string());
+    std::cout << fmt::format("  {} run {} --target=both\n", lab::program_name(), a.reproducer->string());
   }
 }
 

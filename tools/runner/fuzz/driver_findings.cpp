@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/lab/run/backend.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
@@ -71,7 +72,10 @@ std::expected<ToldFinding, std::string> tell_finding(fs::path const& folder, Fuz
     told.guilty = found->message + 1;
   }
   bool const hangs = told.finding.oracle == lab::Oracle::Budget;
-  told.qemu = no_qemu ? "not asked for" : hangs ? "not run: it would not come back" : "";
+  told.qemu = no_qemu                                              ? "not asked for"
+              : hangs                                              ? "not run: it would not come back"
+              : !lab::is_for(prepared.scenario, lab::Target::Qemu) ? "not run: the machine is one for the simulator"
+                                                                   : "";
   if (told.qemu.empty()) {
     std::optional<lab::RunFinding> there;
     told.qemu = replay(lab::qemu(), prepared, session, messages.size(), said.key, there);
@@ -106,9 +110,9 @@ std::string finding_text(ToldFinding const& told, std::size_t number) {
   out += fmt::format("  made smaller: {}\n  replayed: the simulator {}; QEMU {}\n", told.made_smaller, told.sim,
                      told.qemu);
   if (told.scenario) {
-    out += fmt::format("  mmsim run {} --target=both\n", told.scenario->string());
+    out += fmt::format("  {} run {} --target=both\n", lab::program_name(), told.scenario->string());
   }
-  return out + fmt::format("  mmsim repro {}\n", told.input.string());
+  return out + fmt::format("  {} repro {}\n", lab::program_name(), told.input.string());
 }
 
 json finding_json(ToldFinding const& told) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "tools/lab/text/json_text.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/fuzz/corpus_coverage.hpp"
 #include "tools/runner/fuzz/driver_findings.hpp"
@@ -204,8 +205,9 @@ void print(Fuzzers const& fuzzers, PreparedSession const& s, bool as_json) {
     return;
   }
   for (auto const& path : fuzzers.crashes()) {
-    std::cout << fmt::format("found {}: not the driver but what runs it; the report is in {}\n  mmsim repro {}\n",
-                             path.string(), (s.places.findings / "log.txt").string(), path.string());
+    std::cout << fmt::format("found {}: not the driver but what runs it; the report is in {}\n  {} repro {}\n",
+                             path.string(), (s.places.findings / "log.txt").string(), lab::program_name(),
+                             path.string());
   }
   std::cout << fuzzers.summary() << '\n';
 }

@@ -14,6 +14,7 @@
 #include "tools/lab/scan/words.hpp"
 #include "tools/lab/scenario/names.hpp"
 #include "tools/lab/tell/driver_report.hpp"
+#include "tools/lab/text/temporary_folder.hpp"
 #include "tools/runner/commands.hpp"
 
 namespace mm::runner {
@@ -72,21 +73,6 @@ void collect(fs::path const& findings, fs::path const& corpus) {
     }
   }
 }
-
-/// A folder that goes.
-class Temporary {
- public:
-  explicit Temporary(fs::path folder) : folder_(std::move(folder)) {}
-  ~Temporary() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  Temporary(Temporary const&) = delete;
-  Temporary& operator=(Temporary const&) = delete;
-
- private:
-  fs::path folder_;
-};
 
 /// Where a driver may touch what is behind its message, or answers with more, messages are not guarded.
 lab::CaseGuard guard_of(DriverFuzzOptions const& d, lab::OracleSet allowed) {
@@ -208,8 +194,9 @@ Done check(DriverFuzzOptions const& d) {
     return std::unexpected(std::string{"fuzz driver: --image, --fv or --scenario is missing"});
   }
   if (!d.scenario.empty() && d.machine.any()) {
-    return std::unexpected(std::string{
-        "fuzz driver: --scenario brings its own images, HOBs and policy: no --image, --fv, --hob, --flash, --policy"});
+    return std::unexpected(
+        std::string{"fuzz driver: --scenario brings its own images, HOBs and policy: no --image, --fv, --hob, --flash, "
+                    "--platform, --policy"});
   }
   for (auto const& file : {d.sarif, d.junit}) {
     if (!file.empty() && !fs::is_directory(fs::absolute(file).parent_path())) {
@@ -247,9 +234,8 @@ std::expected<PreparedSession, std::string> prepare_session(FuzzOptions const& o
   s.name = machine_name(d);
   auto const home = fuzz_home() / "driver";
   // The handlers name the folder, and the machine tells them: it is written elsewhere first.
-  auto const first = (o.findings.empty() ? home : o.findings) / fmt::format(".case-{}", ::getpid());
-  Temporary const removed{first};
-  MM_TRY(make_folder(first.parent_path()));
+  lab::TemporaryFolder const temporary;
+  auto const& first = temporary.path();
   MM_TRY(make_folder(first));
   MM_TRY(write_machine(first, d, s.session.allowed, s.notes));
   MM_TRY_ASSIGN(auto const prepared, lab::prepare_case(first, images_folder()));

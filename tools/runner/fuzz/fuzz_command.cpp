@@ -9,6 +9,7 @@
 
 #include "tools/lab/fuzzing/driver_input.hpp"
 #include "tools/lab/text/bytes.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/fuzz/options.hpp"
 #include "tools/runner/fuzz/process.hpp"
@@ -152,8 +153,9 @@ int fuzz_command(FuzzOptions const& options) {
   auto const session = fuzz(program, options, *places, status);
   status.end();
   for (auto const& path : session.findings) {
-    std::cout << fmt::format("found {}\n  replay: mmsim repro {} --kind {}{}\n", path.string(), path.string(),
-                             options.target, options.defect.empty() ? "" : " --defect " + options.defect);
+    std::cout << fmt::format("found {}\n  replay: {} repro {} --kind {}{}\n", path.string(), lab::program_name(),
+                             path.string(), options.target,
+                             options.defect.empty() ? "" : " --defect " + options.defect);
   }
   if (!session.error.empty()) {
     std::cerr << "mmsim: " << (session.bad_input ? status.last_words() : session.error) << '\n';

@@ -13,6 +13,7 @@
 #include "tools/lab/fuzzing/smaller_scenario.hpp"
 #include "tools/lab/run/backend.hpp"
 #include "tools/lab/run/interruption.hpp"
+#include "tools/lab/text/program_name.hpp"
 #include "tools/lab/text/terminal.hpp"
 #include "tools/runner/commands.hpp"
 #include "tools/runner/fuzz/inputs.hpp"
@@ -87,11 +88,6 @@ std::string shown_text(lab::Shown const& shown) {
   return shown.place.empty() ? shown.problem : fmt::format("{} at {}", shown.problem, shown.place);
 }
 
-int tell(std::string const& error, int code) {
-  std::cerr << "mmsim: " << error << '\n';
-  return code;
-}
-
 std::expected<lab::Prepared, std::string> prepared_text(std::string const& text, fs::path const& file) {
   MM_TRY_ASSIGN(auto scenario, lab::parse_scenario(text, file, images_folder()));
   MM_TRY_ASSIGN(auto prepared, lab::prepare(std::move(scenario), images_folder()));
@@ -115,8 +111,7 @@ std::string on_qemu(MinimizeOptions const& o, std::string const& text, lab::Show
   if (o.no_qemu || !prepared) {
     return "not asked for";
   }
-  auto const& only = prepared->scenario.machines.targets;
-  if (prepared->scenario.reference_profile || only == std::vector<std::string>{"sim"}) {
+  if (!lab::is_for(prepared->scenario, lab::Target::Qemu)) {
     return "not run: the scenario is for the simulator";
   }
   if (auto const why = lab::qemu().unavailable(images_folder())) {
@@ -135,23 +130,24 @@ fs::path smaller_name(fs::path const& file) {
 int minimize_scenario(MinimizeOptions const& o) {
   auto const bytes = lab::read_file(o.file);
   if (!bytes) {
-    return tell(bytes.error(), kBadInput);
+    return complain(bytes.error(), kBadInput);
   }
   std::string const text{reinterpret_cast<char const*>(bytes->data()), bytes->size()};
   auto const prepared = prepared_text(text, o.file);
   if (!prepared) {
-    return tell(prepared.error(), kBadInput);
+    return complain(prepared.error(), kBadInput);
   }
-  if (prepared->scenario.machines.targets == std::vector<std::string>{"qemu"}) {
-    return tell(o.file.string() + ": runs on QEMU alone, and each try is a run of the simulator", kBadInput);
+  if (!lab::is_for(prepared->scenario, lab::Target::Sim)) {
+    return complain(o.file.string() + ": runs on QEMU alone, and each try is a run of the simulator", kBadInput);
   }
   auto const first = lab::simulator().run(*prepared);
   if (!first) {
-    return tell(first.error(), kEnvironment);
+    return complain(first.error(), kEnvironment);
   }
   auto const shown = lab::shown_by(*prepared, *first);
   if (!shown) {
-    return tell(o.file.string() + ": passes, and no driver does what it must not: there is nothing to keep", kBadInput);
+    return complain(o.file.string() + ": passes, and no driver does what it must not: there is nothing to keep",
+                    kBadInput);
   }
   std::cout << fmt::format("kept: {}\n", shown_text(*shown)) << std::flush;
   Budget budget{o};
@@ -168,18 +164,18 @@ int minimize_scenario(MinimizeOptions const& o) {
       });
   budget.clear();
   if (!smaller) {
-    return tell(smaller.error(), kBadInput);
+    return complain(smaller.error(), kBadInput);
   }
   auto const file = smaller_name(o.file);
   auto const out = fmt::format("# {}, made smaller by `mmsim minimize`. What it shows:\n# {}\n{}",
                                o.file.filename().string(), shown_text(*shown), smaller->toml);
   if (auto const written = lab::write_file(file, std::as_bytes(std::span{out})); !written) {
-    return tell(written.error(), kBadInput);
+    return complain(written.error(), kBadInput);
   }
-  std::cout << fmt::format("{} became {}, in {}{}\nreplayed: the simulator shows it; QEMU {}\nmmsim run {}\n",
+  std::cout << fmt::format("{} became {}, in {}{}\nreplayed: the simulator shows it; QEMU {}\n{} run {}\n",
                            size_text(before.value_or(smaller->size)), size_text(smaller->size),
                            plural(smaller->tries, "run"), budget.stopped(), on_qemu(o, smaller->toml, *shown),
-                           file.string());
+                           lab::program_name(), file.string());
   return kPassed;
 }
 
@@ -188,7 +184,7 @@ int minimize_messages(MinimizeOptions const& o, fs::path const& folder) {
   auto const session = lab::read_session(folder);
   auto const input = lab::read_file(o.file);
   if (!session || !input) {
-    return tell(session ? input.error() : session.error(), kBadInput);
+    return complain(session ? input.error() : session.error(), kBadInput);
   }
   auto const messages = lab::split_messages(*input, session->most_messages, session->most_bytes);
   auto const finding = [&](std::span<lab::DriverMessage const> some,
@@ -199,7 +195,8 @@ int minimize_messages(MinimizeOptions const& o, fs::path const& folder) {
   };
   auto const shown = finding(messages, lab::simulator());
   if (!shown) {
-    return tell(o.file.string() + ": the drivers do nothing that they must not: there is nothing to keep", kBadInput);
+    return complain(o.file.string() + ": the drivers do nothing that they must not: there is nothing to keep",
+                    kBadInput);
   }
   auto const key = shown->finding.key();
   std::cout << fmt::format("kept: {}\n", key) << std::flush;
@@ -227,18 +224,17 @@ int minimize_messages(MinimizeOptions const& o, fs::path const& folder) {
   auto const bytes = lab::join_messages(small.messages);
   auto const written = toml ? lab::write_file(file, std::as_bytes(std::span{*toml})) : lab::write_file(file, bytes);
   if (!written) {
-    return tell(written.error(), kBadInput);
+    return complain(written.error(), kBadInput);
   }
   auto const there =
       o.no_qemu || shown->finding.oracle == lab::Oracle::Budget ? std::nullopt : finding(small.messages, lab::qemu());
-  std::cout << fmt::format(
-      "{} and {} became {} and {}, in {}{}\nreplayed: the simulator shows it; QEMU {}\nmmsim {} {}\n",
-      plural(messages.size(), "message"), plural(input->size(), "byte"), small.messages.size(), bytes.size(),
-      plural(budget.runs(), "run"), budget.stopped(),
-      there && there->finding.key() == key ? "shows it"
-      : o.no_qemu                          ? "not asked for"
-                                           : "does not show it",
-      toml ? "run" : "repro", file.string());
+  std::cout << fmt::format("{} and {} became {} and {}, in {}{}\nreplayed: the simulator shows it; QEMU {}\n{} {} {}\n",
+                           plural(messages.size(), "message"), plural(input->size(), "byte"), small.messages.size(),
+                           bytes.size(), plural(budget.runs(), "run"), budget.stopped(),
+                           there && there->finding.key() == key ? "shows it"
+                           : o.no_qemu                          ? "not asked for"
+                                                                : "does not show it",
+                           lab::program_name(), toml ? "run" : "repro", file.string());
   return kPassed;
 }
 
@@ -246,13 +242,14 @@ int minimize_messages(MinimizeOptions const& o, fs::path const& folder) {
 int minimize_input(MinimizeOptions const& o, std::string const& kind) {
   auto const program = fuzz_program_of(kind);
   if (!program) {
-    return tell(program.error(), kEnvironment);
+    return complain(program.error(), kEnvironment);
   }
   auto const file = o.file.string() + ".min";
   auto const crash = run_fuzzer({program->string(), o.file.string()}, {}, [](std::string_view) {});
   if (!crash || *crash == 0) {
-    return tell(crash ? o.file.string() + ": everything that must hold does: there is nothing to keep" : crash.error(),
-                crash ? kBadInput : kEnvironment);
+    return complain(
+        crash ? o.file.string() + ": everything that must hold does: there is nothing to keep" : crash.error(),
+        crash ? kBadInput : kEnvironment);
   }
   Budget budget{o};
   auto const ended =
@@ -262,10 +259,10 @@ int minimize_input(MinimizeOptions const& o, std::string const& kind) {
   budget.clear();
   std::error_code error;
   if (!ended || !fs::is_regular_file(file)) {
-    return tell(o.file.string() + ": nothing smaller does the same", kPassed);
+    return complain(o.file.string() + ": nothing smaller does the same", kPassed);
   }
-  std::cout << fmt::format("{} became {}\nmmsim repro {} --kind {}\n", plural(fs::file_size(o.file, error), "byte"),
-                           fs::file_size(file, error), file, kind);
+  std::cout << fmt::format("{} became {}\n{} repro {} --kind {}\n", plural(fs::file_size(o.file, error), "byte"),
+                           fs::file_size(file, error), lab::program_name(), file, kind);
   return kPassed;
 }
 
@@ -276,8 +273,8 @@ int minimize_command(MinimizeOptions const& o) {
   }
   auto const kind = fuzz_kind_of(o.file, o.kind);
   if (kind.empty()) {
-    return tell(o.file.string() + ": a scenario is a .toml; of an input say with --kind which fuzzer it is for",
-                kBadInput);
+    return complain(o.file.string() + ": a scenario is a .toml; of an input say with --kind which fuzzer it is for",
+                    kBadInput);
   }
   auto const folder = fuzz_case_of(o.file, kind);
   return folder.empty() ? minimize_input(o, kind) : minimize_messages(o, folder);

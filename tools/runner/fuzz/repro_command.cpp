@@ -137,6 +137,10 @@ int show_sequence(ReproOptions& options, lab::Bytes const& input) {
     if (options.target != target && options.target != "both") {
       continue;
     }
+    if (!lab::is_for(prepared->scenario, target == "sim" ? lab::Target::Sim : lab::Target::Qemu)) {
+      std::cout << "# " << target << "\nnot run: the machine is not one for it\n";
+      continue;
+    }
     auto one = show(*prepared, target);
     if (!one) {
       std::cerr << "mmsim: " << one.error() << '\n';

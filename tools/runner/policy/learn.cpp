@@ -46,7 +46,7 @@ struct Learning {
 
 /// A scenario whose supervisor does not start, or whose policy cannot be replaced, teaches nothing.
 std::string why_skipped(Scenario const& s) {
-  if (!s.machines.targets.empty() && std::ranges::find(s.machines.targets, "sim") == s.machines.targets.end()) {
+  if (!lab::is_for(s, lab::Target::Sim)) {
     return "not for the simulator";
   }
   if (std::ranges::any_of(s.images, [](auto const& i) { return i.fv.has_value(); })) {
@@ -242,11 +242,6 @@ void check_level(Outcome& result, Learning const& first, Bytes const& blob) {
   auto const file = fetched(first.scenario, blob);
   result.lint_of_fetched = file.has_value();
   result.lint = lint(file ? *file : read_policy(blob).value(), {});
-}
-
-int complain(std::string const& what, int code = kBadInput) {
-  std::cerr << "mmsim: " << what << '\n';
-  return code;
 }
 
 }  // namespace

@@ -29,10 +29,6 @@ struct Options {
   bool unchecked = false, as_json = false, as_markdown = false;
 };
 
-int complain(std::string const& what) {
-  std::cerr << "mmsim: " << what << '\n';
-  return kBadInput;
-}
 void warn(std::string const& what) { std::cerr << "warning: " << what << '\n'; }
 void dump(json const& j) { std::cout << lab::json_text(j, lab::JsonForm::Indented); }
 

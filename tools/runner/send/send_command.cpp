@@ -56,11 +56,6 @@ struct SendOptions {
   std::shared_ptr<CoverageCollector> coverage = std::make_shared<CoverageCollector>();
 };
 
-int complain(std::string const& what, int code = kBadInput) {
-  std::cerr << "mmsim: " << what << '\n';
-  return code;
-}
-
 std::expected<Message, std::string> one_message(SendOptions const& o) {
   Message message;
   MM_TRY_ASSIGN(message.to, find_guid(o.to));

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace mm::lab {
 
@@ -11,14 +12,15 @@ namespace mm::lab {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "mmsim-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) {
+    std::error_code error;
+    std::string pattern = (std::filesystem::temp_directory_path(error) / "mmsim-XXXXXX").string();
+    if (!error && ::mkdtemp(pattern.data()) != nullptr) {
       path_ = pattern;
     }
   }
   ~TemporaryFolder() {
     std::error_code ignored;
-    if (!path_.empty()) {
+    if (!path_.empty() && !kept_) {
       std::filesystem::remove_all(path_, ignored);
     }
   }
@@ -27,9 +29,12 @@ class TemporaryFolder {
 
   /// Empty: it could not be made.
   std::filesystem::path const& path() const { return path_; }
+  /// It stays.
+  void keep() { kept_ = true; }
 
  private:
   std::filesystem::path path_;
+  bool kept_ = false;
 };
 
 }  // namespace mm::lab
